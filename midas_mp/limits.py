@@ -1,0 +1,104 @@
+"""Every limit in one place, each with its reason.
+
+MB means 2**20 bytes everywhere in Midas.
+"""
+
+from typing import Final
+
+KB: Final = 2**10
+MB: Final = 2**20
+GB: Final = 2**30
+
+# -- frames ----------------------------------------------------------------------------------
+
+HEADER_BYTES_MAX: Final = 64 * KB
+"""A header is control data (names, indices, sizes); payloads travel in buffers behind it.
+h11 bounds a whole HTTP head at 16 KiB, nginx at 32 KiB; ours also lists a batch of tasks."""
+
+HEADER_BYTES_MAX_GREETING: Final = 4 * KB
+"""Before a peer is known it may only say who it is."""
+
+PAYLOAD_BYTES_MAX: Final = 1 * GB
+"""All buffers of one frame together; above this a job wants files, not messages."""
+
+BUFFERS_MAX: Final = 8_192
+"""Buffers in one frame: with their sizes they must fit the header."""
+
+GREETING_TIMEOUT_S: Final = 5.0
+"""A peer that says nothing is dropped; an honest one greets within a round trip."""
+
+# -- tasks -----------------------------------------------------------------------------------
+
+TASKS_PER_FRAME_MAX: Final = 256
+"""Past 64 tasks in a frame throughput no longer grows (measured); 256 headers stay far below
+the header limit."""
+
+FRAME_TIME_TARGET_S: Final = 0.002
+"""How much work, by measured task time, one frame to a worker should hold: long enough that a
+frame's fixed cost (about 50 us) disappears, short enough that nothing waits noticeably."""
+
+QUEUE_TIME_TARGET_S: Final = 0.040
+"""How much work, by measured task time, a worker's leases should hold in all: covers a network
+round trip and one turn of the host's loop."""
+
+QUEUE_TASKS_MAX: Final = 1_024
+"""Leases of one worker, however short its tasks are."""
+
+QUEUE_BYTES_MAX: Final = 64 * MB
+"""Payload bytes leased to one worker beyond the first task."""
+
+ATTEMPTS_MAX: Final = 3
+"""A task whose worker died while running it alone, this many times, has failed (Dask's
+``allowed-failures`` is 3 too)."""
+
+CREDIT_TASKS: Final = 4_096
+"""Submitted and not yet acknowledged tasks of one client, before workers are counted."""
+
+CREDIT_TASKS_PER_WORKER: Final = 2 * QUEUE_TASKS_MAX
+"""What each worker adds to that: its full queue, and as much again on the way."""
+
+CREDIT_BYTES: Final = 256 * MB
+"""Bytes of payloads and results that the host keeps for one client; a driver that does not
+read pauses its own job, never the host."""
+
+JOB_START_GRACE_S: Final = 5.0
+"""A job starts when all announced workers have registered, or this long after the first."""
+
+NOTICE_INTERVAL_S: Final = 5.0
+"""How often a job that cannot go on says why."""
+
+# -- values and scripts ----------------------------------------------------------------------
+
+VALUE_DEPTH_MAX: Final = 64
+"""Nesting of a value on the wire; msgpack's own limit is 1024, a person's data seldom 10."""
+
+SCRIPT_BYTES_MAX: Final = 16 * MB
+"""One source file of a bundle."""
+
+BUNDLE_FILES_MAX: Final = 256
+"""Modules that travel with one script."""
+
+ERROR_MESSAGE_BYTES_MAX: Final = 4 * KB
+TRACEBACK_BYTES_MAX: Final = 8 * KB
+"""An error is read by a person; both texts together stay under one header."""
+
+PRINT_BYTES_MAX: Final = 1 * MB
+"""One printed text; the rest is cut and says so."""
+
+COROUTINE_DEPTH_MAX: Final = 150
+"""Nested resumes: LuaJIT dies with SIGSEGV on unbounded ones (LuaJIT#619)."""
+
+# -- processes -------------------------------------------------------------------------------
+
+STATUS_PAGE_BYTES: Final = 64 * KB
+"""The sealed shared file between a worker and its launcher: what it runs, and its stderr."""
+
+MEMORY_SHARE: Final = 0.8
+"""Part of the usable RAM that workers and the script process may have together."""
+
+MEMORY_SLACK_BYTES: Final = 256 * MB
+"""Between the soft limit (Lua's allocator) and the hard one (RLIMIT_DATA): Python, copies of a
+payload in both worlds, and room to report the error."""
+
+RECONNECT_DELAY_S_MAX: Final = 30.0
+"""Cap of the jittered back-off of a participant that looks for its host."""

@@ -1,0 +1,389 @@
+"""The words of Midas: one frozen class per message, an explicit integer tag each.
+
+A message never holds a payload.  What a task takes or gives travels as buffers behind the
+header (see ``framing``), so whoever only routes never opens it.  Fields are only ever appended,
+with defaults; a message that changes its meaning gets a new tag and the protocol a new version.
+
+Who says what to whom is a table in ``conversation``.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+PROTOCOL_VERSION: Final = 1
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\w.@+-]+\Z")]
+Digest = Annotated[str, Meta(min_length=64, max_length=64, pattern=r"^[0-9a-f]+\Z")]
+Text = Annotated[str, Meta(max_length=8_192)]
+"""Text for people (a reason, a path): bounded here, escaped where it is printed."""
+
+
+class Role(enum.StrEnum):
+    """What a process is at its end of a connection."""
+
+    HOST = "host"
+    LAUNCHER = "launcher"
+    CLIENT = "client"
+    WORKER = "worker"
+    """At the end of a socketpair; never on the network."""
+
+
+class Status(enum.IntEnum):
+    """How a task ended."""
+
+    OK = 0
+    FAILED = 1
+    """The payload is a ``Failure``: the script's fault, a limit, or the task was lost for good."""
+
+
+class Message(Struct, frozen=True, array_like=True, gc=False):
+    """Root of all messages; tags are unique across the package."""
+
+
+# -- greeting --------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True, tag=1):
+    """Launcher or client → host, first of all."""
+
+    protocol: Count
+    role: Role
+    release: Annotated[str, Meta(max_length=64)]
+    node_id: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9a-f]+\Z")]
+    """Random, drawn once per process; the same id again replaces the old connection."""
+    name: Name
+    name_is_explicit: bool = False
+    """Somebody typed it: then a name already taken is refused instead of numbered."""
+    workers_announced: Annotated[int, Meta(ge=0, le=65_535)] = 0
+
+
+class Welcome(Message, frozen=True, tag=2):
+    """Host → peer: you are in, under this name."""
+
+    protocol: Count
+    release: Annotated[str, Meta(max_length=64)]
+    name: Name
+    epoch: Count
+    """How many connections of this node id came before."""
+
+
+class Refused(Message, frozen=True, tag=3):
+    """Host → peer: you are not, and why; the connection ends."""
+
+    code: Name
+    reason: Text
+
+
+class Goodbye(Message, frozen=True, tag=4):
+    """Either side, before it closes on purpose."""
+
+    reason: Text
+
+
+# -- workers ---------------------------------------------------------------------------------
+
+
+class WorkerReady(Message, frozen=True, tag=10):
+    """Worker → launcher: confined, one Lua engine at hand, waiting."""
+
+    pid: Count
+    sandbox_level: Annotated[int, Meta(ge=0, le=3)]
+    engines: list[Name]
+
+
+class WorkerUp(Message, frozen=True, tag=11):
+    """Launcher → host, on channel 0: the worker of this channel is registered."""
+
+    channel: Annotated[int, Meta(ge=1, le=65_535)]
+    name: Name
+    epoch: Count
+    """Counts the processes that have served this channel."""
+    sandbox_level: Annotated[int, Meta(ge=0, le=3)]
+    engines: list[Name]
+
+
+class TaskRef(Struct, frozen=True, array_like=True, gc=False):
+    """Which task: unique for as long as the job lives."""
+
+    job: Name
+    round: Count
+    index: Count
+
+
+class WorkerDown(Message, frozen=True, tag=12):
+    """Launcher → host, on channel 0: this worker process is gone, with all it held."""
+
+    channel: Annotated[int, Meta(ge=1, le=65_535)]
+    epoch: Count
+    cause: Text
+    """For people: ``killed by SIGKILL``, ``exit code 1: PANIC …``, ``node is leaving``."""
+    running: TaskRef | None = None
+    """What its status page said it was running; None when idle or when blame would be wrong
+    (the launcher killed it on purpose)."""
+    peak_bytes: Count = 0
+    """Largest resident size, from the kernel."""
+
+
+# -- jobs ------------------------------------------------------------------------------------
+
+
+class JobSpec(Struct, frozen=True, array_like=True):
+    """What every process that runs the job's script needs to know."""
+
+    engine: Name = "luajit"
+    seed: int = 0
+    timeout_s: Annotated[float, Meta(ge=0)] = 0.0
+    """Bound of each call; 0 is none."""
+    memory_bytes: Count = 0
+    """Bound of each Lua state; 0 lets the node decide."""
+    isolate: bool = True
+    """A fresh environment for every task."""
+    arg: list[str] = []
+    """``arg[0]`` (the script's path) first, then what followed ``--``."""
+    directory: str = ""
+    """``midas.dir``."""
+
+
+class OpenJob(Message, frozen=True, tag=20):
+    """Client → host."""
+
+    job: Name
+    title: Annotated[str, Meta(max_length=256)]
+    spec: JobSpec
+    workers_min: Annotated[int, Meta(ge=1, le=65_535)] = 1
+
+
+class JobOpened(Message, frozen=True, tag=21):
+    """Host → client: queued; this much may be submitted and not yet acknowledged."""
+
+    job: Name
+    credit_tasks: Count
+    credit_bytes: Count
+
+
+class JobStarted(Message, frozen=True, tag=22):
+    """Host → client: these workers are there; submit."""
+
+    job: Name
+    workers: Count
+
+
+class JobStatus(Message, frozen=True, tag=23):
+    """Host → client: the cluster changed while the job is open."""
+
+    job: Name
+    workers: Count
+    """Registered now."""
+    credit_tasks: Count
+    notice: Text = ""
+    """A sentence for the user; empty when there is nothing to say."""
+
+
+class JobEnded(Message, frozen=True, tag=24):
+    """Host → client: the job will not go on, and why; nothing more comes of it."""
+
+    job: Name
+    code: Name
+    reason: Text
+
+
+class BeginJob(Message, frozen=True, tag=25):
+    """Host → launcher → worker, before the job's first bundle."""
+
+    job: Name
+    spec: JobSpec
+
+
+class EndJob(Message, frozen=True, tag=26):
+    """Client → host → launcher → worker: free what the job had; drop what still runs."""
+
+    job: Name
+    reason: Text = ""
+
+
+class PutBundle(Message, frozen=True, tag=27):
+    """Client → host → launcher → worker: Lua sources, once each way.
+
+    Buffer 0 is the main file, buffer k the source of ``modules[k - 1]``.
+    """
+
+    job: Name
+    digest: Digest
+    main: Annotated[str, Meta(max_length=4_096)]
+    """Name for error messages."""
+    modules: list[Annotated[str, Meta(max_length=256)]]
+
+
+# -- tasks -----------------------------------------------------------------------------------
+
+
+class Call(Struct, frozen=True, array_like=True, gc=False):
+    """One task of a batch."""
+
+    index: Count
+    attempt: Count = 0
+    buffer_count: Count = 1
+    """How many of the frame's buffers are its payload, in order; 0 is no payload."""
+
+
+class RunTasks(Message, frozen=True, tag=30):
+    """Client → host → launcher → worker (and driver → script process): call ``entry`` for each."""
+
+    job: Name
+    round: Count
+    count: Count
+    """Tasks in the round: ``midas.count``."""
+    digest: Digest
+    entry: Name
+    """The function: ``execute_code``, ``generate_data`` …"""
+    calls: list[Call]
+
+
+class Outcome(Struct, frozen=True, array_like=True, gc=False):
+    """How one task of a batch ended."""
+
+    index: Count
+    attempt: Count
+    status: Status
+    duration_us: Count
+    buffer_count: Count = 1
+
+
+class TaskResults(Message, frozen=True, tag=31):
+    """Worker → launcher → host → client (and script process → driver)."""
+
+    job: Name
+    round: Count
+    worker: Annotated[str, Meta(max_length=128)]
+    outcomes: list[Outcome]
+    output_bytes: Count = 0
+    """All that the worker process has written to its output pipe so far: the launcher delivers
+    that much first."""
+
+
+class RecallTasks(Message, frozen=True, tag=32):
+    """Host → launcher, on the worker's channel: give back up to so many that have not begun."""
+
+    count: Count
+
+
+class TasksReturned(Message, frozen=True, tag=33):
+    """Launcher → host, on the worker's channel: the answer, possibly empty."""
+
+    tasks: list[TaskRef]
+
+
+class TaskPrinted(Message, frozen=True, tag=34):
+    """Worker's launcher → host → client; the one buffer is the text as the script made it."""
+
+    job: Name
+    round: Count
+    index: Count
+    worker: Annotated[str, Meta(max_length=128)]
+
+
+class TaskProgress(Message, frozen=True, tag=35):
+    """Worker's launcher → host → client."""
+
+    job: Name
+    round: Count
+    index: Count
+    fraction: Annotated[float, Meta(ge=0, le=1)]
+
+
+class Acknowledge(Message, frozen=True, tag=36):
+    """Client → host: these results are safe here; forget them."""
+
+    job: Name
+    round: Count
+    indices: list[Count]
+
+
+# -- script process (never on the network) ---------------------------------------------------
+
+
+class LoadScript(Message, frozen=True, tag=40):
+    """Driver → script process: run the main chunk once, in the job's one environment."""
+
+    job: Name
+    digest: Digest
+
+
+class ScriptLoaded(Message, frozen=True, tag=41):
+    """Script process → driver.  Buffer 0 is the msgpack of ``config`` (or of nil), buffer 1 (only
+    when loading failed) a ``Failure``."""
+
+    job: Name
+    functions: list[Name]
+    """Which of the contract's functions the script defines."""
+
+
+class StoreResults(Message, frozen=True, tag=42):
+    """Driver → script process: put these into ``results`` (or, where failed, ``errors``)."""
+
+    job: Name
+    round: Count
+    outcomes: list[Outcome]
+
+
+class ResultsStored(Message, frozen=True, tag=43):
+    """Script process → driver: they are in; buffer 0 is a ``Failure`` if one could not be."""
+
+    job: Name
+    round: Count
+    indices: list[Count]
+
+
+class Failure(Struct, frozen=True):
+    """Why a task failed: the payload (msgpack map) of an outcome that is not OK."""
+
+    kind: Annotated[str, Meta(max_length=64)]
+    """As in ``errors.ScriptError``."""
+    message: Annotated[str, Meta(max_length=8_192)]
+    traceback: Annotated[str, Meta(max_length=16_384)] = ""
+
+    def to_payload(self) -> bytes:
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def from_payload(cls, payload: bytes) -> Failure:
+        """Raises msgspec.DecodeError (ValidationError among them) on anything else."""
+        return _failure_decoder.decode(payload)
+
+
+_failure_decoder = msgspec.msgpack.Decoder(Failure)
+
+AnyMessage = (
+    Hello
+    | Welcome
+    | Refused
+    | Goodbye
+    | WorkerReady
+    | WorkerUp
+    | WorkerDown
+    | OpenJob
+    | JobOpened
+    | JobStarted
+    | JobStatus
+    | JobEnded
+    | BeginJob
+    | EndJob
+    | PutBundle
+    | RunTasks
+    | TaskResults
+    | RecallTasks
+    | TasksReturned
+    | TaskPrinted
+    | TaskProgress
+    | Acknowledge
+    | LoadScript
+    | ScriptLoaded
+    | StoreResults
+    | ResultsStored
+)
