@@ -2,14 +2,14 @@
 
 The header is one msgpack array ``[message, sizes of the buffers]``.  Pure: bytes in, frames out;
 sockets live in ``transport``.  Every limit is checked on the numbers, before a byte of what they
-announce is kept.
+announce is kept, and memory grows with what has arrived, never with what was announced.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
@@ -46,23 +46,33 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Header)
 
 
+def size_bytes(buffers: Iterable[Buffer]) -> int:
+    """Bytes in all of them: a memoryview may count its items in larger units."""
+    return sum(_sizes(buffers))
+
+
 def encode(frame: Frame) -> list[Buffer]:
     """The pieces of one frame, in order, for a gathering write.
 
     Raises:
-        ProtocolError: the header or the buffers exceed their limit.
+        ProtocolError: the header or the buffers exceed their limit, or hold what cannot be sent.
     """
-    sizes = [len(buffer) for buffer in frame.buffers]
-    header = _encoder.encode(_Header(frame.message, sizes))
-    if len(header) > limits.HEADER_BYTES_MAX:
-        kind = type(frame.message).__name__
-        raise ProtocolError(f"{kind}: header of {len(header)} bytes is over the limit")
+    sizes = _sizes(frame.buffers)
     if len(sizes) > limits.BUFFERS_MAX or sum(sizes) > limits.PAYLOAD_BYTES_MAX:
         raise ProtocolError(
             f"{type(frame.message).__name__}: {sum(sizes)} bytes in {len(sizes)} buffers, "
-            f"over the limit of {limits.PAYLOAD_BYTES_MAX} bytes"
+            f"over the limit of {limits.PAYLOAD_BYTES_MAX} bytes in {limits.BUFFERS_MAX}"
         )
-    return [PREFIX.pack(len(header), frame.channel) + header, *frame.buffers]
+    try:
+        header = _encoder.encode(_Header(frame.message, sizes))
+        prefix = PREFIX.pack(len(header), frame.channel)
+    except (ValueError, OverflowError, TypeError, struct.error) as error:
+        # A lone surrogate (an argument that is not UTF-8), an integer over 64 bits.
+        raise ProtocolError(f"{type(frame.message).__name__}: cannot be sent: {error}") from error
+    if len(header) > limits.HEADER_BYTES_MAX:
+        kind = type(frame.message).__name__
+        raise ProtocolError(f"{kind}: header of {len(header)} bytes is over the limit")
+    return [prefix + header, *frame.buffers]
 
 
 def encode_all(frames: Iterable[Frame]) -> list[Buffer]:
@@ -70,77 +80,158 @@ def encode_all(frames: Iterable[Frame]) -> list[Buffer]:
     return [piece for frame in frames for piece in encode(frame)]
 
 
+class Gate(Protocol):
+    """What a decoder asks about each frame; a ``Conversation`` is one.
+
+    Both limits are read anew before each header: they grow when the peer is known.
+    """
+
+    @property
+    def header_bytes_max(self) -> int: ...
+
+    @property
+    def payload_bytes_max(self) -> int: ...
+
+    def receive(self, frame: Frame, /) -> None:
+        """Raises ProtocolError when the frame must not be said here."""
+
+
+class _OpenGate:
+    """Lets every frame pass that keeps the general limits."""
+
+    header_bytes_max = limits.HEADER_BYTES_MAX
+    payload_bytes_max = limits.PAYLOAD_BYTES_MAX
+
+    def receive(self, frame: Frame, /) -> None:
+        """Nothing to object to."""
+
+
 class FrameDecoder:
     """Turns a byte stream, cut anywhere, into frames.
 
-    After an error the stream has no meaning any more: the decoder refuses further input.
+    Each frame passes the gate before the next one is looked at.  Buffers are ``bytes`` where they
+    arrived in one piece, else the ``bytearray`` in which they were gathered: every byte is copied
+    once, whatever the size of the pieces.  After an error the stream has no meaning any more: the
+    decoder refuses further input.
     """
 
-    def __init__(self, *, header_bytes_max: int = limits.HEADER_BYTES_MAX) -> None:
-        self.header_bytes_max = header_bytes_max
-        self._buffer = bytearray()
-        self._wanted = PREFIX.size
+    def __init__(self, gate: Gate | None = None) -> None:
+        self._gate = gate or _OpenGate()
+        self._head = bytearray()
+        """A prefix, or prefix and header, that did not come in one piece."""
+        self._head_wanted = PREFIX.size
         self._header: _Header | None = None
         self._channel = 0
+        self._buffers: list[Buffer] = []
+        self._partial = bytearray()
+        """The buffer that is being gathered."""
         self._error: ProtocolError | None = None
 
     def feed(self, data: Buffer) -> list[Frame]:
-        """All frames that are complete with ``data``.
+        """All frames that are complete with ``data``; the data itself may be reused afterwards.
 
         Raises:
-            ProtocolError: not a frame, or over a limit; close the connection.
+            ProtocolError: not a frame, over a limit, or refused at the gate; close the connection.
         """
         if self._error is not None:
             raise self._error
-        self._buffer += data
+        chunk = data if type(data) is bytes else bytes(data)  # slices of bytes are the cheapest
         frames: list[Frame] = []
+        position, end = 0, len(chunk)
         try:
-            while len(self._buffer) >= self._wanted:
-                frame = self._advance()
-                if frame is not None:
-                    frames.append(frame)
+            while position < end:
+                header = self._header
+                if header is None:
+                    position, header = self._read_header(chunk, position)
+                if header is not None:
+                    position = self._read_buffers(header, chunk, position)
+                    if len(self._buffers) == len(header.sizes):
+                        frames.append(self._finish(header))
         except ProtocolError as error:
             self._error = error
-            self._buffer.clear()
+            self._drop()
             raise
         return frames
 
     @property
     def is_between_frames(self) -> bool:
         """Whether the stream may end here without having lost anything."""
-        return self._header is None and not self._buffer
+        return self._header is None and not self._head
 
-    def _advance(self) -> Frame | None:
-        if self._header is not None:
-            return self._take_buffers(self._header)
-        length, channel = PREFIX.unpack_from(self._buffer)
-        if length > self.header_bytes_max:
-            raise ProtocolError(f"header of {length} bytes is over {self.header_bytes_max}")
-        if len(self._buffer) < PREFIX.size + length:
-            self._wanted = PREFIX.size + length
-            return None
-        end = PREFIX.size + length
-        header = decode_header(bytes(self._buffer[PREFIX.size : end]))
-        del self._buffer[:end]
-        self._channel = channel
-        self._header = header
-        self._wanted = sum(header.sizes)
-        return None
+    def _read_header(self, chunk: bytes, position: int) -> tuple[int, _Header | None]:
+        """Take what there is of prefix and header; returns where the rest of the chunk begins."""
+        if not self._head and len(chunk) - position >= PREFIX.size:
+            start = position + PREFIX.size
+            stop = start + self._read_prefix(chunk[position:start])
+            if stop <= len(chunk):
+                self._header = self._decode(chunk[start:stop])
+                return stop, self._header
+        taken = chunk[position : position + self._head_wanted - len(self._head)]
+        self._head += taken
+        position += len(taken)
+        if len(self._head) < self._head_wanted:
+            return position, None
+        if self._head_wanted == PREFIX.size:
+            self._head_wanted += self._read_prefix(self._head)
+            if self._head_wanted > PREFIX.size:
+                return position, None
+        self._header = self._decode(self._head[PREFIX.size :])
+        self._head.clear()
+        self._head_wanted = PREFIX.size
+        return position, self._header
 
-    def _take_buffers(self, header: _Header) -> Frame:
-        buffers: list[Buffer] = []
-        start = 0
-        with memoryview(self._buffer) as view:
-            for size in header.sizes:
-                buffers.append(bytes(view[start : start + size]))
-                start += size
-        del self._buffer[:start]
+    def _read_buffers(self, header: _Header, chunk: bytes, position: int) -> int:
+        """Take what there is of the frame's buffers."""
+        buffers, end = self._buffers, len(chunk)
+        for size in header.sizes[len(buffers) :]:
+            stop = position + size - len(self._partial)
+            if stop > end:
+                # Appending in place grows a bytearray by an eighth at a time: linear in what
+                # arrives, and nothing is reserved on the strength of a claim.
+                self._partial += chunk[position:]
+                return end
+            if self._partial:
+                self._partial += chunk[position:stop]
+                buffers.append(self._partial)
+                self._partial = bytearray()
+            else:
+                buffers.append(chunk[position:stop])
+            position = stop
+        return position
+
+    def _finish(self, header: _Header) -> Frame:
+        """The frame, all of whose buffers are there, if the gate lets it pass."""
+        frame = Frame(self._channel, header.message, self._buffers)
         self._header = None
-        self._wanted = PREFIX.size
-        return Frame(self._channel, header.message, buffers)
+        self._buffers = []
+        self._gate.receive(frame)
+        return frame
+
+    def _read_prefix(self, data: Buffer) -> int:
+        """Note the channel; returns the length of the header."""
+        length: int
+        length, self._channel = PREFIX.unpack(data)
+        if length > self._gate.header_bytes_max:
+            raise ProtocolError(f"header of {length} bytes is over {self._gate.header_bytes_max}")
+        return length
+
+    def _decode(self, data: Buffer) -> _Header:
+        header = decode_header(data)
+        size = sum(header.sizes)
+        if size > self._gate.payload_bytes_max:
+            raise ProtocolError(
+                f"{type(header.message).__name__}: {size} bytes of buffers are over the limit of "
+                f"{self._gate.payload_bytes_max} bytes"
+            )
+        return header
+
+    def _drop(self) -> None:
+        self._head.clear()
+        self._buffers = []
+        self._partial = bytearray()
 
 
-def decode_header(data: bytes) -> _Header:
+def decode_header(data: Buffer) -> _Header:
     """One header, checked.
 
     Raises:
@@ -156,3 +247,7 @@ def decode_header(data: bytes) -> _Header:
             f"{limits.PAYLOAD_BYTES_MAX} bytes"
         )
     return header
+
+
+def _sizes(buffers: Iterable[Buffer]) -> list[int]:
+    return [b.nbytes if type(b) is memoryview else len(b) for b in buffers]

@@ -138,8 +138,8 @@ class JobSpec(Struct, frozen=True, array_like=True):
 
     engine: Name = "luajit"
     seed: int = 0
-    timeout_s: Annotated[float, Meta(ge=0)] = 0.0
-    """Bound of each call; 0 is none."""
+    timeout_s: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
+    """Bound of each call; 0 is none (and infinity would be a second way to say so)."""
     memory_bytes: Count = 0
     """Bound of each Lua state; 0 lets the node decide."""
     isolate: bool = True
@@ -316,8 +316,11 @@ class LoadScript(Message, frozen=True, tag=40):
 
 
 class ScriptLoaded(Message, frozen=True, tag=41):
-    """Script process → driver.  Buffer 0 is the msgpack of ``config`` (or of nil), buffer 1 (only
-    when loading failed) a ``Failure``."""
+    """Script process → driver.
+
+    Buffer 0 is the msgpack of ``config`` (or of nil), buffer 1 (only when loading failed) a
+    ``Failure``.
+    """
 
     job: Name
     functions: list[Name]

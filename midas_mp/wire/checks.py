@@ -1,0 +1,124 @@
+"""What a message must satisfy beyond its types: its buffers match what it says, within limits.
+
+Called by ``conversation`` for each frame that arrives, once it is known that the message may be
+said at all.  A check returns its complaint, a sentence without the message's name, or ``""``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Final
+
+from midas_mp import limits
+from midas_mp.wire.framing import Frame
+from midas_mp.wire.messages import (
+    PROTOCOL_VERSION,
+    Message,
+    PutBundle,
+    ResultsStored,
+    RunTasks,
+    ScriptLoaded,
+    StoreResults,
+    TaskPrinted,
+    TaskResults,
+    TasksReturned,
+    Welcome,
+)
+
+Check = Callable[[Frame], str]
+
+PRINTED_BYTES_MAX: Final = limits.PRINT_BYTES_MAX + limits.KB
+"""One printed text, and the note that says it was cut."""
+
+_buffer_count = attrgetter("buffer_count")
+
+
+def check_of(message_type: type[Message]) -> Check:
+    """The check for frames of this message."""
+    return _CHECKS.get(message_type, _has_no_buffers)
+
+
+def _has_no_buffers(frame: Frame) -> str:
+    return f"{len(frame.buffers)} buffers where none belong" if frame.buffers else ""
+
+
+def _welcome(frame: Frame) -> str:
+    message: Any = frame.message
+    if message.protocol != PROTOCOL_VERSION:
+        return (
+            f"the host speaks protocol {message.protocol} (release {message.release}), "
+            f"this side {PROTOCOL_VERSION}"
+        )
+    return _has_no_buffers(frame)
+
+
+def _batch(things: list[Any], frame: Frame) -> str:
+    if len(things) > limits.TASKS_PER_FRAME_MAX:
+        return f"{len(things)} tasks in one frame, over {limits.TASKS_PER_FRAME_MAX}"
+    expected = sum(map(_buffer_count, things))
+    if expected != len(frame.buffers):
+        return f"{len(frame.buffers)} buffers where its tasks list {expected}"
+    return ""
+
+
+def _calls(frame: Frame) -> str:
+    message: Any = frame.message
+    return _batch(message.calls, frame)
+
+
+def _outcomes(frame: Frame) -> str:
+    message: Any = frame.message
+    return _batch(message.outcomes, frame)
+
+
+def _tasks_returned(frame: Frame) -> str:
+    message: Any = frame.message
+    if len(message.tasks) > limits.QUEUE_TASKS_MAX:
+        return f"{len(message.tasks)} tasks, over what one worker can hold"
+    return _has_no_buffers(frame)
+
+
+def _bundle(frame: Frame) -> str:
+    message: Any = frame.message
+    modules = len(message.modules)
+    if modules > limits.BUNDLE_FILES_MAX:
+        return f"{modules} modules, over {limits.BUNDLE_FILES_MAX}"
+    if len(frame.buffers) != 1 + modules:
+        return f"{len(frame.buffers)} buffers for a main file and {modules} modules"
+    if any(len(source) > limits.SCRIPT_BYTES_MAX for source in frame.buffers):
+        return f"a source file over {limits.SCRIPT_BYTES_MAX} bytes"
+    return ""
+
+
+def _printed(frame: Frame) -> str:
+    if len(frame.buffers) != 1:
+        return f"{len(frame.buffers)} buffers for one text"
+    if len(frame.buffers[0]) > PRINTED_BYTES_MAX:
+        return f"a text over {PRINTED_BYTES_MAX} bytes"
+    return ""
+
+
+def _script_loaded(frame: Frame) -> str:
+    if len(frame.buffers) not in (1, 2):
+        return f"{len(frame.buffers)} buffers for a config and at most a failure"
+    return ""
+
+
+def _results_stored(frame: Frame) -> str:
+    if len(frame.buffers) > 1:
+        return f"{len(frame.buffers)} buffers for at most one failure"
+    return ""
+
+
+_CHECKS: Final[dict[type[Message], Check]] = {
+    Welcome: _welcome,
+    PutBundle: _bundle,
+    RunTasks: _calls,
+    TaskResults: _outcomes,
+    TasksReturned: _tasks_returned,
+    TaskPrinted: _printed,
+    ScriptLoaded: _script_loaded,
+    StoreResults: _outcomes,
+    ResultsStored: _results_stored,
+}
