@@ -9,6 +9,7 @@
     ├── WorldError              nobody's fault here              exit 4
     │   ├── AddressInUse        the port is taken
     │   ├── HostUnreachable     no host answers there
+    │   ├── ConnectionLost      the connection broke off in the middle
     │   ├── ClusterLost         the host, or every worker, went away
     │   └── ProcessLost         a process of ours died
     └── InternalError           our bug                          exit 70
@@ -138,6 +139,12 @@ class HostUnreachable(WorldError):
     """No host answers at the address."""
 
     code = "host_unreachable"
+
+
+class ConnectionLost(WorldError):
+    """The connection broke: reset, timed out, or cut inside a frame."""
+
+    code = "connection_lost"
 
 
 class ClusterLost(WorldError):

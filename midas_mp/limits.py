@@ -27,6 +27,20 @@ BUFFERS_MAX: Final = 8_192
 GREETING_TIMEOUT_S: Final = 5.0
 """A peer that says nothing is dropped; an honest one greets within a round trip."""
 
+SEND_BUFFER_BYTES_HIGH: Final = 1 * MB
+SEND_BUFFER_BYTES_LOW: Final = 256 * KB
+"""Unsent bytes of one link above which ``drained`` waits, and below which it goes on: a few
+socket buffers' worth keeps the kernel busy, more is only memory."""
+
+LINGER_S: Final = 5.0
+"""A closing link whose peer takes nothing for this long is cut off."""
+
+KEEPALIVE_IDLE_S: Final = 10
+KEEPALIVE_INTERVAL_S: Final = 5
+KEEPALIVE_PROBES: Final = 4
+"""A machine that vanished without a word is noticed after half a minute of silence; the kernel's
+own default is two hours."""
+
 # -- tasks -----------------------------------------------------------------------------------
 
 TASKS_PER_FRAME_MAX: Final = 256
