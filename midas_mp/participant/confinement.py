@@ -1,0 +1,209 @@
+"""What a Lua process gives up before its first task, in the kernel's terms.
+
+    level   a worker                                  a script process (profile "driver")
+    ─────   ────────────────────────────────────────  ──────────────────────────────────────
+      1     rlimits: no core, few files, no further   the same
+            processes, RLIMIT_DATA
+      2     landlock, no_new_privs: no file system,   reads any file the user may read, writes
+            no TCP, no signal or abstract socket      below its working directory; no exec;
+            to a process outside                      the rest as a worker
+      3     seccomp: an allow-list of system calls,   the same and those that open files
+            all others are EPERM
+
+Each level includes those before.  A kernel that lacks a step lowers the level and raises
+nothing; the steps after it are taken all the same.  Called by the zygote's children, once, while
+they have one thread; only this module imports pyprctl, landlockpy and pyseccomp.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import mmap
+import os
+import resource
+import signal
+from pathlib import Path
+from typing import Any, Final
+
+DRIVER: Final = "driver"
+
+LEVEL_FILES: Final = 2
+"""From this level on the kernel bounds what files a process reads and writes."""
+
+FILES_MAX: Final = 64
+"""Open files of a Lua process: three of ours, the standard three, and what a script opens."""
+
+OUT_OF_MEMORY_SCORE: Final = 500
+"""Of 1000: where the whole machine runs out of memory, the kernel takes a Lua process first."""
+
+SYSTEM_CALLS: Final = (
+    # frames, output, the status page
+    *("read", "write", "readv", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg"),
+    *("poll", "ppoll", "close", "lseek", "fstat", "newfstatat"),
+    # memory, apart from mappings that could be executed
+    *("munmap", "mremap", "brk", "madvise", "getrandom"),
+    # time and the process itself
+    *("clock_gettime", "clock_getres", "gettimeofday", "time", "getrusage", "times"),
+    *("clock_nanosleep", "nanosleep", "restart_syscall", "sched_yield", "sched_getaffinity"),
+    *("futex", "getpid", "getppid", "gettid"),
+    *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group"),
+)
+
+DRIVER_SYSTEM_CALLS: Final = (
+    *("open", "openat", "stat", "lstat", "access", "faccessat", "readlink", "getcwd"),
+)
+"""To open and read files; what may be opened is landlock's matter."""
+
+_MACHINES: Final = ("x86_64", "aarch64")
+
+
+def _optional(name: str) -> Any:
+    """A module, or None where it, or the C library that it wraps, is missing."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, RuntimeError):  # RuntimeError: pyseccomp without libseccomp
+        return None
+
+
+_pyprctl = _optional("pyprctl")
+_landlock = _optional("landlockpy")
+_seccomp = _optional("pyseccomp")
+
+
+def confine(profile: str, *, level_max: int, memory_hard_bytes: int, working_directory: str) -> int:
+    """Gives up what the profile does not need, for good.
+
+    Args:
+        profile: ``worker`` or ``driver``.
+        level_max: go no further than this level.
+        memory_hard_bytes: ceiling of RLIMIT_DATA; 0 is none.
+        working_directory: below it a driver may write; empty is nowhere.
+
+    Returns:
+        The level reached, 0 to 3: all steps up to it were taken completely.
+    """
+    steps = (
+        lambda: _set_limits(memory_hard_bytes),
+        lambda: _restrict_access(profile, working_directory),
+        lambda: _restrict_system_calls(profile),
+    )
+    done = [step() for step in steps[:level_max]]
+    return done.index(False) if False in done else len(done)
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """SIGKILL for this process when the thread that forked it ends; it may have ended already."""
+    if _pyprctl is not None:
+        _pyprctl.set_pdeathsig(signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        os._exit(0)
+
+
+def limit_data(size_bytes: int) -> None:
+    """Sets the soft RLIMIT_DATA, as far as the hard one allows; 0 is up to the hard one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = size_bytes or resource.RLIM_INFINITY
+    if hard != resource.RLIM_INFINITY and (soft == resource.RLIM_INFINITY or soft > hard):
+        soft = hard
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def warm_up() -> None:
+    """Does once, before any fork, what costs time or opens files: symbols, libraries, tables."""
+    if _landlock is not None:
+        with contextlib.suppress(OSError):
+            _ruleset().close()
+    if _seccomp is not None:
+        with contextlib.suppress(OSError):
+            _filter(DRIVER)
+
+
+def _set_limits(memory_hard_bytes: int) -> bool:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_bytes(b"%d" % OUT_OF_MEMORY_SCORE)
+    wanted = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NPROC: 0,
+        resource.RLIMIT_NOFILE: FILES_MAX,
+    }
+    if memory_hard_bytes:
+        wanted[resource.RLIMIT_DATA] = memory_hard_bytes
+    try:
+        for kind, value in wanted.items():
+            _, hard = resource.getrlimit(kind)
+            bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (bound, bound))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+# -- landlock --------------------------------------------------------------------------------
+
+
+def _restrict_access(profile: str, working_directory: str) -> bool:
+    if _landlock is None:
+        return False
+    fs = _landlock.AccessFS
+    try:
+        with _ruleset() as ruleset:
+            if profile == DRIVER:
+                ruleset.allow_path("/", fs.READ_FILE | fs.READ_DIR)
+                if working_directory:
+                    ruleset.allow_path(working_directory, fs.WRITE_FILE | fs.TRUNCATE | fs.MAKE_REG)
+            ruleset.restrict()
+    except OSError:
+        return False
+    return True
+
+
+def _ruleset() -> Any:
+    """Handles all that the kernel knows: nothing is allowed unless said.  TCP needs a kernel of
+    ABI 4 (6.7), signals and abstract sockets one of ABI 6 (6.12).
+    """
+    scope = _landlock.Scope
+    return _landlock.Ruleset(scoped=scope.ABSTRACT_UNIX_SOCKET | scope.SIGNAL)
+
+
+# -- seccomp ---------------------------------------------------------------------------------
+
+
+def _restrict_system_calls(profile: str) -> bool:
+    if _seccomp is None or os.uname().machine not in _MACHINES:
+        return False
+    try:
+        _filter(profile).load()
+    except OSError:
+        return False
+    return True
+
+
+def _filter(profile: str) -> Any:
+    """The allow-list, ending in EPERM.
+
+    mmap and mprotect may make memory writable or executable, never both: LuaJIT writes its
+    machine code first and turns it executable then.  Limits and signals concern this process
+    only: it may lower its limits and abort.
+    """
+    rules = _seccomp.SyscallFilter(_seccomp.ERRNO(errno.EPERM))
+    for name in SYSTEM_CALLS:
+        _allow(rules, name)
+    if profile == DRIVER:
+        for name in DRIVER_SYSTEM_CALLS:
+            _allow(rules, name)
+    for name in ("mmap", "mprotect"):
+        for protection in (mmap.PROT_WRITE, mmap.PROT_EXEC, 0):
+            mask = mmap.PROT_WRITE | mmap.PROT_EXEC
+            _allow(rules, name, _seccomp.Arg(2, _seccomp.MASKED_EQ, mask, protection))
+    _allow(rules, "prlimit64", _seccomp.Arg(0, _seccomp.EQ, 0))
+    for name in ("tgkill", "kill"):
+        _allow(rules, name, _seccomp.Arg(0, _seccomp.EQ, os.getpid()))
+    return rules
+
+
+def _allow(rules: Any, name: str, *conditions: Any) -> None:
+    number = _seccomp.resolve_syscall(_seccomp.Arch.NATIVE, name)
+    if number >= 0:  # negative: this architecture has none of that name
+        rules.add_rule(_seccomp.ALLOW, number, *conditions)

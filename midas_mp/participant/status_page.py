@@ -1,0 +1,147 @@
+"""The page that a Lua process shares with its parent: what it runs, and its last words.
+
+    0 ─────── 48 ────── 4096 ───────────────────────────── STATUS_PAGE_BYTES
+    what runs │ unused  │ stdout and stderr of the process
+
+The parent makes it, the zygote hands it on, the process writes.  It is a sealed memfd: neither
+side can change its size, so reading it never faults, and what a process said before it died
+stays.  The process is not trusted: the parent takes all of it as numbers and text of a stranger.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import time
+from dataclasses import dataclass
+from typing import Final, Self
+
+from midas_mp import limits
+
+WORDS_OFFSET: Final = 4096
+"""Where the process' stdout and stderr begin."""
+
+LAST_WORDS_CHARACTERS_MAX: Final = 4096
+"""The end of what was said: it goes into a message's text and before a person's eyes."""
+
+_FIELDS: Final = struct.Struct("=6Q")
+"""sequence, serial, started_ns, round, index, sequence again."""
+
+_SEQUENCE: Final = struct.Struct("=Q")
+_TAIL_OFFSET: Final = _FIELDS.size - _SEQUENCE.size
+_NUMBER_MAX: Final = 2**53
+_READS_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTask:
+    """What a process says it is running."""
+
+    serial: int
+    """Counts the calls of this process, from 1, in the order in which they were sent to it."""
+    round: int
+    index: int
+    started_ns: int
+    """CLOCK_MONOTONIC, never in the future."""
+
+
+class StatusPage:
+    """One end's mapping of the page; ``fileno()`` is the file behind it."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._map = mmap.mmap(fd, limits.STATUS_PAGE_BYTES)
+        self._serial = 0
+
+    @classmethod
+    def create(cls) -> Self:
+        """A new page, its file position where the process' output goes."""
+        fd = _sealed_memfd() if hasattr(os, "memfd_create") else _unlinked_file()
+        os.lseek(fd, WORDS_OFFSET, os.SEEK_SET)
+        return cls(fd)
+
+    @classmethod
+    def attach(cls, fd: int) -> Self:
+        """The other end's mapping; takes over ``fd``."""
+        return cls(fd)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    # -- the process' side ---------------------------------------------------------------------
+
+    def begin_task(self, serial: int, round_: int, index: int) -> int:
+        """Says what runs from now on; returns when it began (CLOCK_MONOTONIC, in ns)."""
+        self._serial = serial
+        now_ns = time.monotonic_ns()
+        odd = 2 * serial - 1
+        _FIELDS.pack_into(self._map, 0, odd, serial, now_ns, round_, index, odd)
+        return now_ns
+
+    def end_task(self) -> None:
+        """Says that nothing runs."""
+        even = 2 * self._serial
+        _FIELDS.pack_into(self._map, 0, even, 0, 0, 0, 0, even)
+
+    # -- the parent's side -----------------------------------------------------------------------
+
+    def read(self) -> RunningTask | None:
+        """What runs now; None when nothing does, or when what stands there makes no sense.
+
+        The process writes the fields front to back, the sequence number at both ends; reading
+        back to front, both are equal only if nothing was written in between.
+        """
+        for _ in range(_READS_MAX):
+            (after,) = _SEQUENCE.unpack_from(self._map, _TAIL_OFFSET)
+            _, serial, started_ns, round_, index, _ = _FIELDS.unpack_from(self._map)
+            (before,) = _SEQUENCE.unpack_from(self._map)
+            if before == after:
+                break
+        else:
+            return None
+        if before % 2 == 0 or max(serial, round_, index) > _NUMBER_MAX:
+            return None
+        return RunningTask(serial, round_, index, min(started_ns, time.monotonic_ns()))
+
+    def last_words(self) -> str:
+        """The end of what the process wrote to stdout and stderr, safe to print.
+
+        Line breaks stay; whatever else does not print is escaped.
+        """
+        data = self._map[WORDS_OFFSET:].rstrip(b"\0")
+        text = data.decode("utf-8", "backslashreplace")
+        # An escape is at least as long as its character: cut before and after.
+        escaped = "".join(map(_printable, text[-LAST_WORDS_CHARACTERS_MAX:]))
+        return escaped[-LAST_WORDS_CHARACTERS_MAX:].strip()
+
+    def close(self) -> None:
+        """Ends this mapping and closes the file; idempotent."""
+        if self._fd >= 0:
+            self._map.close()
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _printable(character: str) -> str:
+    if character == "\n" or character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _sealed_memfd() -> int:
+    import fcntl
+
+    fd = os.memfd_create("midas-status", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, limits.STATUS_PAGE_BYTES)
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    return fd
+
+
+def _unlinked_file() -> int:
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        os.ftruncate(file.fileno(), limits.STATUS_PAGE_BYTES)
+        return os.dup(file.fileno())

@@ -1,0 +1,409 @@
+"""The loop inside a forked Lua process: receive, call, send.
+
+One thread, a blocking socket, one Lua state for each open job.  Nobody can reach into it while a
+script runs, so all watching is the parent's: the status page says what runs and since when.  It
+leaves by ``os._exit`` only: closing a Lua state runs whatever a script left behind.
+
+    exit 0               the parent closed the socket
+    exit WORKER_SPOILED  a memory error left the process unfit; its outcome was sent before
+    exit WORKER_BROKEN   a bug of ours; the traceback is on the status page
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final, NoReturn
+
+import msgspec
+
+from midas_mp import limits
+from midas_mp.errors import ProtocolError, ScriptError
+from midas_mp.lua.bundle import Bundle
+from midas_mp.lua.runtime import Context, Profile, Runtime
+from midas_mp.participant import confinement
+from midas_mp.participant.status_page import StatusPage
+from midas_mp.participant.zygote_messages import WORKER_BROKEN, WORKER_SPOILED, ChildSpec
+from midas_mp.wire import framing
+from midas_mp.wire.framing import Buffer, Frame
+from midas_mp.wire.messages import (
+    AnyMessage,
+    BeginJob,
+    Call,
+    EndJob,
+    Failure,
+    JobSpec,
+    LoadScript,
+    Outcome,
+    PutBundle,
+    ResultsStored,
+    RunTasks,
+    ScriptLoaded,
+    Status,
+    StoreResults,
+    TaskResults,
+    WorkerReady,
+)
+
+ENGINES: Final = ["luajit"]
+
+SEND_INTERVAL_NS: Final = 2_000_000
+"""What is finished is sent when so much time has passed since the last send: a long task holds
+back none that ended before it by more, and short ones share a frame."""
+
+SEND_BYTES: Final = 1 * limits.MB
+"""So much result is sent at once; joining more would cost memory and save nothing."""
+
+READ_BUFFER_BYTES: Final = 256 * limits.KB
+"""One read takes in a whole frame of short tasks, mostly."""
+
+COPY_BYTES_MAX: Final = 64 * limits.KB
+"""Buffers up to this size are joined into one write; larger ones are written from where they
+are."""
+
+_NIL: Final = msgspec.msgpack.encode(None)
+
+
+def serve(spec: ChildSpec, sock: socket.socket, output_fd: int, page: StatusPage) -> NoReturn:
+    """The whole life of a Lua process, from the fork on.
+
+    Args:
+        spec: what it is to be.
+        sock: its end of the socket to its parent; blocking.
+        output_fd: where the Lua library writes what scripts print.
+        page: its side of the status page.
+    """
+    code = WORKER_BROKEN
+    try:
+        os.chdir(spec.working_directory or "/")
+        level = confinement.confine(
+            spec.profile,
+            level_max=spec.sandbox_level_max,
+            memory_hard_bytes=spec.memory_hard_bytes,
+            working_directory=spec.working_directory,
+        )
+        code = LuaWorker(spec, level, sock, output_fd, page).run()
+    except (BrokenPipeError, ConnectionResetError):  # the parent is gone while we were sending
+        code = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, it is the last thing that happens here
+        with contextlib.suppress(BaseException):
+            traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def warm_up() -> None:
+    """Before any fork: one Lua state made and closed, so that the library's files are read and
+    the children share what they make of it.
+    """
+    output_read, output_write = os.pipe()
+    for profile in Profile:
+        Runtime(
+            profile=profile,
+            job="warm-up",
+            spec=JobSpec(),
+            worker="zygote",
+            node="zygote",
+            output_fd=output_write,
+            memory_bytes=0,
+        ).close()
+    os.close(output_read)
+    os.close(output_write)
+
+
+@dataclass(eq=False)
+class OpenedJob:
+    """One Lua state and the bundles that did not load."""
+
+    runtime: Runtime
+    memory_bytes: int
+    broken: dict[str, Failure] = field(default_factory=dict)
+    """By digest."""
+
+
+class LuaWorker:
+    """One process' jobs, and the frames it answers."""
+
+    def __init__(
+        self, spec: ChildSpec, level: int, sock: socket.socket, output_fd: int, page: StatusPage
+    ) -> None:
+        self._spec = spec
+        self._level = level
+        self._sock = sock
+        self._reader: BinaryIO = sock.makefile("rb", READ_BUFFER_BYTES)
+        self._output_fd = output_fd
+        self._page = page
+        self._jobs: dict[str, OpenedJob] = {}
+        self._closed_output_bytes = 0
+        self._serial = 0
+        self._is_spoiled = False
+        self._handlers: dict[type, Callable[..., None]] = {
+            BeginJob: self._begin_job,
+            EndJob: self._end_job,
+            PutBundle: self._put_bundle,
+            RunTasks: self._run_tasks,
+            LoadScript: self._load_script,
+            StoreResults: self._store_results,
+        }
+
+    def run(self) -> int:
+        """Answers frames until the socket ends or the process is of no more use.
+
+        Returns:
+            The exit code.
+        """
+        self.send(WorkerReady(os.getpid(), self._level, ENGINES))
+        while not self._is_spoiled:
+            header = self._read_header()
+            if header is None:
+                return 0
+            message, sizes = header
+            handler = self._handlers.get(type(message))
+            if handler is None:
+                raise ProtocolError(f"a Lua process does not take {type(message).__name__}")
+            try:
+                buffers = [self._read_exactly(size) for size in sizes]
+            except MemoryError:
+                self._refuse_payload(message, sizes)
+                break
+            handler(message, buffers)
+        return WORKER_SPOILED
+
+    def send(self, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> None:
+        """Writes one frame; blocks while the parent does not read."""
+        small = bytearray()
+        for piece in framing.encode(Frame(framing.CONTROL_CHANNEL, message, buffers)):
+            if len(piece) <= COPY_BYTES_MAX:
+                small += piece
+            else:
+                self._sock.sendall(small)
+                self._sock.sendall(piece)
+                small = bytearray()
+        self._sock.sendall(small)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def _read_header(self) -> tuple[AnyMessage, list[int]] | None:
+        """None at the end of the socket."""
+        prefix = self._reader.read(framing.PREFIX.size)
+        if not prefix:
+            return None
+        if len(prefix) < framing.PREFIX.size:
+            raise ConnectionResetError
+        length, _ = framing.PREFIX.unpack(prefix)
+        if length > limits.HEADER_BYTES_MAX:
+            raise ProtocolError(f"header of {length} bytes is over {limits.HEADER_BYTES_MAX}")
+        header = framing.decode_header(self._read_exactly(length))
+        return header.message, header.sizes
+
+    def _read_exactly(self, size: int) -> bytes:
+        data = self._reader.read(size)
+        if len(data) < size:
+            raise ConnectionResetError
+        return data
+
+    def _refuse_payload(self, message: AnyMessage, sizes: list[int]) -> None:
+        """Answers for a payload that is more than the process may hold: where it is one task's,
+        that task has failed; else its batch-mates get another chance, one by one.
+        """
+        if not isinstance(message, RunTasks) or len(message.calls) != 1:
+            return
+        call = message.calls[0]
+        text = f"not enough memory for a payload of {sum(sizes)} bytes"
+        payload = Failure("memory", text).to_payload()
+        outcome = Outcome(call.index, call.attempt, Status.FAILED, 0)
+        self._send_results(message, [outcome], [payload])
+
+    # -- jobs --------------------------------------------------------------------------------------
+
+    def _begin_job(self, message: BeginJob, _buffers: list[bytes]) -> None:
+        if message.job in self._jobs:
+            raise ProtocolError(f"job {message.job} is open already")
+        memory_bytes = self._memory_bytes(message.spec)
+        runtime = Runtime(
+            profile=Profile(self._spec.profile),
+            job=message.job,
+            spec=message.spec,
+            worker=self._spec.name,
+            node=self._spec.node,
+            output_fd=self._output_fd,
+            memory_bytes=memory_bytes,
+            # Only landlock keeps what a script writes below the working directory.
+            may_write_files=self._level >= confinement.LEVEL_FILES
+            and bool(self._spec.working_directory),
+        )
+        self._jobs[message.job] = OpenedJob(runtime, memory_bytes)
+        self._limit_data()
+
+    def _end_job(self, message: EndJob, _buffers: list[bytes]) -> None:
+        job = self._jobs.pop(message.job, None)
+        if job is not None:
+            self._closed_output_bytes += job.runtime.output_bytes
+            job.runtime.close()
+            self._limit_data()
+
+    def _put_bundle(self, message: PutBundle, buffers: list[bytes]) -> None:
+        job = self._job(message.job)
+        try:
+            bundle = Bundle.from_sources(message.main, message.modules, buffers)
+            if bundle.digest != message.digest:
+                raise ProtocolError(f"bundle {message.main} is not what its digest says")
+            job.runtime.load(bundle)
+        except ScriptError as error:
+            job.broken[message.digest] = _failure(error)
+
+    def _job(self, name: str) -> OpenedJob:
+        try:
+            return self._jobs[name]
+        except KeyError:
+            raise ProtocolError(f"job {name} is not open here") from None
+
+    def _memory_bytes(self, spec: JobSpec) -> int:
+        """The soft limit of a job's state: what the job says, else the node, below the ceiling."""
+        soft = spec.memory_bytes or self._spec.memory_bytes
+        hard = self._spec.memory_hard_bytes
+        if not hard:
+            return soft
+        ceiling = max(hard - limits.MEMORY_SLACK_BYTES, hard // 2)
+        return min(soft, ceiling) if soft else ceiling
+
+    def _limit_data(self) -> None:
+        """The kernel's limit follows the open jobs' own: a state that gets past Lua's allocator
+        meets it soon after.
+        """
+        sizes = [job.memory_bytes for job in self._jobs.values()]
+        bounded = bool(sizes) and all(sizes)
+        if self._level > 0:
+            total = sum(sizes) + limits.MEMORY_SLACK_BYTES if bounded else 0
+            confinement.limit_data(total)
+
+    # -- tasks -------------------------------------------------------------------------------------
+
+    def _run_tasks(self, message: RunTasks, buffers: list[bytes]) -> None:
+        """Calls the entry for each task; several results share a frame while they come fast."""
+        job = self._job(message.job)
+        broken = job.broken.get(message.digest)
+        outcomes: list[Outcome] = []
+        payloads: list[bytes] = []
+        size = position = 0
+        sent_ns = time.monotonic_ns()
+        for call in message.calls:
+            payload = _payload(call, buffers, position)
+            position += call.buffer_count
+            self._serial += 1
+            began_ns = self._page.begin_task(self._serial, message.round, call.index)
+            if broken is None:
+                status, result = self._call(job.runtime, message, call, payload)
+            else:
+                status, result = Status.FAILED, broken.to_payload()
+            self._page.end_task()
+            ended_ns = time.monotonic_ns()
+            duration_us = (ended_ns - began_ns) // 1000
+            if size + len(result) > limits.PAYLOAD_BYTES_MAX and outcomes:
+                self._send_results(message, outcomes, payloads)
+                outcomes, payloads, size = [], [], 0
+            outcomes.append(Outcome(call.index, call.attempt, status, duration_us))
+            payloads.append(result)
+            size += len(result)
+            if (
+                ended_ns - sent_ns > SEND_INTERVAL_NS
+                or size >= SEND_BYTES
+                or len(outcomes) >= limits.TASKS_PER_FRAME_MAX
+                or self._is_spoiled
+            ):
+                self._send_results(message, outcomes, payloads)
+                outcomes, payloads, size = [], [], 0
+                sent_ns = ended_ns
+            if self._is_spoiled:
+                return
+        if outcomes:
+            self._send_results(message, outcomes, payloads)
+
+    def _call(
+        self, runtime: Runtime, message: RunTasks, call: Call, payload: bytes | None
+    ) -> tuple[Status, bytes]:
+        context = Context(call.index, message.count, message.round, call.attempt)
+        try:
+            result = runtime.call(message.digest, message.entry, context, payload)
+        except ScriptError as error:
+            self._is_spoiled = runtime.is_spoiled
+            return Status.FAILED, _failure(error).to_payload()
+        except MemoryError:
+            self._is_spoiled = True
+            text = f"not enough memory for what {message.entry}() takes and returns"
+            return Status.FAILED, Failure("memory", text).to_payload()
+        if len(result) > limits.PAYLOAD_BYTES_MAX:
+            text = (
+                f"{message.entry}() result: {len(result)} bytes are more than the "
+                f"{limits.PAYLOAD_BYTES_MAX} that can be sent"
+            )
+            return Status.FAILED, Failure("unsendable", text).to_payload()
+        return Status.OK, result
+
+    def _send_results(
+        self, message: RunTasks, outcomes: list[Outcome], payloads: list[bytes]
+    ) -> None:
+        output_bytes = self._closed_output_bytes
+        for job in self._jobs.values():
+            output_bytes += job.runtime.output_bytes
+        results = TaskResults(message.job, message.round, self._spec.name, outcomes, output_bytes)
+        self.send(results, payloads)
+
+    # -- script process ----------------------------------------------------------------------------
+
+    def _load_script(self, message: LoadScript, _buffers: list[bytes]) -> None:
+        job = self._job(message.job)
+        broken = job.broken.get(message.digest)
+        if broken is not None:
+            self.send(ScriptLoaded(message.job, []), [_NIL, broken.to_payload()])
+            return
+        self._serial += 1
+        self._page.begin_task(self._serial, 0, 0)
+        functions: list[str] = []
+        try:
+            functions, config = job.runtime.start(message.digest)
+            buffers = [config]
+        except ScriptError as error:
+            self._is_spoiled = job.runtime.is_spoiled
+            buffers = [job.runtime.config_after_failure(), _failure(error).to_payload()]
+        self._page.end_task()
+        self.send(ScriptLoaded(message.job, functions), buffers)
+
+    def _store_results(self, message: StoreResults, buffers: list[bytes]) -> None:
+        """Puts results into the state; stops at the first that does not fit."""
+        runtime = self._job(message.job).runtime
+        stored: list[int] = []
+        failure: list[Buffer] = []
+        position = 0
+        for outcome in message.outcomes:
+            payload = _payload(outcome, buffers, position)
+            position += outcome.buffer_count
+            try:
+                if outcome.status is Status.OK:
+                    runtime.store(outcome.index, payload or _NIL)
+                else:
+                    runtime.store_error(outcome.index, Failure.from_payload(payload or b"").message)
+            except ScriptError as error:
+                self._is_spoiled = runtime.is_spoiled
+                failure = [_failure(error).to_payload()]
+                break
+            stored.append(outcome.index)
+        self.send(ResultsStored(message.job, message.round, stored), failure)
+
+
+def _payload(of: Call | Outcome, buffers: list[bytes], position: int) -> bytes | None:
+    match of.buffer_count:
+        case 0:
+            return None
+        case 1 if position < len(buffers):
+            return buffers[position]
+    raise ProtocolError(f"task {of.index} has {of.buffer_count} of {len(buffers)} buffers")
+
+
+def _failure(error: ScriptError) -> Failure:
+    return Failure(error.kind, error.message, error.traceback)

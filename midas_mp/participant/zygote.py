@@ -1,0 +1,322 @@
+"""The parent's handle of the zygote: a small process of one thread that forks Lua processes.
+
+Nothing may fork from a process with threads or a loop, and the parent may have both; so it execs
+the zygote, which preloads what a Lua process needs and forks on request.  Launcher, Executor and
+driver hold one each, in their own loop: ``loop.add_reader(zygote.fileno(), zygote.dispatch)``.
+Nothing here imports a loop or Lua.
+
+However anything dies, nothing stays: the zygote ends with its parent or with the control socket,
+and every child with the zygote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import site
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import midas_mp
+from midas_mp.errors import ProcessLost
+from midas_mp.participant.status_page import StatusPage
+from midas_mp.participant.zygote_messages import (
+    WORKER_BROKEN,
+    WORKER_SPOILED,
+    ChildSpec,
+    Exited,
+    MessageReader,
+    Signal,
+    Spawn,
+    pack,
+)
+
+__all__ = ["WORKER_BROKEN", "WORKER_SPOILED", "Child", "ChildExit", "ChildSpec", "Zygote"]
+
+SOCKET_BUFFER_BYTES: Final = 1024 * 1024
+"""Of a child's socket, each way: a frame of short tasks and its results fit without a wake-up
+in between.  The kernel takes what it allows of it."""
+
+SEND_TIMEOUT_S: Final = 10.0
+"""A zygote that reads no message for so long is lost; it never does anything that takes longer
+than a fork."""
+
+CLOSE_TIMEOUT_S: Final = 3.0
+"""For the zygote to kill and reap its children, before it is killed itself."""
+
+ENVIRONMENT_NAMES: Final = frozenset(
+    {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
+)
+ENVIRONMENT_PREFIXES: Final = ("LC_", "PYTHON", "COVERAGE_")
+"""What Python needs to start; secrets in the environment stay with the parent."""
+
+
+@dataclass(frozen=True)
+class ChildExit:
+    """How a child ended; its text is for people.
+
+    Attributes:
+        name: from its spec.
+        pid: 0 when it could not be started.
+        exit_code: None when a signal ended it.
+        signal: None when it left by itself.
+        peak_bytes: its largest resident size, shared pages included.
+        error: why it could not be started.
+    """
+
+    name: str
+    pid: int
+    exit_code: int | None
+    signal: int | None
+    peak_bytes: int
+    error: str = ""
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            return f"killed by {_signal_name(self.signal)}"
+        if self.exit_code is not None:
+            return f"exit code {self.exit_code}"
+        return f"could not be started: {self.error}"
+
+
+@dataclass(eq=False)
+class Child:
+    """The parent's ends of what it shares with one child.
+
+    Attributes:
+        id: its number at the zygote.
+        socket: frames, both ways; non-blocking.
+        output_fd: what the child prints; non-blocking.
+        page: what it runs, and its stderr.
+    """
+
+    id: int
+    socket: socket.socket
+    output_fd: int
+    page: StatusPage
+
+    def close(self) -> None:
+        """Closes all of them; idempotent.  Does not end the child by itself, but it will see
+        the end of its socket.
+        """
+        self.socket.close()
+        if self.output_fd >= 0:
+            os.close(self.output_fd)
+            self.output_fd = -1
+        self.page.close()
+
+
+class Zygote:
+    """Starts children, signals them, reports their ends.  Not for use by several threads."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], control: socket.socket, page: StatusPage
+    ) -> None:
+        self._process = process
+        self._control = control
+        self._page = page
+        self._reader = MessageReader(Exited)
+        self._children: dict[int, tuple[str, Callable[[ChildExit], None]]] = {}
+        self._last_id = 0
+        self._is_closed = False
+
+    @classmethod
+    def start(cls, *, pass_stdin: bool = False) -> Self:
+        """Execs the zygote and returns at once; its imports go on while the caller does.
+
+        Args:
+            pass_stdin: children inherit the caller's stdin, else they read nothing from it.
+        """
+        page = StatusPage.create()
+        control, theirs = socket.socketpair()
+        control.settimeout(0)
+        command = [
+            *(sys.executable, "-P", "-m", "midas_mp.participant.zygote_process"),
+            *(str(theirs.fileno()), str(os.getpid())),
+        ]
+        try:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                command,
+                stdin=None if pass_stdin else subprocess.DEVNULL,
+                stdout=page.fileno(),
+                stderr=page.fileno(),
+                env=_environment(),
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except OSError as error:
+            control.close()
+            page.close()
+            raise ProcessLost(f"cannot start {sys.executable}: {error.strerror}") from error
+        finally:
+            theirs.close()
+        return cls(process, control, page)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """Readable when ``dispatch`` has something to do."""
+        return self._control.fileno()
+
+    def spawn(self, spec: ChildSpec, on_exit: Callable[[ChildExit], None]) -> Child:
+        """Asks for a child and returns without waiting for it.
+
+        Args:
+            spec: what it is to be.
+            on_exit: called by ``dispatch``, once, when it has ended or could not be started.
+
+        Raises:
+            ProcessLost: the zygote is gone, or this process may open no more files.
+        """
+        self._last_id += 1
+        try:
+            child, their_socket, their_output = _open_child(self._last_id)
+        except OSError as error:
+            raise ProcessLost(f"cannot start {spec.name}: {error.strerror}") from error
+        try:
+            fds = [their_socket.fileno(), their_output, child.page.fileno()]
+            self._send(Spawn(child.id, spec), fds)
+        except ProcessLost:
+            child.close()
+            raise
+        finally:
+            their_socket.close()
+            os.close(their_output)
+        self._children[child.id] = (spec.name, on_exit)
+        return child
+
+    def signal(self, child: Child, signum: int) -> None:
+        """Sends a signal, through the zygote, which knows whether the child still lives.
+
+        Raises:
+            ProcessLost: the zygote is gone.
+        """
+        self._send(Signal(child.id, signum), [])
+
+    def dispatch(self) -> None:
+        """Reads what the zygote reported and calls ``on_exit`` for it; does not wait.
+
+        Raises:
+            ProcessLost: the zygote itself is gone, and every child with it.
+        """
+        while not self._is_closed:
+            try:
+                data = self._control.recv(64 * 1024)
+            except BlockingIOError:
+                return
+            except OSError:  # ECONNRESET: it left messages of ours unread
+                data = b""
+            if not data:
+                raise self._lost()
+            for exited in self._reader.feed(data):
+                self._report(exited)
+
+    def close(self) -> None:
+        """Kills all children, ends the zygote, reaps it; idempotent, within bounded time.
+
+        No ``on_exit`` is called any more.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._children.clear()
+        self._control.close()
+        self._wait()
+        self._page.close()
+
+    def _report(self, exited: Exited) -> None:
+        name, on_exit = self._children.pop(exited.child)
+        on_exit(
+            ChildExit(
+                name,
+                exited.pid,
+                exited.exit_code,
+                exited.signal,
+                exited.peak_bytes,
+                exited.error,
+            )
+        )
+
+    def _send(self, message: Spawn | Signal, fds: list[int]) -> None:
+        if self._is_closed:
+            raise ProcessLost("the zygote is closed")
+        data = memoryview(pack(message))
+        while data:
+            try:
+                sent = socket.send_fds(self._control, [data], fds)
+            except BlockingIOError:
+                self._wait_writable()
+            except OSError as error:
+                raise self._lost() from error
+            else:
+                data, fds = data[sent:], []
+
+    def _wait_writable(self) -> None:
+        poll = select.poll()
+        poll.register(self._control, select.POLLOUT)
+        if not poll.poll(SEND_TIMEOUT_S * 1000):
+            raise ProcessLost(f"the zygote took no message for {SEND_TIMEOUT_S:.0f} s")
+
+    def _lost(self) -> ProcessLost:
+        """What is known about the zygote's end."""
+        self._wait()
+        code = self._process.returncode
+        how = f"killed by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+        words = "" if self._page.fileno() < 0 else self._page.last_words()
+        return ProcessLost(f"the zygote ended: {how}" + (f"\n{words}" if words else ""))
+
+    def _wait(self) -> None:
+        try:
+            self._process.wait(CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # the kernel kills its children with it
+            self._process.wait()
+
+
+def _open_child(child_id: int) -> tuple[Child, socket.socket, int]:
+    """What parent and child share, and the child's ends of socket and pipe."""
+    with contextlib.ExitStack() as on_failure:
+        page = StatusPage.create()
+        on_failure.callback(page.close)
+        mine, theirs = socket.socketpair()
+        on_failure.callback(mine.close)
+        on_failure.callback(theirs.close)
+        for end in (mine, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
+        output_read, output_write = os.pipe()
+        on_failure.pop_all()
+    mine.settimeout(0)
+    os.set_blocking(output_read, False)
+    return Child(child_id, mine, output_read, page), theirs, output_write
+
+
+def _environment() -> dict[str, str]:
+    """An allow-list of this process' environment, and the way to this very midas_mp."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ENVIRONMENT_NAMES or name.startswith(ENVIRONMENT_PREFIXES)
+    }
+    source = str(Path(midas_mp.__file__).resolve().parent.parent)
+    # Not for site-packages: there it would go before the standard library.
+    if source not in [*site.getsitepackages(), site.getusersitepackages()]:
+        before = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = source + (os.pathsep + before if before else "")
+    return environment
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
