@@ -1,0 +1,50 @@
+"""What goes into the scheduler's one door, and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from midas_mp.wire.framing import Frame
+from midas_mp.wire.messages import Hello
+
+
+@dataclass(frozen=True, slots=True)
+class PeerGreeted:
+    """A launcher or a client has said who it is; version, role and proof were checked."""
+
+    peer: int
+    """Chosen by the shell, never used twice."""
+    hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    """A connection ended without a Goodbye."""
+
+    peer: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One frame from a peer that has greeted."""
+
+    peer: int
+    frame: Frame
+
+
+Event = PeerGreeted | PeerLost | Received
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What the shell does next, in the order of the fields: speak, hang up, report, sleep."""
+
+    outbox: list[tuple[int, list[Frame]]] = field(default_factory=list)
+    """One entry for each peer, its frames in order."""
+    drops: list[tuple[int, str]] = field(default_factory=list)
+    """Hang up on these; the scheduler has forgotten them and expects no PeerLost."""
+    notices: list[str] = field(default_factory=list)
+    """Sentences for the host's own stderr."""
+    wake_at: float | None = None
+    """Call ``step([], now)`` at this time at the latest; None: only when something happens."""

@@ -1,0 +1,119 @@
+"""What must hold after every step: called by every test, and wherever in doubt.
+
+It only looks, in the most naive way; it shares no code with what it checks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from midas_mp import limits
+from midas_mp.scheduler.records import Job, Node, Task, Worker
+from midas_mp.scheduler.state import State
+from midas_mp.scheduler.tables import JobState, NodeState, TaskState, WorkerState
+
+
+def check(state: State) -> None:
+    """Raises AssertionError, naming the subject, when the tables contradict each other."""
+    for job_id, job in state.jobs.items():
+        assert job.id == job_id, job.label
+        assert state.clients.get(job.client.peer) is job.client, f"{job.label}: no such client"
+        assert job.client.jobs.get(job_id) is job, f"{job.label}: its client does not know it"
+        assert job.state is not JobState.ENDED, job.label
+        assert (job.state is JobState.STARTED) == (job_id in state.started), job.label
+        _check_tasks(state, job)
+    for client in state.clients.values():
+        assert all(state.jobs.get(name) is job for name, job in client.jobs.items()), client.name
+    assert set(state.started) <= set(state.jobs)
+    workers = [worker for node in state.nodes.values() for worker in node.workers.values()]
+    for peer, node in state.nodes.items():
+        assert node.peer == peer, node.label
+        assert node.state is NodeState.CONNECTED, node.label
+        assert set(node.begun) <= set(state.jobs), f"{node.label}: knows an ended job"
+    for worker in workers:
+        _check_worker(state, worker)
+    _check_sets(state, workers)
+    _check_names(state)
+
+
+def _check_tasks(state: State, job: Job) -> None:
+    """Every task is in exactly one place, and the sums match."""
+    queued = Counter([*job.fresh, *job.returned, *job.suspects])
+    tasks = [task for tasks in job.rounds.values() for task in tasks.values()]
+    assert set(queued) <= set(tasks), f"{job.label}: a queue holds a task that is not its own"
+    for round_, by_index in job.rounds.items():
+        for index, task in by_index.items():
+            assert (task.batch.round, task.index) == (round_, index), task.label
+    for task in tasks:
+        is_waiting = task.state is TaskState.WAITING
+        assert queued[task] == is_waiting, f"{task.label} is {task.state}, in {queued[task]} queues"
+        assert (task.worker is not None) == (task.state is TaskState.LEASED), task.label
+        if task.worker is not None:
+            _check_lease(state, job, task, task.worker)
+    assert all(task in job.blames for task in job.suspects), f"{job.label}: suspect without blame"
+    assert not any(task in job.blames for task in job.returned), f"{job.label}: blamed, not alone"
+    assert set(job.blames) <= set(tasks), f"{job.label}: blame of a forgotten task"
+    counts = Counter(task.state for task in tasks)
+    assert len(tasks) == job.task_count, job.label
+    assert counts[TaskState.LEASED] == job.leased_count, job.label
+    assert counts[TaskState.DONE] == job.done_count, job.label
+    assert sum(task.size_bytes for task in tasks) == job.size_bytes, job.label
+    assert job.task_count <= job.credit_max, f"{job.label}: over its credit"
+
+
+def _check_lease(state: State, job: Job, task: Task, worker: Worker) -> None:
+    node = worker.node
+    assert state.nodes.get(node.peer) is node, f"{task.label}: leased to a lost node"
+    assert node.workers.get(worker.channel) is worker, f"{task.label}: leased to a lost worker"
+    assert task in worker.leases.get(job, {}), f"{task.label}: its worker does not know"
+    assert job.state is JobState.STARTED, f"{task.label}: leased before the start"
+    assert job.spec.engine in worker.engines, f"{task.label}: {worker.label} is not suitable"
+    assert task.batch.digest in node.begun.get(job.id, ()), f"{task.label}: {node.label} lacks it"
+    if task in job.blames:
+        assert worker.lease_count == 1 or worker.orphans, f"{task.label}: blamed and not alone"
+
+
+def _check_worker(state: State, worker: Worker) -> None:
+    leased = [(job, task) for job, tasks in worker.leases.items() for task in tasks]
+    for job, task in leased:
+        assert state.jobs.get(job.id) is job, f"{worker.label}: leases of an ended job"
+        assert task.worker is worker, f"{worker.label}: {task.label} is not with it"
+    assert all(worker.leases.values()), f"{worker.label}: an empty entry"
+    assert worker.lease_count == len(leased) <= limits.QUEUE_TASKS_MAX, worker.label
+    assert worker.lease_bytes == sum(task.size_bytes for _, task in leased), worker.label
+    if len(leased) > 1:
+        largest = max(task.size_bytes for _, task in leased)
+        assert worker.lease_bytes - largest <= limits.QUEUE_BYTES_MAX, worker.label
+    if worker.orphans:
+        expected = [WorkerState.RELEASING]
+    elif leased:
+        expected = [WorkerState.BUSY, WorkerState.ALONE]
+    else:
+        expected = [WorkerState.IDLE]
+    assert worker.state in expected, f"{worker.label} is {worker.state}"
+    if worker.state is WorkerState.ALONE:
+        assert len(leased) == 1, f"{worker.label} is not alone"
+
+
+def _check_sets(state: State, workers: list[Worker]) -> None:
+    for worker in workers:
+        is_idle, is_busy = worker.state is WorkerState.IDLE, worker.state is WorkerState.BUSY
+        assert (worker in state.idle) == is_idle, worker.label
+        assert (worker in state.laden) == (is_busy and worker.lease_count > 1), worker.label
+        assert is_busy or worker not in state.hungry, worker.label
+    known = set(workers)
+    assert known.issuperset(state.idle), "a lost worker is idle"
+    assert known.issuperset(state.hungry), "a lost worker is hungry"
+    assert known.issuperset(state.laden), "a lost worker is laden"
+
+
+def _check_names(state: State) -> None:
+    nodes: list[Node] = list(state.nodes.values())
+    workers = [worker for node in nodes for worker in node.workers.values()]
+    assert len({node.name for node in nodes}) == len(nodes), "two nodes of one name"
+    assert len({node.hello.node_id for node in nodes}) == len(nodes), "two nodes of one id"
+    assert state.awaited == sum(node.awaited for node in nodes) >= 0, "awaited workers"
+    assert state.worker_count == len(workers), "registered workers"
+    engines = Counter(engine for worker in workers for engine in worker.engines)
+    assert state.engine_counts == engines, "workers by engine"
+    assert set(state.engine_since) == set(engines), "engines"

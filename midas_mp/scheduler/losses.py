@@ -1,0 +1,128 @@
+"""Leases that come back: from workers that died, from nodes that went, from recalls.
+
+Only a task that was *running* when its worker died is blamed for it: the one that the worker's
+status page named, or else the only one it held.  Its batch-mates are innocent.  A blamed task is
+tried again alone and elsewhere; blamed ``limits.ATTEMPTS_MAX`` times, it has failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from midas_mp import limits
+from midas_mp.scheduler.records import Blame, Job, Task, Worker, advance_task
+from midas_mp.scheduler.state import State
+from midas_mp.scheduler.tables import TASK
+from midas_mp.wire.messages import Failure, Outcome, Status, TaskRef, TaskResults, WorkerDown
+
+_GIVE_BACK = TASK["give_back"]
+_FINISH = TASK["finish"]
+_CAUSE_CHARS_MAX = 1_000
+
+
+def give_back_all(state: State, worker: Worker, down: WorkerDown | None) -> None:
+    """Return everything a lost worker held; the caller has taken the worker off the tables.
+
+    ``down`` says how it died; None is for a node that went away, and nothing is blamed.
+    """
+    culprit = _culprit(worker, down) if down is not None else None
+    for job, leases in list(worker.leases.items()):
+        for task in list(leases):
+            task.attempt += 1
+            state.retries += 1
+            if down is not None and task is culprit:
+                _blame(state, job, task, worker, down)
+            else:
+                give_back(worker, job, task)
+    worker.orphans.clear()
+
+
+def give_back(worker: Worker, job: Job, task: Task) -> None:
+    """Let one leased task wait again, before all that were never leased."""
+    unlease(worker, job, task)
+    advance_task(task, _GIVE_BACK, "give_back")
+    if task in job.blames:
+        job.suspects[task] = None
+    else:
+        job.returned[task] = None
+
+
+def unlease(worker: Worker, job: Job, task: Task) -> None:
+    """Take a lease off the worker's and the job's books; the caller settles the worker."""
+    leases = worker.leases[job]
+    del leases[task]
+    if not leases:
+        del worker.leases[job]
+    task.worker = None
+    worker.lease_count -= 1
+    worker.lease_bytes -= task.size_bytes
+    job.leased_count -= 1
+
+
+def revoke(state: State, worker: Worker, job: Job, tasks: Iterable[Task]) -> None:
+    """What the worker does with these tasks no longer matters; it is free when it says so."""
+    for task in tasks:
+        unlease(worker, job, task)
+        worker.orphans.add(TaskRef(job.id, task.batch.round, task.index))
+    state.settle(worker)
+
+
+def _culprit(worker: Worker, down: WorkerDown) -> Task | None:
+    if down.running is not None:
+        for job, leases in worker.leases.items():
+            if job.id == down.running.job:
+                task = job.rounds.get(down.running.round, {}).get(down.running.index)
+                return task if task in leases else None
+        return None
+    if worker.lease_count == 1 and not worker.orphans:
+        return next(iter(next(iter(worker.leases.values()))))
+    return None
+
+
+def _blame(state: State, job: Job, task: Task, worker: Worker, down: WorkerDown) -> None:
+    blame = job.blames.setdefault(task, Blame())
+    blame.count += 1
+    blame.node_id = worker.node.hello.node_id
+    blame.channel = worker.channel
+    blame.since = state.now
+    give_back(worker, job, task)
+    if blame.count >= limits.ATTEMPTS_MAX:
+        _fail(state, job, task, worker, down)
+
+
+def _fail(state: State, job: Job, task: Task, worker: Worker, down: WorkerDown) -> None:
+    message = (
+        f"lost: its worker died {limits.ATTEMPTS_MAX} times while running it, "
+        f"last {worker.name} ({down.cause[:_CAUSE_CHARS_MAX]}), "
+        f"largest memory {down.peak_bytes / limits.MB:.0f} MB"
+    )
+    payload = Failure(kind="lost", message=message).to_payload()
+    outcome = Outcome(task.index, task.attempt, Status.FAILED, 0)
+    finish_waiting(job, task, len(payload))
+    state.send(
+        job.client.peer, TaskResults(job.id, task.batch.round, worker.name, [outcome]), [payload]
+    )
+
+
+def finish_waiting(job: Job, task: Task, result_bytes: int) -> None:
+    """A task that waits is done after all: failed for good, or a late result came.
+
+    Late for this host: the task may even be fresh here, if its lease was of the host before.
+    """
+    if task in job.returned:
+        del job.returned[task]
+    elif task in job.suspects:
+        del job.suspects[task]
+    else:
+        job.fresh.remove(task)
+    finish(job, task, result_bytes)
+
+
+def finish(job: Job, task: Task, result_bytes: int) -> None:
+    """Mark a task done that is on no lease and in no queue any more."""
+    advance_task(task, _FINISH, "finish")
+    job.blames.pop(task, None)
+    job.done_count += 1
+    job.size_bytes += result_bytes - task.size_bytes
+    task.size_bytes = result_bytes
+    task.buffers = ()

@@ -1,0 +1,152 @@
+"""Joining and leaving: launchers with their workers, and the greeting of clients.
+
+What a launcher owes the scheduler:
+
+- After a new connection it forgets every job it knew and drops what has not begun; what its
+  workers are running goes on, and late results are delivered on the worker's channel.
+- It says ``WorkerUp`` before anything else on a channel, and ``WorkerDown`` before the channel's
+  next ``WorkerUp``.  ``WorkerDown`` for a worker that never came up means: it will not.
+- On ``EndJob`` it drops what it queued for that job and kills what runs of it.  For each worker
+  that held tasks of the job it answers ``TasksReturned`` with those it dropped, and ``WorkerDown``
+  for a worker it had to kill.  Until every lease of the ended job was answered by one of these or
+  by a result, the worker is *releasing* and gets nothing new.
+"""
+
+from __future__ import annotations
+
+from midas_mp.errors import ProtocolError
+from midas_mp.scheduler import losses
+from midas_mp.scheduler.records import Client, Node, Worker
+from midas_mp.scheduler.state import State
+from midas_mp.scheduler.tables import NODE, WORKER, advance
+from midas_mp.wire.messages import (
+    PROTOCOL_VERSION,
+    Goodbye,
+    Hello,
+    Refused,
+    Role,
+    Welcome,
+    WorkerDown,
+    WorkerUp,
+)
+
+
+def greet_launcher(state: State, peer: int, hello: Hello) -> None:
+    """Welcome a node, replace its older connection, or refuse a name that is taken."""
+    for old in list(state.nodes.values()):
+        if old.hello.node_id == hello.node_id:
+            reason = "replaced by a newer connection of the same node"
+            state.send(old.peer, Goodbye(reason))
+            state.drop(old.peer, reason)
+            leave(state, old, reason, is_orderly=False)
+    name = _free_name(state, hello)
+    if name is None:
+        reason = f"the name {hello.name!r} is taken by another node: choose another --name"
+        state.send(peer, Refused("name_taken", reason))
+        state.drop(peer, reason)
+        return
+    epoch = state.epochs.get(hello.node_id, 0)
+    state.epochs[hello.node_id] = epoch + 1
+    node = state.nodes[peer] = Node(peer, hello, name)
+    state.awaited += node.awaited
+    state.is_membership_new = True
+    state.send(peer, Welcome(PROTOCOL_VERSION, state.release, name, epoch))
+    state.notice(f"node {name} joined, {hello.workers_announced} workers announced")
+
+
+def greet_client(state: State, peer: int, hello: Hello) -> None:
+    """Welcome a client; several may have the same name."""
+    state.clients[peer] = Client(peer, hello.name)
+    state.send(peer, Welcome(PROTOCOL_VERSION, state.release, hello.name, 0))
+
+
+def greet(state: State, peer: int, hello: Hello) -> None:
+    """Welcome a peer by its role.
+
+    Raises:
+        ProtocolError: its role does not belong on a network.
+    """
+    if hello.role is Role.LAUNCHER:
+        greet_launcher(state, peer, hello)
+    elif hello.role is Role.CLIENT:
+        greet_client(state, peer, hello)
+    else:
+        raise ProtocolError(f"a {hello.role} does not greet a host")
+
+
+def worker_up(state: State, node: Node, message: WorkerUp) -> None:
+    """Register a worker process."""
+    if message.channel in node.workers:
+        raise ProtocolError(f"channel {message.channel} has a worker already")
+    _hear_of(state, node, message.channel)
+    worker = node.workers[message.channel] = Worker(node, message)
+    state.worker_count += 1
+    for engine in worker.engines:
+        count = state.engine_counts.get(engine, 0)
+        state.engine_counts[engine] = count + 1
+        if not count:
+            state.engine_since[engine] = state.now
+    advance(worker, WORKER, "register", state.now, message.epoch)
+    state.settle(worker)
+    state.is_membership_new = True
+
+
+def worker_down(state: State, node: Node, message: WorkerDown) -> None:
+    """A worker process is gone: what it held goes back, and one task may be to blame."""
+    worker = node.workers.get(message.channel)
+    if worker is None:
+        _hear_of(state, node, message.channel)
+        state.is_membership_new = True
+        state.notice(f"node {node.name}: a worker did not start: {message.cause}")
+        return
+    if worker.epoch != message.epoch:
+        raise ProtocolError(
+            f"{worker.name} is process {worker.epoch}, not {message.epoch}, of its channel"
+        )
+    _remove_worker(state, worker, message.cause)
+    losses.give_back_all(state, worker, message)
+
+
+def leave(state: State, node: Node, reason: str, *, is_orderly: bool) -> None:
+    """A launcher is gone with all its workers; none of their tasks is blamed."""
+    advance(node, NODE, "leave" if is_orderly else "lose", state.now, reason)
+    del state.nodes[node.peer]
+    state.awaited -= node.awaited
+    for worker in list(node.workers.values()):
+        _remove_worker(state, worker, reason)
+        losses.give_back_all(state, worker, None)
+    state.is_membership_new = True
+    state.notice(f"node {node.name} {node.state}: {reason}")
+
+
+def _free_name(state: State, hello: Hello) -> str | None:
+    taken = {node.name for node in state.nodes.values()}
+    if hello.name not in taken:
+        return hello.name
+    if hello.name_is_explicit:
+        return None
+    number = 2
+    while f"{hello.name}-{number}" in taken:
+        number += 1
+    return f"{hello.name}-{number}"
+
+
+def _hear_of(state: State, node: Node, channel: int) -> None:
+    if channel not in node.seen:
+        node.seen.add(channel)
+        if node.awaited:
+            node.awaited -= 1
+            state.awaited -= 1
+
+
+def _remove_worker(state: State, worker: Worker, reason: str) -> None:
+    advance(worker, WORKER, "lose", state.now, reason)
+    state.withdraw(worker)
+    del worker.node.workers[worker.channel]
+    state.worker_count -= 1
+    state.losses += 1
+    for engine in worker.engines:
+        state.engine_counts[engine] -= 1
+        if not state.engine_counts[engine]:
+            del state.engine_counts[engine], state.engine_since[engine]
+    state.is_membership_new = True

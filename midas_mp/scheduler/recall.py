@@ -1,0 +1,69 @@
+"""Taking work back from long queues for workers that have none.
+
+Only when nothing waits that an idle worker could have: then about half of what is queued behind
+the running task of the most laden worker is asked for.  One recall at a time for each idle worker
+and each laden one, and none for work so short that it would be done before it came back; so tasks
+do not travel to and fro.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from midas_mp.scheduler.estimate import QUEUE_TIME_TARGET_US
+from midas_mp.scheduler.records import Worker
+from midas_mp.scheduler.state import State
+from midas_mp.wire.messages import RecallTasks
+
+RECALL_TIME_MIN_US: Final = 5_000.0
+"""Work that is worth bringing over: some ten times what the journey takes."""
+
+
+class _Surplus(NamedTuple):
+    queued_us: float
+    task_count: int
+    """How many to ask for; at least one."""
+    worker: Worker
+
+
+def recall(state: State) -> None:
+    """Ask laden workers for tasks on behalf of idle ones."""
+    if not state.laden or not state.idle:
+        return
+    under_way = sum(worker.is_recalling for worker in state.laden)
+    seekers = list(state.idle)[under_way:]
+    if not seekers:
+        return
+    surpluses = sorted(filter(None, map(_surplus, state.laden)), key=_queued_us)
+    for seeker in seekers:
+        if not surpluses:
+            return
+        victim = surpluses[-1].worker
+        if all(job.spec.engine in seeker.engines for job in victim.leases):
+            surplus = surpluses.pop()
+            victim.is_recalling = True
+            victim.story.add(state.now, "recall", surplus.task_count)
+            state.send(victim.node.peer, RecallTasks(surplus.task_count), channel=victim.channel)
+
+
+def _queued_us(surplus: _Surplus) -> float:
+    return surplus.queued_us
+
+
+def _surplus(worker: Worker) -> _Surplus | None:
+    """What could be asked of a worker; None if it is not worth it."""
+    if worker.is_recalling or worker.is_recall_barred:
+        return None
+    work_us = 0.0
+    for job, tasks in worker.leases.items():
+        if job.waiting_count:
+            return None
+        work_us += job.estimate.assumed_us * len(tasks)
+    task_us = work_us / worker.lease_count
+    queued = worker.lease_count - 1
+    if task_us >= QUEUE_TIME_TARGET_US:
+        return _Surplus(queued * task_us, -(-queued // 2), worker)
+    count = queued // 2
+    if count * task_us < RECALL_TIME_MIN_US:
+        return None
+    return _Surplus(queued * task_us, count, worker)

@@ -1,0 +1,251 @@
+"""What the scheduler remembers: nodes, workers, clients, jobs, tasks.
+
+Plain records.  Who changes them: ``nodes`` (joining and leaving), ``jobs`` (what clients ask),
+``placement`` (leases), ``results`` (ends), ``losses`` (leases that come back).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from midas_mp import limits
+from midas_mp.errors import IllegalTransition
+from midas_mp.scheduler.estimate import Estimate
+from midas_mp.scheduler.tables import JobState, NodeState, Story, TaskState, WorkerState
+from midas_mp.wire.framing import Buffer, Frame
+from midas_mp.wire.messages import Hello, OpenJob, TaskRef, WorkerUp
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the tasks of one call of the client share."""
+
+    round: int
+    count: int
+    digest: str
+    entry: str
+
+
+class Task:
+    """One call.  Its story is its fields: which attempt, where, and ``Job.blames``."""
+
+    __slots__ = ("attempt", "batch", "buffers", "index", "size_bytes", "state", "worker")
+
+    def __init__(
+        self, batch: Batch, index: int, attempt: int, buffers: Sequence[Buffer], size_bytes: int
+    ) -> None:
+        self.batch = batch
+        self.index = index
+        self.attempt = attempt
+        self.buffers = buffers
+        """The payload; gone once the result was forwarded."""
+        self.size_bytes = size_bytes
+        """Of the payload while the task is open, of the result once it is done."""
+        self.state = TaskState.WAITING
+        self.worker: Worker | None = None
+        """Who holds the lease."""
+
+    @property
+    def label(self) -> str:
+        return f"task {self.index} of round {self.batch.round}"
+
+    def tell(self) -> list[str]:
+        holder = self.worker.name if self.worker is not None else "nobody"
+        return [f"attempt {self.attempt}", f"held by {holder}"]
+
+
+def advance_task(task: Task, row: Mapping[TaskState, TaskState], trigger: str) -> None:
+    """Move a task along one row of ``tables.TASK``: as ``tables.advance``, for millions.
+
+    Raises:
+        IllegalTransition: the row has no entry for the task's state.
+    """
+    after = row.get(task.state)
+    if after is None:
+        raise IllegalTransition(task.label, task.state, trigger, task.tell())
+    task.state = after
+
+
+class Blame:
+    """What is known against a task whose workers died."""
+
+    __slots__ = ("channel", "count", "node_id", "since")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.node_id = ""
+        self.channel = 0
+        """Where the last one died: the next attempt is made elsewhere if there is an elsewhere."""
+        self.since = 0.0
+
+
+class Node:
+    """One connected launcher."""
+
+    __slots__ = ("awaited", "begun", "hello", "name", "peer", "seen", "state", "story", "workers")
+
+    def __init__(self, peer: int, hello: Hello, name: str) -> None:
+        self.peer = peer
+        self.hello = hello
+        self.name = name
+        self.state = NodeState.CONNECTED
+        self.story = Story()
+        self.workers: dict[int, Worker] = {}
+        """By channel."""
+        self.awaited = hello.workers_announced
+        """Announced workers that have not been heard of yet."""
+        self.seen: set[int] = set()
+        """Channels that have been heard of."""
+        self.begun: dict[str, set[str]] = {}
+        """Job ids that the launcher was told of, with the digests of the bundles it has."""
+
+    @property
+    def label(self) -> str:
+        return f"node {self.name}"
+
+
+class Worker:
+    """One registered worker process."""
+
+    __slots__ = (
+        "channel",
+        "engines",
+        "epoch",
+        "is_recall_barred",
+        "is_recalling",
+        "lease_bytes",
+        "lease_count",
+        "leases",
+        "name",
+        "node",
+        "orphans",
+        "state",
+        "story",
+    )
+
+    def __init__(self, node: Node, up: WorkerUp) -> None:
+        self.node = node
+        self.channel = up.channel
+        self.name = up.name
+        self.epoch = up.epoch
+        self.engines = frozenset(up.engines)
+        self.state = WorkerState.NEW
+        self.story = Story()
+        self.leases: dict[Job, dict[Task, None]] = {}
+        """In the order in which they were sent; no empty entries."""
+        self.lease_count = 0
+        self.lease_bytes = 0
+        self.orphans: set[TaskRef] = set()
+        """Tasks that it still holds and nobody wants; it gets nothing new until they are gone."""
+        self.is_recalling = False
+        """Asked for tasks back and has not answered."""
+        self.is_recall_barred = False
+        """Answered that it has nothing to give back; holds until its leases change."""
+
+    @property
+    def label(self) -> str:
+        return f"worker {self.name}"
+
+
+class Client:
+    """One connected client."""
+
+    __slots__ = ("jobs", "name", "peer", "refused")
+
+    def __init__(self, peer: int, name: str) -> None:
+        self.peer = peer
+        self.name = name
+        self.jobs: dict[str, Job] = {}
+        self.refused: set[str] = set()
+        """Job ids that were refused: what it says about them crossed the refusal."""
+
+
+class Job:
+    """One run, or one Executor."""
+
+    __slots__ = (
+        "batch",
+        "blames",
+        "bundles",
+        "client",
+        "credit_max",
+        "done_count",
+        "estimate",
+        "fresh",
+        "id",
+        "leased_count",
+        "notice_at",
+        "opened_at",
+        "returned",
+        "rounds",
+        "size_bytes",
+        "spec",
+        "start_at",
+        "state",
+        "story",
+        "suspects",
+        "task_count",
+        "title",
+        "workers_min",
+        "workers_reported",
+    )
+
+    def __init__(self, client: Client, message: OpenJob, now: float) -> None:
+        self.id = message.job
+        self.client = client
+        self.title = message.title
+        self.spec = message.spec
+        self.workers_min = message.workers_min
+        self.state = JobState.QUEUED
+        self.story = Story()
+        self.opened_at = now
+        self.start_at: float | None = None
+        """When the job starts with the workers there are; None while there are too few."""
+        self.notice_at: float | None = None
+        """When to say next that the job cannot go on; None while it can."""
+        self.workers_reported = 0
+        self.credit_max = 0
+        """The most that was ever granted: a client may act on an older, larger figure."""
+        self.bundles: dict[str, Frame] = {}
+        self.batch: Batch | None = None
+        """The last one made, shared by the frames that follow it."""
+        self.rounds: dict[int, dict[int, Task]] = {}
+        """Every task that is not acknowledged, by round and index."""
+        self.fresh: deque[Task] = deque()
+        """Waiting, never leased."""
+        self.returned: OrderedDict[Task, None] = OrderedDict()
+        """Waiting again; they go first."""
+        self.suspects: dict[Task, None] = {}
+        """Waiting for a worker of their own, because they may have killed one."""
+        self.blames: dict[Task, Blame] = {}
+        self.task_count = 0
+        self.leased_count = 0
+        self.done_count = 0
+        self.size_bytes = 0
+        """Payloads of open tasks and results that are not acknowledged."""
+        self.estimate = Estimate()
+
+    @property
+    def label(self) -> str:
+        return f"job {self.id}"
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self.fresh) + len(self.returned) + len(self.suspects)
+
+    @property
+    def open_count(self) -> int:
+        return self.task_count - self.done_count
+
+    @property
+    def lease_allowance(self) -> int:
+        """How many of its waiting tasks may be leased now.
+
+        A job over its bytes pauses until the client has acknowledged results.  Where there is
+        nothing to acknowledge and nothing under way only a lease can free bytes, so one goes.
+        """
+        if self.size_bytes <= limits.CREDIT_BYTES:
+            return self.waiting_count
+        return 0 if self.leased_count or self.done_count else min(1, self.waiting_count)

@@ -1,0 +1,183 @@
+"""The one door into the mind of the host: ``Scheduler.step(events, now) -> Ready``.
+
+Nothing else changes state, and nothing here reads a clock, a random number, a file or a socket.
+A step takes any number of events, then places work once and answers once, so batching costs
+nothing extra.  Called by ``host``; every message a peer may send is a row in one of two tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import midas_mp
+from midas_mp.errors import ProtocolError
+from midas_mp.scheduler import jobs, nodes, results
+from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Received
+from midas_mp.scheduler.placement import place
+from midas_mp.scheduler.recall import recall
+from midas_mp.scheduler.records import Client, Node
+from midas_mp.scheduler.state import State
+from midas_mp.scheduler.status import report, start_jobs, wake_at
+from midas_mp.scheduler.suspects import patience_ends
+from midas_mp.wire.framing import Frame
+from midas_mp.wire.messages import (
+    Acknowledge,
+    EndJob,
+    Goodbye,
+    Message,
+    OpenJob,
+    PutBundle,
+    RunTasks,
+    TaskPrinted,
+    TaskProgress,
+    TaskResults,
+    TasksReturned,
+    WorkerDown,
+    WorkerUp,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStatistics:
+    """The figures of one moment, and counters since the start."""
+
+    nodes: int
+    workers: int
+    clients: int
+    jobs: int
+    tasks_waiting: int
+    tasks_leased: int
+    tasks_done: int
+    """Results that are not acknowledged yet."""
+    duplicates: int
+    """Results that were dropped: not the first, or of a job that has ended."""
+    losses: int
+    """Workers that went away."""
+    retries: int
+    """Leases that came back because their worker went away."""
+
+
+class Scheduler:
+    """Decides; the shell around it listens, speaks and keeps time."""
+
+    def __init__(self, *, release: str = midas_mp.__version__) -> None:
+        self.state: Final = State(release)
+
+    def step(self, events: Sequence[Event], now: float) -> Ready:
+        """Take in everything that happened, in order, and say what to do.
+
+        ``now`` is in seconds, on a clock that never goes back.
+
+        Raises:
+            IllegalTransition: a bug in the scheduler; its state means nothing any more.
+        """
+        state = self.state
+        state.now = now
+        for event in events:
+            try:
+                self._take(event)
+            except ProtocolError as error:
+                self._throw_out(event.peer, str(error))
+        if state.is_membership_new or _is_due(wake_at(state), now):
+            start_jobs(state)
+        place(state)
+        recall(state)
+        report(state)
+        state.is_membership_new = False
+        return state.take_ready(_earliest(wake_at(state), patience_ends(state)))
+
+    def statistics(self) -> SchedulerStatistics:
+        state = self.state
+        every = state.jobs.values()
+        return SchedulerStatistics(
+            nodes=len(state.nodes),
+            workers=state.worker_count,
+            clients=len(state.clients),
+            jobs=len(state.jobs),
+            tasks_waiting=sum(job.waiting_count for job in every),
+            tasks_leased=sum(job.leased_count for job in every),
+            tasks_done=sum(job.done_count for job in every),
+            duplicates=state.duplicates,
+            losses=state.losses,
+            retries=state.retries,
+        )
+
+    def _take(self, event: Event) -> None:
+        state = self.state
+        match event:
+            case Received(peer, frame):
+                node = state.nodes.get(peer)
+                if node is not None:
+                    _handler(_FROM_LAUNCHER, frame, "launcher")(state, node, frame, frame.message)
+                    return
+                client = state.clients.get(peer)
+                if client is not None:
+                    _handler(_FROM_CLIENT, frame, "client")(state, client, frame, frame.message)
+                # Neither: it was dropped, and this was on its way.
+            case PeerGreeted(peer, hello):
+                if peer in state.nodes or peer in state.clients:
+                    raise ProtocolError("greeted twice")
+                nodes.greet(state, peer, hello)
+            case PeerLost(peer, reason):
+                _forget(state, peer, reason, is_orderly=False)
+
+    def _throw_out(self, peer: int, reason: str) -> None:
+        """Part with a peer that broke the rules, telling it which."""
+        self.state.send(peer, Goodbye(reason))
+        self.state.drop(peer, reason)
+        _forget(self.state, peer, reason, is_orderly=False)
+
+
+def _forget(state: State, peer: int, reason: str, *, is_orderly: bool) -> None:
+    """Let go of a peer, whatever it was; it may have been dropped before."""
+    if peer in state.nodes:
+        nodes.leave(state, state.nodes[peer], reason, is_orderly=is_orderly)
+    elif peer in state.clients:
+        jobs.client_gone(state, state.clients[peer], reason)
+
+
+def _is_due(at: float | None, now: float) -> bool:
+    return at is not None and now >= at
+
+
+def _earliest(*times: float | None) -> float | None:
+    return min((time for time in times if time is not None), default=None)
+
+
+# -- who may say what ------------------------------------------------------------------------
+
+_Handler = Callable[[State, Any, Frame, Any], None]
+
+
+def _handler(table: dict[type[Message], _Handler], frame: Frame, role: str) -> _Handler:
+    handler = table.get(type(frame.message))
+    if handler is None:
+        raise ProtocolError(f"{type(frame.message).__name__} is not for a {role} to say")
+    return handler
+
+
+def _say_goodbye(state: State, peer: Node | Client, message: Goodbye) -> None:
+    _forget(state, peer.peer, message.reason, is_orderly=True)
+    state.drop(peer.peer, message.reason)
+
+
+_FROM_LAUNCHER: Final[dict[type[Message], _Handler]] = {
+    TaskResults: results.receive_results,
+    TasksReturned: results.tasks_returned,
+    TaskPrinted: lambda state, _node, frame, message: results.forward(state, frame, message),
+    TaskProgress: lambda state, _node, frame, message: results.forward(state, frame, message),
+    WorkerUp: lambda state, node, _frame, message: nodes.worker_up(state, node, message),
+    WorkerDown: lambda state, node, _frame, message: nodes.worker_down(state, node, message),
+    Goodbye: lambda state, peer, _frame, message: _say_goodbye(state, peer, message),
+}
+
+_FROM_CLIENT: Final[dict[type[Message], _Handler]] = {
+    RunTasks: lambda _state, client, frame, message: jobs.submit(client, frame, message),
+    Acknowledge: lambda _state, client, _frame, message: jobs.acknowledge(client, message),
+    OpenJob: lambda state, client, _frame, message: jobs.open_job(state, client, message),
+    PutBundle: lambda _state, client, frame, message: jobs.put_bundle(client, frame, message),
+    EndJob: lambda state, client, _frame, message: jobs.end_job(state, client, message),
+    Goodbye: lambda state, peer, _frame, message: _say_goodbye(state, peer, message),
+}

@@ -1,0 +1,133 @@
+"""All that the scheduler knows, and what this step has to say so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from midas_mp import limits
+from midas_mp.scheduler.events import Ready
+from midas_mp.scheduler.records import Client, Job, Node, Worker
+from midas_mp.scheduler.tables import WORKER, JobState, WorkerState, advance
+from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
+from midas_mp.wire.messages import AnyMessage
+
+
+class State:
+    """Tables that more than one part of the scheduler reads or changes."""
+
+    def __init__(self, release: str) -> None:
+        self.release = release
+        self.now = 0.0
+        self.nodes: dict[int, Node] = {}
+        """By peer."""
+        self.clients: dict[int, Client] = {}
+        """By peer."""
+        self.epochs: dict[str, int] = {}
+        """Connections so far, by node id."""
+        self.jobs: dict[str, Job] = {}
+        """In the order in which they were opened."""
+        self.started: dict[str, Job] = {}
+        """In the order in which they were started: first come, first served."""
+        self.idle: dict[Worker, None] = {}
+        """Workers without leases, the one that has been idle longest first."""
+        self.hungry: dict[Worker, None] = {}
+        """Workers with leases and, as far as is known, room for more."""
+        self.laden: dict[Worker, None] = {}
+        """Workers with more than one lease: there is something to recall."""
+        self.engine_counts: dict[str, int] = {}
+        """Registered workers that have the engine."""
+        self.engine_since: dict[str, float] = {}
+        """Since when there has been such a worker."""
+        self.worker_count = 0
+        self.awaited = 0
+        """Announced workers that have not been heard of yet."""
+        self.is_membership_new = False
+        """Workers came or went, or a job was opened, in this step."""
+        self.duplicates = 0
+        self.losses = 0
+        self.retries = 0
+        self._outgoing: dict[int, list[Frame]] = {}
+        self._drops: dict[int, str] = {}
+        self._notices: list[str] = []
+
+    # -- speaking ----------------------------------------------------------------------------
+
+    def send(
+        self,
+        peer: int,
+        message: AnyMessage,
+        buffers: Sequence[Buffer] = (),
+        channel: int = CONTROL_CHANNEL,
+    ) -> None:
+        frame = Frame(channel, message, buffers)
+        frames = self._outgoing.get(peer)
+        if frames is None:
+            self._outgoing[peer] = [frame]
+        else:
+            frames.append(frame)
+
+    def drop(self, peer: int, reason: str) -> None:
+        """Hang up on a peer after what was sent to it; its records are the caller's affair."""
+        self._drops.setdefault(peer, reason)
+
+    def notice(self, sentence: str) -> None:
+        self._notices.append(sentence)
+
+    def take_ready(self, wake_at: float | None) -> Ready:
+        """Everything said since the last time."""
+        ready = Ready(
+            list(self._outgoing.items()), list(self._drops.items()), self._notices, wake_at
+        )
+        self._outgoing, self._drops, self._notices = {}, {}, []
+        return ready
+
+    # -- asking ------------------------------------------------------------------------------
+
+    def suitable_count(self, job: Job) -> int:
+        """Registered workers that have the job's engine."""
+        return self.engine_counts.get(job.spec.engine, 0)
+
+    def credit_tasks(self, job: Job) -> int:
+        """What the client may have submitted and not acknowledged; remembered as granted."""
+        credit = limits.CREDIT_TASKS + limits.CREDIT_TASKS_PER_WORKER * self.suitable_count(job)
+        job.credit_max = max(job.credit_max, credit)
+        return credit
+
+    def queued(self) -> list[Job]:
+        """Jobs that have not started, oldest first."""
+        if len(self.jobs) == len(self.started):
+            return []
+        return [job for job in self.jobs.values() if job.state is JobState.QUEUED]
+
+    # -- keeping the worker sets -------------------------------------------------------------
+
+    def settle(self, worker: Worker) -> None:
+        """Bring a worker's state and its place in the sets in line with what it holds."""
+        if worker.orphans:
+            if worker.state is not WorkerState.RELEASING:
+                advance(worker, WORKER, "revoke", self.now, len(worker.orphans))
+                self.withdraw(worker)
+            return
+        if not worker.lease_count:
+            if worker.state is not WorkerState.IDLE:
+                advance(worker, WORKER, "empty", self.now)
+                self.withdraw(worker)
+            self.idle[worker] = None
+            return
+        if worker.state is WorkerState.RELEASING:
+            advance(worker, WORKER, "release", self.now)
+        if worker.state is WorkerState.ALONE:
+            self.idle.pop(worker, None)
+            return
+        self.idle.pop(worker, None)
+        self.hungry[worker] = None
+        if worker.lease_count > 1:
+            self.laden[worker] = None
+        else:
+            self.laden.pop(worker, None)
+
+    def withdraw(self, worker: Worker) -> None:
+        """Nobody gives this worker anything, nor asks it for anything."""
+        self.idle.pop(worker, None)
+        self.hungry.pop(worker, None)
+        self.laden.pop(worker, None)
