@@ -219,6 +219,13 @@ class Conversation:
         return self._state in _GREETED_STATES
 
     @property
+    def is_greeting_due(self) -> bool:
+        """Whether the peer still owes us its greeting, or its answer to ours."""
+        if self.local is Role.HOST:
+            return self._state is _S.NEW
+        return self._state in (_S.NEW, _S.GREETED, _S.STARTING)
+
+    @property
     def header_bytes_max(self) -> int:
         """What the peer's next header may measure."""
         return self._header_bytes_max

@@ -1,0 +1,228 @@
+"""Frames over any asyncio stream: TCP, a socketpair.
+
+A closing link says its last words, shuts its side down and goes on reading, without listening,
+until the peer has done the same: closing a socket with unread bytes would reset the connection,
+and the peer could lose the Goodbye or the Refused that was meant for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from typing import Final, cast
+
+from midas_mp import limits
+from midas_mp.errors import ConnectionLost, MidasError, ProtocolError
+from midas_mp.transport.address import Address
+from midas_mp.transport.link import Link, Receiver
+from midas_mp.wire.conversation import Conversation
+from midas_mp.wire.framing import Buffer, Frame, FrameDecoder, encode_all, size_bytes
+
+_JOIN_BYTES_MAX: Final = 64 * limits.KB
+"""Pieces up to this size are cheaper to copy together than to pass on one by one."""
+
+
+class StreamLink(asyncio.Protocol, Link):
+    """A link over a stream transport.  Made as the protocol of ``create_connection`` and the like.
+
+    Args:
+        where: the other end for people; empty takes the transport's address.
+        greeting_timeout_s: cut off a peer whose conversation is not open by then; None is never.
+    """
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        conversation: Conversation,
+        *,
+        where: str = "",
+        greeting_timeout_s: float | None = None,
+    ) -> None:
+        super().__init__(receiver, conversation)
+        self._address = where
+        self._greeting_timeout_s = greeting_timeout_s
+        self._decoder = FrameDecoder(conversation)
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closing = False
+        self._is_writing_paused = False
+        self._error: MidasError | None = None
+        """Why we ended the link, where that is not plain closing."""
+
+    # -- the owner's side ----------------------------------------------------------------------
+
+    @property
+    def _where(self) -> str:
+        return self._address or "a peer without address"
+
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closing or self._is_lost or self._transport is None
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport else 0
+
+    @property
+    def _is_clogged(self) -> bool:
+        return self._is_writing_paused
+
+    def send(self, frames: Sequence[Frame]) -> None:
+        if self.is_closed or not frames:
+            return
+        pieces = encode_all(frames)
+        for frame in frames:
+            self.conversation.sending(frame)
+        self._write(pieces)
+
+    def close(self, last: Frame | None = None) -> None:
+        if self.is_closed:
+            return
+        if last is not None:
+            self.send([last])
+        transport = cast("asyncio.Transport", self._transport)
+        self._is_closing = True
+        transport.resume_reading()  # the peer's end of stream must be seen
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
+        self._linger()
+
+    def abort(self) -> None:
+        self._is_closing = True
+        self._cancel_timer()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_reading(self) -> None:
+        if not self.is_closed and self._transport and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self.is_closed and self._transport and not self._transport.is_reading():
+            self._transport.resume_reading()
+
+    # -- the event loop's side -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(
+            limits.SEND_BUFFER_BYTES_HIGH, limits.SEND_BUFFER_BYTES_LOW
+        )
+        self._address = self._address or _address_of(transport)
+        if self._greeting_timeout_s is not None:
+            self._timer = self._loop.call_later(self._greeting_timeout_s, self._greeting_missed)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_closing:
+            return
+        try:
+            frames = self._decoder.feed(data)
+        except ProtocolError as error:
+            self._fail(error)
+            return
+        if frames:
+            failure = self._hand_over(frames)
+            if failure is not None:
+                self._fail(failure)
+
+    def eof_received(self) -> bool:
+        if not self._is_closing and not self._decoder.is_between_frames:
+            self._error = ConnectionLost(f"{self.peer}: the connection ended inside a frame")
+        if not self._is_closing:
+            self._is_closing = True
+            self._linger()
+        return False  # the transport sends what is unsent and closes
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_timer()
+        self._transport = None
+        self._is_closing = True
+        self._is_writing_paused = False
+        if self._error is None and exc is not None and not self._is_closing:
+            self._error = ConnectionLost(f"{self.peer}: the connection broke: {exc}")
+        self._lose(self._error)
+
+    def pause_writing(self) -> None:
+        self._is_writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_writing_paused = False
+        self._wake_drained()
+
+    # -- within --------------------------------------------------------------------------------
+
+    def _write(self, pieces: list[Buffer]) -> None:
+        transport = cast("asyncio.Transport", self._transport)
+        if len(pieces) == 1:
+            transport.write(pieces[0])
+        elif size_bytes(pieces) <= _JOIN_BYTES_MAX:
+            transport.write(b"".join(pieces))
+        else:
+            transport.writelines(_gathered(pieces))
+
+    def _fail(self, error: MidasError) -> None:
+        self._error = error
+        self.abort()
+
+    def _greeting_missed(self) -> None:
+        self._timer = None
+        if self.conversation.is_greeting_due:
+            seconds = self._greeting_timeout_s
+            self._fail(ProtocolError(f"{self.peer} did not greet within {seconds:g} s"))
+
+    def _linger(self) -> None:
+        """Wait for the peer as long as it takes what we sent, then only so long."""
+        self._cancel_timer()
+        self._timer = self._loop.call_later(
+            limits.LINGER_S, self._check_progress, self.unsent_bytes
+        )
+
+    def _check_progress(self, unsent_before: int) -> None:
+        if 0 < self.unsent_bytes < unsent_before:
+            self._linger()
+        else:
+            self.abort()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _gathered(pieces: list[Buffer]) -> list[Buffer]:
+    """The same bytes in fewer pieces: small neighbours are joined."""
+    gathered: list[Buffer] = []
+    small: list[Buffer] = []
+    for piece in pieces:
+        if size_bytes([piece]) < _JOIN_BYTES_MAX:
+            small.append(piece)
+            continue
+        if small:
+            gathered.append(b"".join(small))
+            small = []
+        gathered.append(piece)
+    if small:
+        gathered.append(b"".join(small))
+    return gathered
+
+
+def _address_of(transport: asyncio.BaseTransport) -> str:
+    where = transport.get_extra_info("peername")
+    if not isinstance(where, tuple):
+        return ""
+    host = where[0].removeprefix("::ffff:")  # an IPv4 peer of a listener for both
+    return str(Address(host, where[1]))
+
+
+async def attach(
+    sock: socket.socket, receiver: Receiver, conversation: Conversation, *, name: str
+) -> StreamLink:
+    """A link over a connected socket, such as one end of a socketpair; ``name`` is the peer's."""
+    sock.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
+    _, link = await asyncio.get_running_loop().create_connection(
+        lambda: StreamLink(receiver, conversation, where=name), sock=sock
+    )
+    return link
