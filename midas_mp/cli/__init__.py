@@ -1,0 +1,1 @@
+"""Floor 6: arguments, printing, exit codes; nothing else."""

@@ -1,0 +1,209 @@
+"""How a running job looks: a progress bar on a terminal, rare plain lines elsewhere.
+
+Everything here goes to stderr; stdout is for the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from midas_mp.cli.report import describe, printable, write_line
+from midas_mp.errors import ScriptError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+BAR_DELAY_S: Final = 0.4
+"""A job that is over sooner shows no bar, and does not pay for rich's import."""
+
+TICK_S: Final = 0.25
+LINE_INTERVAL_S: Final = 10.0
+FAILURES_SHOWN_MAX: Final = 10
+
+
+class Display:
+    """What both kinds share: counts, and lines of text.  Also the driver's ``View``."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.done = 0
+        self.failed = 0
+        self.workers = 0
+        self.fractions: dict[int, float] = {}
+        self.began_s = time.monotonic()
+        self._failures_seen = 0
+        self._ticker: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self.finish()
+        hidden = self._failures_seen - FAILURES_SHOWN_MAX
+        if hidden > 0:
+            self.write(f"midas: {hidden} more failed tasks are not shown")
+
+    # -- what kinds differ in ----------------------------------------------------------------------
+
+    def write(self, line: str) -> None:
+        """One line or block of text, above whatever is drawn."""
+        write_line(line)
+
+    def refresh(self) -> None:
+        """Called every ``TICK_S`` while the job runs."""
+
+    def finish(self) -> None:
+        """Nothing more will be drawn."""
+
+    # -- View --------------------------------------------------------------------------------------
+
+    def started(self, count: int, workers: int) -> None:
+        self.count = count
+        self.workers = workers
+        self.began_s = time.monotonic()
+        self._tick()
+
+    def advanced(self, done: int, failed: int) -> None:
+        self.done, self.failed = done, failed
+
+    def printed(self, index: int, worker: str, text: bytes) -> None:
+        tag = f"[{index} {worker}] " if worker else ""
+        for line in printable(text).split("\n"):
+            self.write(tag + line)
+
+    def progressed(self, index: int, fraction: float) -> None:
+        self.fractions[index] = fraction
+
+    def workers_changed(self, workers: int) -> None:
+        self.workers = workers
+
+    def noticed(self, text: str) -> None:
+        self.write(f"midas: {printable(text)}")
+
+    def task_failed(self, error: ScriptError) -> None:
+        self._failures_seen += 1
+        if self._failures_seen <= FAILURES_SHOWN_MAX:
+            self.write(describe(error))
+
+    # -- figures --------------------------------------------------------------------------------
+
+    @property
+    def done_with_parts(self) -> float:
+        """Tasks done, with the parts that running tasks say they have done."""
+        if len(self.fractions) > 2 * max(self.workers, 8):
+            # those of long ended tasks would pile up; the ones that still run speak again
+            self.fractions.clear()
+        parts = sum(fraction for fraction in self.fractions.values() if fraction < 1)
+        return min(self.done + parts, self.count)
+
+    def figures(self) -> str:
+        """``12.5/s, about 40 s left, 2 workers``."""
+        elapsed_s = time.monotonic() - self.began_s
+        done = self.done_with_parts
+        parts = []
+        if done and elapsed_s:
+            rate = done / elapsed_s
+            parts.append(f"{rate:.3g} tasks/s")
+            parts.append(f"about {_duration((self.count - done) / rate)} left")
+        parts.append(f"{self.workers} worker{'' if self.workers == 1 else 's'}")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        inside = [f"task {i} at {f:.0%}" for i, f in sorted(self.fractions.items()) if f < 1][:2]
+        return ", ".join(parts + inside)
+
+    def _tick(self) -> None:
+        self.refresh()
+        self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+
+class PlainDisplay(Display):
+    """Rare lines, for logs and pipes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._line_s = time.monotonic()
+
+    def refresh(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._line_s >= LINE_INTERVAL_S:
+            self._line_s = now_s
+            share = self.done / self.count if self.count else 1.0
+            self.write(f"midas: {self.done}/{self.count} tasks ({share:.0%}), {self.figures()}")
+
+
+class BarDisplay(Display):
+    """A progress bar, for people."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def write(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            super().write(line)
+
+    def refresh(self) -> None:
+        if self._bar is None:
+            if time.monotonic() - self.began_s < BAR_DELAY_S:
+                return
+            self._bar = self._make_bar()
+            self._task = self._bar.add_task("", total=self.count)
+            self._bar.start()
+        assert self._task is not None
+        self._bar.update(
+            self._task,
+            completed=self.done_with_parts,
+            description=f"{self.done}/{self.count}",
+            figures=self.figures(),
+        )
+
+    def finish(self) -> None:
+        if self._bar is not None:
+            self.refresh()
+            self._bar.stop()
+            self._bar = None
+
+    @staticmethod
+    def _make_bar() -> Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        return Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[figures]}", markup=False),
+            console=Console(stderr=True),
+            auto_refresh=False,
+            transient=True,
+        )
+
+
+def make_display(*, wants_progress: bool) -> Display:
+    """The kind that fits where stderr goes."""
+    if not wants_progress:
+        return Display()
+    return BarDisplay() if sys.stderr.isatty() else PlainDisplay()
+
+
+def _duration(seconds: float) -> str:
+    """``40 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    minutes, rest_s = divmod(round(seconds), 60)
+    hours, rest_min = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {rest_min:02d} min"
+    return f"{minutes} min {rest_s:02d} s" if minutes else f"{rest_s} s"

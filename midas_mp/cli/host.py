@@ -1,0 +1,64 @@
+"""``midas host [SCRIPT]``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from midas_mp.cli.jobs import job_options, make_options, run_script, start_zygote
+from midas_mp.cli.network import address_option, announce, guard, insecure_option
+from midas_mp.cli.parameters import DURATION
+from midas_mp.transport.address import Address
+
+
+@click.command()
+@address_option("Where to listen.")
+@click.option(
+    "--workers-min",
+    type=click.IntRange(1, 65_535),
+    default=1,
+    show_default=True,
+    envvar="MIDAS_WORKERS_MIN",
+    help="Start SCRIPT when so many workers are there.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=DURATION,
+    envvar="MIDAS_WAIT",
+    metavar="60s",
+    help="Give up when they are not there after so long.  [default: wait for ever]",
+)
+@insecure_option
+@job_options(script_is_required=False)
+def host(script: Path | None, address: str, *, insecure: bool, **said: Any) -> int:
+    """Coordinate participants: with SCRIPT run it on them and end, else stand ready for jobs.
+
+    A standing host takes scripts from 'midas run SCRIPT --address …'.  What follows -- is the
+    script's, as arg[1], arg[2] …
+    """
+    where = Address.parse(address)
+    guard(where, insecure=insecure)
+    if script is None:
+        return _stand(where)
+    zygote = start_zygote()
+    from midas_mp.driver.session import run_as_host
+
+    return run_script(
+        script,
+        make_options(said),
+        said,
+        zygote,
+        lambda run: run_as_host(run, where, announce=announce),
+    )
+
+
+def _stand(address: Address) -> int:
+    from midas_mp.cli.running import until_stopped
+    from midas_mp.host.service import serve
+    from midas_mp.transport import loop
+
+    loop.run(until_stopped(serve(address, announce=announce), announce=announce))
+    return 0

@@ -1,0 +1,134 @@
+"""What ``run`` and ``host`` share: the options of a job, and running a script under a display."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from midas_mp.cli.parameters import DURATION, SIZE, TASKS
+from midas_mp.cli.report import write_line
+from midas_mp.config import JobOptions
+
+if TYPE_CHECKING:
+    from midas_mp.driver.job import Answer
+    from midas_mp.driver.session import Run
+    from midas_mp.participant.zygote import Zygote
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--tasks",
+        type=TASKS,
+        envvar="MIDAS_TASKS",
+        metavar="N|4x",
+        help="Number of tasks, or so many for each worker.  [default: one per worker]",
+    ),
+    click.option(
+        "--timeout",
+        "timeout_s",
+        type=DURATION,
+        envvar="MIDAS_TIMEOUT",
+        metavar="20s",
+        help="Bound of each call: a task, generate_data, interpret_results.  [default: none]",
+    ),
+    click.option(
+        "--memory",
+        "memory_bytes",
+        type=SIZE,
+        envvar="MIDAS_MEMORY",
+        metavar="256MB",
+        help="Bound of each worker and of the script's own process.  "
+        "[default: 80 % of usable memory, shared out]",
+    ),
+    click.option(
+        "--driver-memory",
+        "driver_memory_bytes",
+        type=SIZE,
+        envvar="MIDAS_DRIVER_MEMORY",
+        metavar="1GB",
+        help="Another bound for the script's own process.",
+    ),
+    click.option(
+        "--on-error",
+        type=click.Choice(["stop", "continue"]),
+        envvar="MIDAS_ON_ERROR",
+        help="What the first failed task does: stop the job, or leave nil in results and its "
+        "message in errors.  [default: stop]",
+    ),
+    click.option(
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        envvar="MIDAS_SEED",
+        help="Seed of math.random; same seed, same answer.",
+    ),
+    click.option(
+        "--progress/--no-progress",
+        default=True,
+        envvar="MIDAS_PROGRESS",
+        help="Show how far the job is, on stderr.  [default: --progress]",
+    ),
+    click.option(
+        "--sandbox-level-max",
+        type=click.IntRange(0, 3),
+        default=3,
+        envvar="MIDAS_SANDBOX_LEVEL_MAX",
+        hidden=True,
+    ),
+)
+
+
+def job_options(*, script_is_required: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the options of a job, the script and its arguments."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        command = click.argument("args", nargs=-1, type=click.UNPROCESSED)(command)
+        for option in reversed(_OPTIONS):
+            command = option(command)
+        kind = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+        return click.argument("script", type=kind, required=script_is_required)(command)
+
+    return add
+
+
+def make_options(said: Mapping[str, Any]) -> JobOptions:
+    """The options of a job out of what the command line said."""
+    names = JobOptions.__dataclass_fields__.keys() & said.keys()
+    return JobOptions(**{name: said[name] for name in names}, arg=tuple(said["args"]))
+
+
+def start_zygote() -> Zygote:
+    """Starts it first: its imports then run beside ours, on another core."""
+    from midas_mp.participant.zygote import Zygote
+
+    return Zygote.start(pass_stdin=True)
+
+
+def run_script(
+    script: Path,
+    options: JobOptions,
+    said: Mapping[str, Any],
+    zygote: Zygote,
+    session: Callable[[Run], Coroutine[Any, Any, Answer]],
+) -> int:
+    """Runs a session under a display and prints the answer; the exit code."""
+    from midas_mp.cli.display import make_display
+    from midas_mp.cli.running import print_answer, until_stopped
+    from midas_mp.driver.session import Run
+    from midas_mp.transport import loop
+
+    try:
+        with make_display(wants_progress=said["progress"]) as display:
+            run = Run(script, options, display, zygote, said["sandbox_level_max"])
+            answer = loop.run(until_stopped(session(run)))
+    finally:
+        zygote.close()
+    print_answer(answer.value)
+    if answer.failed:
+        plural = "" if answer.failed == 1 else "s"
+        write_line(f"midas: {answer.failed} task{plural} failed")
+        return 1
+    return 0

@@ -1,0 +1,85 @@
+"""The command ``midas``: its commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from midas_mp import __version__
+from midas_mp.cli.host import host
+from midas_mp.cli.participant import participant
+from midas_mp.cli.report import describe, write_line
+from midas_mp.cli.run import run
+from midas_mp.errors import MidasError
+
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+EXIT_WORLD = 4
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="midas")
+@click.option(
+    "--debug", is_flag=True, envvar="MIDAS_DEBUG", help="Show Python tracebacks of errors."
+)
+def cli(*, debug: bool) -> None:
+    r"""Run one Lua script on every core of this machine, or of a fleet.
+
+    A script defines three functions: generate_data(index, count) makes the data of each task,
+    execute_code() works on it on some worker, interpret_results() makes the answer of all
+    results.
+
+    \b
+      midas run primes.lua                          here, on all cores
+      midas host primes.lua                         as coordinator: waits for participants
+      midas participant --workers auto              lends this machine's cores to a host
+      midas run primes.lua --address 127.0.0.1      at a standing host
+
+    Exit codes: 0 ok, 1 the script failed, 2 wrong usage, 3 refused by a peer, 4 the port, the
+    host or the workers are missing, 70 a bug in Midas, 130 Ctrl-C, 143 SIGTERM.
+    """
+    del debug  # main() looks for it, since an error may come before it is parsed
+
+
+cli.add_command(run)
+cli.add_command(host)
+cli.add_command(participant)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry point: never returns, never shows a traceback unless asked to."""
+    try:
+        sys.exit(_exit_code(sys.argv[1:] if args is None else args))
+    finally:
+        _close_stdout()
+
+
+def _exit_code(args: list[str]) -> int:
+    try:
+        result: Any = cli.main(args, prog_name="midas", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return EXIT_WORLD
+    except Exception as error:
+        if "--debug" in args or os.environ.get("MIDAS_DEBUG"):
+            raise
+        write_line(describe(error))
+        return error.exit_code if isinstance(error, MidasError) else EXIT_BUG
+    return result if isinstance(result, int) else 0
+
+
+def _close_stdout() -> None:
+    """A reader that went away (``| head``) is no error of ours; Python would complain at exit."""
+    try:
+        sys.stdout.flush()
+    except (BrokenPipeError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

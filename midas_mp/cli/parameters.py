@@ -1,0 +1,47 @@
+"""Option types that both commands and ``MIDAS_*`` variables understand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from midas_mp.config import TaskCount, parse_duration, parse_size
+from midas_mp.errors import UsageError
+
+T = TypeVar("T")
+
+WORKERS_MAX: Final = 1_024
+"""On one node; far more than cores, which is what they are for."""
+
+
+class Parsed(click.ParamType[T]):
+    """A word that one of our parsers reads; its sentence becomes click's."""
+
+    def __init__(self, name: str, parse: Callable[[str], T]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _parse_workers(text: str) -> int | None:
+    """``auto`` is None: one per usable CPU."""
+    if text.strip().lower() == "auto":
+        return None
+    if text.isdecimal() and 1 <= int(text) <= WORKERS_MAX:
+        return int(text)
+    raise UsageError(f"{text!r} is not a number of workers; write auto, or 1 to {WORKERS_MAX}")
+
+
+DURATION = Parsed("duration", parse_duration)
+SIZE = Parsed("size", parse_size)
+TASKS = Parsed("tasks", TaskCount.parse)
+WORKERS = Parsed("workers", _parse_workers)

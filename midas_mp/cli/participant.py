@@ -1,0 +1,86 @@
+"""``midas participant``."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from midas_mp.cli.network import address_option, announce
+from midas_mp.cli.parameters import SIZE, WORKERS
+from midas_mp.errors import UsageError
+from midas_mp.transport.address import Address
+
+
+@click.command()
+@address_option("The host to serve.")
+@click.option(
+    "--workers",
+    type=WORKERS,
+    default="auto",
+    show_default=True,
+    envvar="MIDAS_WORKERS",
+    metavar="auto|N",
+    help="Worker processes; auto is one per usable core.",
+)
+@click.option(
+    "--name",
+    envvar="MIDAS_NAME",
+    help="Name of this node; its workers are NAME-000, NAME-001 …  [default: the host name]",
+)
+@click.option(
+    "--memory",
+    "memory_bytes",
+    type=SIZE,
+    envvar="MIDAS_MEMORY",
+    metavar="256MB",
+    help="Most that each worker may use, whatever a job asks for.  "
+    "[default: 80 % of usable memory, shared out]",
+)
+@click.option(
+    "--sandbox-level-max",
+    type=click.IntRange(0, 3),
+    default=3,
+    envvar="MIDAS_SANDBOX_LEVEL_MAX",
+    hidden=True,
+)
+def participant(
+    address: str,
+    workers: int | None,
+    name: str | None,
+    memory_bytes: int | None,
+    sandbox_level_max: int,
+) -> int:
+    """Lend this machine's cores to a host.
+
+    Waits for a host that is not up yet, and for the next one when it goes away.  Ctrl-C ends it
+    in order, a second Ctrl-C at once.
+    """
+    where = Address.parse(address)
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        raise UsageError(f"{name!r} is not a name; use up to 64 of A-Z a-z 0-9 _ -")
+    from midas_mp.participant.zygote import Zygote
+
+    zygote = Zygote.start()
+    try:
+        from midas_mp.cli.running import until_stopped
+        from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
+        from midas_mp.participant.launcher import NodeSettings
+        from midas_mp.participant.naming import node_name
+        from midas_mp.participant.service import serve
+        from midas_mp.transport import loop
+
+        count = workers or usable_cpu_count()
+        settings = NodeSettings(
+            name or node_name(),
+            name_is_explicit=name is not None,
+            workers=count,
+            memory_bytes=memory_bytes or default_memory_bytes(count),
+            sandbox_level_max=sandbox_level_max,
+        )
+        loop.run(
+            until_stopped(serve(where, settings, zygote, announce=announce), announce=announce)
+        )
+    finally:
+        zygote.close()
+    return 0

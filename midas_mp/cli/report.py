@@ -1,0 +1,63 @@
+"""What a person reads when something went wrong, and text that a terminal may safely show."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from typing import Final
+
+from midas_mp.errors import InternalError, MidasError, ScriptError
+
+_UNSAFE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+BUG_NOTE: Final = "this is a bug in Midas: please report it, with the output of --debug"
+
+
+def printable(text: str | bytes) -> str:
+    """Text from a script or a peer with everything visible and nothing obeyed.
+
+    Tabs and line feeds stay; other control characters, and those that turn the writing
+    direction, become escapes, as do bytes that are not UTF-8.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "backslashreplace")
+    return _UNSAFE.sub(_escape, text)
+
+
+def write_line(text: str) -> None:
+    """One line or block on stderr; a stderr that went away is nobody's error."""
+    with contextlib.suppress(BrokenPipeError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one place that prints
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+def describe(error: BaseException) -> str:
+    """The whole block for one error, without a final line feed."""
+    if isinstance(error, ScriptError):
+        return _describe_script_error(error)
+    if isinstance(error, MidasError) and not isinstance(error, InternalError):
+        return f"midas: {printable(str(error))}"
+    return f"midas: {BUG_NOTE}\n{type(error).__name__}: {printable(str(error))}"
+
+
+def _describe_script_error(error: ScriptError) -> str:
+    place = f" in {error.place}" if error.place else ""
+    lines = [f"midas: script error{place}", *_indented(error.message)]
+    if error.traceback:
+        lines += _indented(error.traceback)
+    return "\n".join(lines)
+
+
+def _indented(text: str) -> list[str]:
+    return [f"  {line}" for line in printable(text).splitlines()]
+
+
+def lua_number(value: float) -> str:
+    """A number as Lua's ``print`` shows it."""
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.14g}"

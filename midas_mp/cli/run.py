@@ -1,0 +1,58 @@
+"""``midas run SCRIPT``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from midas_mp.cli.jobs import job_options, make_options, run_script, start_zygote
+from midas_mp.cli.parameters import WORKERS
+
+
+@click.command()
+@click.option(
+    "--address",
+    envvar="MIDAS_ADDRESS",
+    metavar="HOST:PORT",
+    help="Run at the standing host there instead of on this machine.",
+)
+@click.option(
+    "--workers",
+    type=WORKERS,
+    default="auto",
+    show_default=True,
+    envvar="MIDAS_WORKERS",
+    metavar="auto|N",
+    help="Workers on this machine; auto is one per usable core.  Not with --address.",
+)
+@job_options(script_is_required=True)
+def run(script: Path, address: str | None, workers: int | None, **said: Any) -> int:
+    """Run SCRIPT and print its answer.
+
+    Without --address all of it happens on this machine and no port is opened.  What follows
+    -- is the script's, as arg[1], arg[2] …
+    """
+    options = make_options(said)
+    if address is None:
+        zygote = start_zygote()
+        from midas_mp.driver.session import run_on_this_machine
+
+        return run_script(
+            script,
+            options,
+            said,
+            zygote,
+            lambda run: run_on_this_machine(run, workers=workers),
+        )
+    source = click.get_current_context().get_parameter_source("workers")
+    if source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--workers is for this machine; at --address the host has workers")
+    from midas_mp.transport.address import Address
+
+    target = Address.parse(address)
+    zygote = start_zygote()
+    from midas_mp.driver.session import run_at_host
+
+    return run_script(script, options, said, zygote, lambda run: run_at_host(run, target))

@@ -1,0 +1,77 @@
+"""Runs a command's coroutine: signals, exit codes, the answer on stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from midas_mp.cli.report import lua_number
+from midas_mp.errors import MidasError
+
+T = TypeVar("T")
+
+STOPPING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(MidasError):
+    """A signal ended the command."""
+
+    code = "stopped"
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+        self.exit_code = 128 + signum  # type: ignore[misc]  # per instance, by the shell's rule
+
+    def __str__(self) -> str:
+        return f"stopped by {signal.Signals(self.signum).name}"
+
+
+async def until_stopped(
+    work: Coroutine[Any, Any, T], *, announce: Callable[[str], None] | None = None
+) -> T:
+    """Awaits ``work``; the first signal cancels it, a second one ends the process at once.
+
+    Raises:
+        Stopped: a signal came; everything has been taken down in order.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    received: list[int] = []
+
+    def stop(signum: int) -> None:
+        if received:
+            # children see the end of their sockets and go too
+            os._exit(128 + signum)
+        received.append(signum)
+        if announce is not None:
+            announce(f"stopping ({signal.Signals(signum).name}); once more to stop at once")
+        task.cancel()
+
+    for signum in STOPPING_SIGNALS:
+        loop.add_signal_handler(signum, stop, signum)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if received:
+            raise Stopped(received[0]) from None
+        raise
+    finally:
+        for signum in STOPPING_SIGNALS:
+            loop.remove_signal_handler(signum)
+
+
+def print_answer(value: str | bytes | float | None) -> None:
+    """The answer of a job on stdout, and a line feed; None prints nothing."""
+    if value is None:
+        return
+    if isinstance(value, int | float):
+        value = lua_number(value)
+    data = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data + b"\n")
+    sys.stdout.buffer.flush()

@@ -1,0 +1,61 @@
+"""A whole cluster in this process: host and launcher joined by memory, workers as processes.
+
+One hop from scheduler to worker, no port opened.  ``midas run`` and the executor on one machine
+are made of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+from midas_mp.client.client import Client
+from midas_mp.host.host import Host
+from midas_mp.participant.launcher import Launcher, NodeSettings
+from midas_mp.participant.process import Supervisor
+from midas_mp.transport import memory
+from midas_mp.wire.conversation import Conversation
+from midas_mp.wire.messages import Role
+
+
+class LocalCluster:
+    """Host and one node of workers.
+
+    Attributes:
+        failed: done when this node can have no workers (any more); holds the exception.
+    """
+
+    def __init__(self, supervisor: Supervisor, settings: NodeSettings) -> None:
+        self._host = Host(announce=_say_nothing)
+        self._launcher = Launcher(
+            supervisor, settings, node_id=uuid.uuid4().hex, announce=_say_nothing
+        )
+        to_host, _ = memory.pair(
+            self._launcher,
+            Conversation(Role.LAUNCHER, Role.HOST),
+            self._host,
+            self._host.conversation(),
+        )
+        self._launcher.greet(to_host)
+
+    @property
+    def failed(self) -> asyncio.Future[None]:
+        return self._launcher.failed
+
+    async def connect(self) -> Client:
+        """A client of this cluster."""
+        client = Client()
+        to_host, _ = memory.pair(
+            client, client.conversation(), self._host, self._host.conversation()
+        )
+        await client.greet(to_host)
+        return client
+
+    async def close(self) -> None:
+        """The supervisor's close then ends the processes."""
+        self._launcher.leave("closing")
+        await self._host.close("closing")
+
+
+def _say_nothing(_text: str) -> None:
+    """What a host or launcher of this process would announce, its client is told as well."""

@@ -1,0 +1,174 @@
+"""What a person may write for a duration, a size, a number of tasks; and a job's options.
+
+The same words are understood on the command line, in ``MIDAS_*`` variables and in a script's
+``config`` table.  Which of them wins is decided in one place, ``JobOptions.with_script_config``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from midas_mp import limits
+from midas_mp.errors import UsageError
+
+OnError = Literal["stop", "continue"]
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|min|h)?", re.IGNORECASE)
+_DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?)(I?B)?", re.IGNORECASE)
+_SIZE_UNITS: Final = {"": 1, "K": limits.KB, "M": limits.MB, "G": limits.GB, "T": 1024 * limits.GB}
+
+
+def parse_duration(text: str) -> float:
+    """``20s``, ``500ms``, ``1.5m``, ``2h`` or plain seconds, in seconds.
+
+    Raises:
+        UsageError: it is none of these, or not above zero.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    seconds = float(match[1]) * _DURATION_UNITS[(match[2] or "s").lower()] if match else 0.0
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"{text!r} is not a duration; write it like 20s, 500ms, 5m or 1h")
+    return seconds
+
+
+def parse_size(text: str) -> int:
+    """``256MB``, ``1.5GB``, ``64k`` or plain bytes, in bytes; MB is 2**20.
+
+    Raises:
+        UsageError: it is none of these, or below 1 MB, where no Lua state can live.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    size = int(float(match[1]) * _SIZE_UNITS[match[2].upper()]) if match else 0
+    if size < limits.MB:
+        raise UsageError(
+            f"{text!r} is not a memory size of 1MB or more; write it like 256MB or 2GB"
+        )
+    return size
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaskCount:
+    """How many tasks a round has: a number, or so many for each worker."""
+
+    number: int
+    is_per_worker: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> TaskCount:
+        """``1000`` or ``4x``.
+
+        Raises:
+            UsageError: it is neither.
+        """
+        match = re.fullmatch(r"(\d{1,15})(x?)", text.strip().lower())
+        if match is None or (match[2] and int(match[1]) == 0):
+            raise UsageError(
+                f"{text!r} is not a number of tasks; write it like 1000, or 4x for four per worker"
+            )
+        return cls(int(match[1]), bool(match[2]))
+
+    def resolve(self, workers: int) -> int:
+        return self.number * workers if self.is_per_worker else self.number
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """What the user, and where the user said nothing the script, wants of a job.
+
+    None means: not said.
+    """
+
+    tasks: TaskCount | None = None
+    timeout_s: float | None = None
+    memory_bytes: int | None = None
+    driver_memory_bytes: int | None = None
+    on_error: OnError | None = None
+    isolate: bool | None = None
+    seed: int = 0
+    arg: tuple[str, ...] = ()
+    workers_min: int = 1
+    wait_s: float | None = None
+    """How long to wait for ``workers_min`` workers; None is for as long as it takes."""
+    modules: tuple[str, ...] = ()
+    """Modules to ship beside those that literal requires name."""
+
+    def with_script_config(self, config: object) -> JobOptions:
+        """These options with the script's ``config`` table where they say nothing.
+
+        Raises:
+            UsageError: the table has a key or a value that means nothing.
+        """
+        if config is None:
+            return self
+        if isinstance(config, list) and not config:
+            return self
+        if not isinstance(config, Mapping):
+            raise UsageError("config must be a table with names as keys")
+        said: dict[str, Any] = {}
+        for key, value in config.items():
+            reader = _CONFIG_READERS.get(key)
+            if reader is None:
+                known = ", ".join(sorted(_CONFIG_READERS))
+                raise UsageError(f"config.{key} is unknown; known are: {known}")
+            name, read = reader
+            try:
+                said[name] = read(value)
+            except (UsageError, TypeError, ValueError) as error:
+                raise UsageError(f"config.{key}: {error}") from None
+        unsaid = {name: value for name, value in said.items() if not getattr(self, name)}
+        if self.isolate is False:
+            unsaid.pop("isolate", None)
+        return dataclasses.replace(self, **unsaid)
+
+
+def _read_tasks(value: object) -> TaskCount:
+    return TaskCount.parse(value if isinstance(value, str) else str(_read_whole(value)))
+
+
+def _read_whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UsageError(f"{value!r} is not a whole number of 0 or more")
+    return value
+
+
+def _read_seconds(value: object) -> float:
+    return parse_duration(value if isinstance(value, str) else str(value))
+
+
+def _read_size(value: object) -> int:
+    return parse_size(value if isinstance(value, str) else str(value))
+
+
+def _read_on_error(value: object) -> OnError:
+    if value == "stop":
+        return "stop"
+    if value == "continue":
+        return "continue"
+    raise UsageError(f"{value!r} is neither 'stop' nor 'continue'")
+
+
+def _read_flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _read_names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise UsageError("must be a list of module names")
+    return tuple(value)
+
+
+_CONFIG_READERS: Final[Mapping[str, tuple[str, Any]]] = {
+    "tasks": ("tasks", _read_tasks),
+    "timeout_s": ("timeout_s", _read_seconds),
+    "memory": ("memory_bytes", _read_size),
+    "on_error": ("on_error", _read_on_error),
+    "isolate": ("isolate", _read_flag),
+    "modules": ("modules", _read_names),
+}

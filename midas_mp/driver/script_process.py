@@ -1,0 +1,272 @@
+"""The script's own side of a job: one confined process with the driver's profile.
+
+It runs ``generate_data`` and ``interpret_results`` and holds ``results``.  It answers in the
+order in which it is asked, so requests wait in a queue and the first of them is what it is
+doing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from midas_mp import limits
+from midas_mp.errors import ProcessLost, ProtocolError, ScriptError
+from midas_mp.lua.bundle import Bundle
+from midas_mp.lua.output import Printed, Progressed
+from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
+from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
+from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
+from midas_mp.wire.messages import (
+    AnyMessage,
+    BeginJob,
+    EndJob,
+    Failure,
+    JobSpec,
+    LoadScript,
+    Outcome,
+    PutBundle,
+    ResultsStored,
+    RunTasks,
+    ScriptLoaded,
+    StoreResults,
+    TaskResults,
+    WorkerReady,
+)
+
+SCRIPT_PROCESS_NAME = "script"
+
+
+class Loaded(NamedTuple):
+    """What running the script's top level told.
+
+    Attributes:
+        functions: those of the contract that it defines.
+        config: its ``config`` table as Python values, None if it has none.
+        failure: why the top level failed, None if it did not.
+    """
+
+    functions: frozenset[str]
+    config: Any
+    failure: ScriptError | None
+
+
+class CallResults(NamedTuple):
+    """How the calls of one request ended, in order, with the buffers of all."""
+
+    outcomes: list[Outcome]
+    buffers: list[Buffer]
+
+
+@dataclasses.dataclass(slots=True)
+class _Request:
+    asked: AnyMessage
+    answer: asyncio.Future[Any]
+    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
+    buffers: list[Buffer] = dataclasses.field(default_factory=list)
+
+
+class ScriptProcess:
+    """Asks the process; also the listener of it.
+
+    Attributes:
+        ready: done when the process is confined; holds its sandbox level.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        *,
+        node: str,
+        memory_bytes: int,
+        sandbox_level_max: int,
+        working_directory: str,
+        printed: Callable[[bytes], None],
+    ) -> None:
+        self._printed = printed
+        self._requests: deque[_Request] = deque()
+        self._error: Exception | None = None
+        self.ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        spec = ChildSpec(
+            name=SCRIPT_PROCESS_NAME,
+            node=node,
+            profile="driver",
+            memory_bytes=memory_bytes,
+            memory_hard_bytes=memory_bytes + limits.MEMORY_SLACK_BYTES if memory_bytes else 0,
+            sandbox_level_max=sandbox_level_max,
+            working_directory=working_directory,
+        )
+        self._process = supervisor.start(spec, self)
+
+    def limit(self, timeout_s: float) -> None:
+        """Bounds each call from now on; 0 is for ever."""
+        self._process.limit(timeout_s)
+
+    async def load(self, job: str, spec: JobSpec, bundle: Bundle) -> Loaded:
+        """Runs the script's top level in the one environment of the job.
+
+        Raises:
+            ScriptError: the process died of it (timeout, memory).
+            ProcessLost: the process died.
+        """
+        await asyncio.shield(self.ready)
+        self._process.send(
+            [
+                Frame(CONTROL_CHANNEL, BeginJob(job, spec)),
+                Frame(
+                    CONTROL_CHANNEL,
+                    PutBundle(job, bundle.digest, bundle.main, list(bundle.modules)),
+                    [bundle.source, *bundle.modules.values()],
+                ),
+            ]
+        )
+        frame: Frame = await self._ask(LoadScript(job, bundle.digest))
+        message = frame.message
+        assert isinstance(message, ScriptLoaded)
+        config = msgspec.msgpack.decode(frame.buffers[0])
+        failure = None
+        if len(frame.buffers) > 1:
+            failure = script_error(bytes(frame.buffers[1]), worker=None)
+        return Loaded(frozenset(message.functions), config, failure)
+
+    def unload(self, job: str) -> None:
+        self._process.send([Frame(CONTROL_CHANNEL, EndJob(job))])
+
+    async def call(self, order: RunTasks) -> CallResults:
+        """Calls a function of the script for each index.
+
+        Raises:
+            ScriptError: a call overran its time, or the process died of it.
+            ProcessLost: the process died.
+        """
+        request: _Request = await self._ask(order)
+        return CallResults(request.outcomes, request.buffers)
+
+    async def store(
+        self, job: str, round_: int, outcomes: list[Outcome], buffers: Sequence[Buffer]
+    ) -> list[int]:
+        """Puts results into ``results`` (or ``errors``); the indices that are in.
+
+        Raises:
+            ScriptError: one could not be stored (memory).
+            ProcessLost: the process died.
+        """
+        frame: Frame = await self._ask(StoreResults(job, round_, outcomes), buffers)
+        message = frame.message
+        assert isinstance(message, ResultsStored)
+        if frame.buffers:
+            raise script_error(bytes(frame.buffers[0]), worker=None)
+        return message.indices
+
+    def _ask(self, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> asyncio.Future[Any]:
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._error is not None:
+            answer.set_exception(self._error)
+            return answer
+        self._requests.append(_Request(message, answer))
+        self._process.send([Frame(CONTROL_CHANNEL, message, buffers)])
+        return answer
+
+    # -- from the process --------------------------------------------------------------------------
+
+    def process_frames(self, _process: LuaProcess, frames: list[Frame]) -> None:
+        for frame in frames:
+            message = frame.message
+            if isinstance(message, WorkerReady):
+                self.ready.set_result(message.sandbox_level)
+            elif isinstance(message, TaskResults):
+                self._take_results(message, frame.buffers)
+            else:
+                self._answer(frame)
+
+    def process_output(self, _process: LuaProcess, records: Sequence[Printed | Progressed]) -> None:
+        for record in records:
+            if isinstance(record, Printed):
+                self._printed(record.text)
+
+    def process_ended(self, process: LuaProcess, end: ProcessEnd) -> None:
+        error = self._verdict(process, end)
+        self._error = error
+        requests, self._requests = self._requests, deque()
+        for request in requests:
+            if not request.answer.done():
+                request.answer.set_exception(error)
+                request.answer.exception()  # whoever waits sees it; nobody need
+        if not self.ready.done():
+            self.ready.set_exception(error)
+            self.ready.exception()
+
+    def _verdict(self, process: LuaProcess, end: ProcessEnd) -> Exception:
+        function, index = self._doing()
+        peak = f"peak memory {end.exit.peak_bytes / limits.MB:.0f} MB"
+        if end.overdue is not None:
+            message = f"timeout of {process.deadline_s:g} s reached, killed; {peak}"
+            return ScriptError("timeout", message, function=function, index=index)
+        if end.exit.exit_code == WORKER_SPOILED:
+            return ScriptError("memory", f"out of memory; {peak}", function=function, index=index)
+        if end.exit.signal == signal.SIGKILL:
+            return ProcessLost(f"the script process was {end.cause}")
+        message = f"the script process died: {end.cause}; {peak}"
+        return ScriptError("lost", message, function=function, index=index)
+
+    def _doing(self) -> tuple[str | None, int | None]:
+        """The function, and the index where it is called once per task."""
+        if not self._requests:
+            return None, None
+        request = self._requests[0]
+        if not isinstance(request.asked, RunTasks):
+            return None, None
+        order = request.asked
+        if order.entry != "generate_data":
+            return order.entry, None
+        return order.entry, order.calls[len(request.outcomes)].index
+
+    def _take_results(self, message: TaskResults, buffers: Sequence[Buffer]) -> None:
+        request = self._requests[0] if self._requests else None
+        if request is None or not isinstance(request.asked, RunTasks):
+            raise ProtocolError("the script process answered what it was not asked")
+        request.outcomes += message.outcomes
+        request.buffers += buffers
+        if len(request.outcomes) >= len(request.asked.calls):
+            self._requests.popleft()
+            if not request.answer.done():
+                request.answer.set_result(request)
+
+    def _answer(self, frame: Frame) -> None:
+        if not self._requests:
+            raise ProtocolError("the script process answered what it was not asked")
+        request = self._requests.popleft()
+        if not request.answer.done():
+            request.answer.set_result(frame)
+
+
+def script_error(
+    payload: bytes,
+    *,
+    function: str | None = None,
+    index: int | None = None,
+    worker: str | None,
+) -> ScriptError:
+    """The exception that a ``Failure`` payload stands for.
+
+    Raises:
+        ProtocolError: the payload is no failure.
+    """
+    try:
+        failure = Failure.from_payload(payload)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"not a failure: {error}") from None
+    return ScriptError(
+        failure.kind,
+        failure.message,
+        failure.traceback,
+        function=function,
+        index=index,
+        worker=worker,
+    )

@@ -1,0 +1,166 @@
+"""From a script's path to its answer: on this machine, at a standing host, or as the host.
+
+Each function here owns the processes and connections of one run, and leaves none behind
+however it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from midas_mp.client.client import Client
+from midas_mp.client.cluster import LocalCluster
+from midas_mp.config import JobOptions
+from midas_mp.driver.job import Answer, ScriptJob
+from midas_mp.driver.script_process import ScriptProcess
+from midas_mp.driver.view import View
+from midas_mp.errors import ProcessLost
+from midas_mp.host.host import Host
+from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
+from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.naming import node_name
+from midas_mp.participant.process import Supervisor
+from midas_mp.participant.zygote import Zygote
+from midas_mp.transport import memory, tcp
+from midas_mp.transport.address import Address
+
+CONNECT_TIMEOUT_S = 10.0
+
+
+class Run(NamedTuple):
+    """One run of one script.
+
+    Attributes:
+        zygote: started beforehand, so that its imports and ours go on side by side.
+    """
+
+    path: Path
+    options: JobOptions
+    view: View
+    zygote: Zygote
+    sandbox_level_max: int = 3
+
+
+async def run_on_this_machine(run: Run, *, workers: int | None) -> Answer:
+    """Host, workers and script all here; no port is opened.
+
+    Args:
+        run: what to run.
+        workers: how many, or None for one per usable CPU.
+
+    Raises:
+        MidasError: see ``ScriptJob.run``.
+    """
+    count = workers or usable_cpu_count()
+    node = node_name()
+    memory_default = default_memory_bytes(count)
+    settings = NodeSettings(
+        node,
+        name_is_explicit=False,
+        workers=count,
+        memory_bytes=run.options.memory_bytes or memory_default,
+        sandbox_level_max=run.sandbox_level_max,
+    )
+    watch = _Watch()
+    supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
+    try:
+        job = _script_job(run, supervisor, node, memory_default)
+        watch.job = job
+        cluster = LocalCluster(supervisor, settings)
+        try:
+            cluster.failed.add_done_callback(watch.cluster_failed)
+            await job.load()
+            client = await cluster.connect()
+            return await job.run(client)
+        finally:
+            cluster.failed.cancel()
+            await cluster.close()
+    finally:
+        supervisor.close()
+
+
+async def run_at_host(run: Run, address: Address) -> Answer:
+    """The script's functions here, its tasks on the workers of a standing host.
+
+    Raises:
+        HostUnreachable: nobody answers there.
+        PeerRefused: the host does not want us.
+        MidasError: see ``ScriptJob.run``.
+    """
+    watch = _Watch()
+    supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
+    client = Client()
+    try:
+        job = _script_job(run, supervisor, node_name(), default_memory_bytes(1))
+        watch.job = job
+        link = await tcp.connect(
+            address, client, client.conversation(), timeout_s=CONNECT_TIMEOUT_S
+        )
+        await client.greet(link)
+        await job.load()
+        return await job.run(client)
+    finally:
+        client.close()
+        supervisor.close()
+
+
+async def run_as_host(run: Run, address: Address, *, announce: Callable[[str], None]) -> Answer:
+    """Listens, waits for participants, runs the script on them, and is done.
+
+    Raises:
+        AddressInUse: another process listens there.
+        MidasError: see ``ScriptJob.run``.
+    """
+    watch = _Watch()
+    supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
+    host = Host(announce=announce)
+    client = Client()
+    try:
+        job = _script_job(run, supervisor, node_name(), default_memory_bytes(1))
+        watch.job = job
+        listener = await tcp.listen(address, lambda: (host, host.conversation()))
+        try:
+            announce(f"listening on {listener.address}")
+            await job.load()
+            to_host, _ = memory.pair(client, client.conversation(), host, host.conversation())
+            await client.greet(to_host)
+            return await job.run(client)
+        finally:
+            listener.close()
+    finally:
+        client.close()
+        await host.close("the script is done")
+        supervisor.close()
+
+
+class _Watch:
+    """Ends the job when the processes of this node are gone; there may be no job yet."""
+
+    def __init__(self) -> None:
+        self.job: ScriptJob | None = None
+
+    def lost(self, error: ProcessLost) -> None:
+        if self.job is not None:
+            self.job.job_lost(error)
+
+    def cluster_failed(self, failed: asyncio.Future[None]) -> None:
+        if not failed.cancelled():
+            error = failed.exception()
+            assert isinstance(error, ProcessLost)
+            self.lost(error)
+
+
+def _script_job(run: Run, supervisor: Supervisor, node: str, memory_default: int) -> ScriptJob:
+    options = run.options
+    script = ScriptProcess(
+        supervisor,
+        node=node,
+        memory_bytes=options.driver_memory_bytes or options.memory_bytes or memory_default,
+        sandbox_level_max=run.sandbox_level_max,
+        working_directory=str(Path.cwd()),
+        printed=lambda text: run.view.printed(0, "", text),
+    )
+    return ScriptJob(run.path, script, options, run.view)

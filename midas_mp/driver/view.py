@@ -1,0 +1,52 @@
+"""What a job shows of itself while it runs; the command line draws it, a program may ignore it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from midas_mp.errors import ScriptError
+
+
+class View(Protocol):
+    """Called in the event loop; must not block it for long."""
+
+    def started(self, count: int, workers: int) -> None:
+        """The job begins with so many tasks on so many workers."""
+
+    def advanced(self, done: int, failed: int) -> None:
+        """So many tasks have ended, so many of them badly."""
+
+    def printed(self, index: int, worker: str, text: bytes) -> None:
+        """Text as the script made it, not safe for a terminal.
+
+        worker is "" where the script's own process printed.
+        """
+
+    def progressed(self, index: int, fraction: float) -> None:
+        """A task says how far it is."""
+
+    def workers_changed(self, workers: int) -> None: ...
+
+    def noticed(self, text: str) -> None:
+        """A sentence for the user."""
+
+    def task_failed(self, error: ScriptError) -> None:
+        """A task failed and the job goes on."""
+
+
+class SilentView:
+    """Shows nothing."""
+
+    def started(self, count: int, workers: int) -> None: ...
+
+    def advanced(self, done: int, failed: int) -> None: ...
+
+    def printed(self, index: int, worker: str, text: bytes) -> None: ...
+
+    def progressed(self, index: int, fraction: float) -> None: ...
+
+    def workers_changed(self, workers: int) -> None: ...
+
+    def noticed(self, text: str) -> None: ...
+
+    def task_failed(self, error: ScriptError) -> None: ...

@@ -1,0 +1,1 @@
+"""Floor 3, the coordinator: the impure shell around ``scheduler``."""

@@ -1,0 +1,1 @@
+"""Floor 3, a node: launcher, zygote and confined workers."""

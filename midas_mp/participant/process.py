@@ -1,0 +1,315 @@
+"""One Lua process as its parent sees it: its frames, its output, its deadline, its end.
+
+The launcher has one for each worker, the driver one for its script process.  The parent's loop
+does all the watching, since nothing inside a Lua process can stop Lua: the page that both map
+tells what runs and since when, signals go through the zygote.
+
+    parent loop ── frames ──▶ socket ──▶ process          (the process blocks in recv)
+                ◀─ frames ─── socket ◀── process
+                ◀─ records ── pipe   ◀── trusted Lua library: prints, progress
+                   reads      page   ◀── what runs, since when; stderr
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from midas_mp.errors import MidasError, ProcessLost, ProtocolError
+from midas_mp.lua.output import OutputParser, Printed, Progressed
+from midas_mp.participant.status_page import RunningTask
+from midas_mp.participant.zygote import Child, ChildExit, ChildSpec, Zygote
+from midas_mp.transport.link import Link
+from midas_mp.transport.stream import attach
+from midas_mp.wire.conversation import Conversation
+from midas_mp.wire.framing import Frame
+from midas_mp.wire.messages import ResultsStored, Role, ScriptLoaded, TaskResults
+
+WATCH_INTERVAL_S: Final = 0.05
+"""How often deadlines are looked at; a task may overrun its limit by this much."""
+
+STOP_SETTLE_S: Final = 0.01
+"""From SIGSTOP to the second look at the page: the signal goes through the zygote."""
+
+PIPE_READ_BYTES: Final = 256 * 1024
+
+
+class ProcessEnd:
+    """How a process ended, and what it left.
+
+    Attributes:
+        exit: what the kernel says.
+        running: what its page said it was running, None when idle or killed on purpose.
+        overdue: the task that it was killed for, when it overran its deadline.
+        last_words: its stderr.
+    """
+
+    def __init__(
+        self,
+        end: ChildExit,
+        running: RunningTask | None,
+        overdue: RunningTask | None,
+        last_words: str,
+    ) -> None:
+        self.exit = end
+        self.running = running
+        self.overdue = overdue
+        self.last_words = last_words
+
+    @property
+    def cause(self) -> str:
+        """``killed by SIGKILL``, or ``exit code 1: PANIC …``: one line."""
+        words = self.last_words.strip().splitlines()
+        return f"{self.exit}: {words[-1]}" if words else str(self.exit)
+
+
+class ProcessListener(Protocol):
+    """Who is told."""
+
+    def process_frames(self, process: LuaProcess, frames: list[Frame]) -> None: ...
+
+    def process_output(
+        self, process: LuaProcess, records: Sequence[Printed | Progressed]
+    ) -> None: ...
+
+    def process_ended(self, process: LuaProcess, end: ProcessEnd) -> None: ...
+
+
+class Supervisor:
+    """Holds the zygote in the loop and starts Lua processes through it."""
+
+    def __init__(self, zygote: Zygote, *, zygote_lost: Callable[[ProcessLost], None]) -> None:
+        self._zygote = zygote
+        self._zygote_lost = zygote_lost
+        self._processes: set[LuaProcess] = set()
+        self._attaching: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(zygote.fileno(), self._dispatch)
+        self._watch_timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def start(self, spec: ChildSpec, listener: ProcessListener) -> LuaProcess:
+        """Forks a process; it says WorkerReady when it is confined, and may be sent to then.
+
+        Raises:
+            ProcessLost: the zygote is gone.
+        """
+        if self._is_closed:
+            raise ProcessLost("this node is closing")
+        process = LuaProcess(spec.name, listener, self)
+        process.child = self._zygote.spawn(spec, process.exited)
+        self._processes.add(process)
+        self._loop.add_reader(process.child.output_fd, process.output_ready)
+        task = self._loop.create_task(self._attach(process, process.child))
+        self._attaching.add(task)
+        task.add_done_callback(self._attaching.discard)
+        return process
+
+    @staticmethod
+    async def _attach(process: LuaProcess, child: Child) -> None:
+        conversation = Conversation(Role.LAUNCHER, Role.WORKER)
+        process.link = await attach(child.socket, process, conversation, name=process.name)
+
+    def signal(self, process: LuaProcess, signum: int) -> None:
+        if process.child is not None and not process.has_exited:
+            self._zygote.signal(process.child, signum)
+
+    def forget(self, process: LuaProcess) -> None:
+        self._processes.discard(process)
+
+    def watch(self) -> None:
+        """Looks at deadlines from now on, while there is one to look at."""
+        if self._watch_timer is None and not self._is_closed:
+            self._watch_timer = self._loop.call_later(WATCH_INTERVAL_S, self._look)
+
+    def close(self) -> None:
+        """Kills every process and the zygote; idempotent, bounded."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._watch_timer is not None:
+            self._watch_timer.cancel()
+        self._loop.remove_reader(self._zygote.fileno())
+        self._zygote.close()
+        for process in list(self._processes):
+            process.abandon()
+        self._processes.clear()
+
+    def _dispatch(self) -> None:
+        try:
+            self._zygote.dispatch()
+        except ProcessLost as error:
+            self._loop.remove_reader(self._zygote.fileno())
+            if not self._is_closed:
+                self._zygote_lost(error)
+
+    def _look(self) -> None:
+        self._watch_timer = None
+        now_ns = time.monotonic_ns()
+        if sum(process.check_deadline(now_ns) for process in self._processes):
+            self.watch()
+
+
+class LuaProcess:
+    """A forked, confined process with one thread and its Lua states.
+
+    Also the ``Receiver`` of its own link.
+    """
+
+    def __init__(self, name: str, listener: ProcessListener, supervisor: Supervisor) -> None:
+        self.name = name
+        self.link: Link | None = None
+        self.child: Child | None = None
+        self.deadline_s = 0.0
+        """Bound of each call; 0 is none."""
+        self.killed_on_purpose = False
+        self._listener = listener
+        self._supervisor = supervisor
+        self._parser = OutputParser()
+        self._exit: ChildExit | None = None
+        self._link_is_lost = False
+        self._is_over = False
+        self._overdue: RunningTask | None = None
+        self._suspect: RunningTask | None = None
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def has_exited(self) -> bool:
+        return self._exit is not None
+
+    def send(self, frames: Sequence[Frame]) -> None:
+        if self.link is not None:
+            self.link.send(frames)
+
+    def running(self) -> RunningTask | None:
+        """What its page says now."""
+        return self.child.page.read() if self.child is not None else None
+
+    def kill(self) -> None:
+        """SIGKILL on purpose: whatever it runs is not to blame."""
+        self.killed_on_purpose = True
+        self._supervisor.signal(self, signal.SIGKILL)
+
+    def limit(self, deadline_s: float) -> None:
+        """Each call from now on may take so long; 0 is for ever."""
+        self.deadline_s = deadline_s
+        if deadline_s:
+            self._supervisor.watch()
+
+    # -- frames and output ---------------------------------------------------------------------
+
+    def frames_received(self, _link: Link, frames: list[Frame]) -> None:
+        for frame in frames:
+            message = frame.message
+            if isinstance(message, TaskResults):
+                self._deliver_output(message.output_bytes)
+            elif isinstance(message, ScriptLoaded | ResultsStored):
+                self._read_pipe_nowait()
+        self._listener.process_frames(self, frames)
+
+    def link_lost(self, _link: Link, _error: MidasError | None) -> None:
+        self._link_is_lost = True
+        if self._exit is None:
+            # a process that closed or garbled its socket but still runs is of no use
+            self._supervisor.signal(self, signal.SIGKILL)
+        self._conclude()
+
+    def exited(self, end: ChildExit) -> None:
+        self._exit = end
+        self._conclude()
+
+    def output_ready(self) -> None:
+        self._read_pipe_nowait(reads_max=1)
+
+    def _deliver_output(self, total_bytes: int) -> None:
+        """Hands on what the process printed before it sent this result.
+
+        The process wrote those bytes before it sent, so they are in the pipe and no read blocks.
+        """
+        while self._parser.bytes_consumed < total_bytes and self._read_pipe_nowait(reads_max=1):
+            pass
+
+    def _read_pipe_nowait(self, *, reads_max: int = 1_000) -> bool:
+        """Reads what is in the pipe; False when there was nothing more."""
+        if self.child is None:
+            return False
+        for _ in range(reads_max):
+            try:
+                data = os.read(self.child.output_fd, PIPE_READ_BYTES)
+            except (BlockingIOError, OSError):
+                return False
+            if not data:
+                self._loop.remove_reader(self.child.output_fd)
+                return False
+            try:
+                records = self._parser.feed(data)
+            except ProtocolError:
+                # only a process that broke out of Lua can write garbage here
+                self._loop.remove_reader(self.child.output_fd)
+                self._supervisor.signal(self, signal.SIGKILL)
+                return False
+            if records:
+                self._listener.process_output(self, records)
+        return True
+
+    # -- deadline --------------------------------------------------------------------------------
+
+    def check_deadline(self, now_ns: int) -> bool:
+        """Whether there is a deadline to look at again."""
+        if not self.deadline_s or self.has_exited or self._overdue is not None:
+            return False
+        running = self.running()
+        if (
+            running is not None
+            and self._suspect is None
+            and now_ns - running.started_ns > self.deadline_s * 1e9
+        ):
+            # Stop it first and look again: it may have finished between the look and the signal.
+            self._suspect = running
+            self._supervisor.signal(self, signal.SIGSTOP)
+            self._loop.call_later(STOP_SETTLE_S, self._judge)
+        return True
+
+    def _judge(self) -> None:
+        suspect, self._suspect = self._suspect, None
+        running = self.running()
+        if suspect is None or self.has_exited:
+            return
+        if running is not None and running.serial == suspect.serial:
+            self._overdue = running
+            self.kill()
+        else:
+            self._supervisor.signal(self, signal.SIGCONT)
+
+    # -- end -------------------------------------------------------------------------------------
+
+    def _conclude(self) -> None:
+        """Tells the listener once both the exit and the end of the frames are known.
+
+        Results that were sent before the end still count, so the frames come first.
+        """
+        if self._exit is None or not self._link_is_lost or self._is_over or self.child is None:
+            return
+        self._is_over = True
+        self._read_pipe_nowait()
+        running = None if self.killed_on_purpose else self.child.page.read()
+        end = ProcessEnd(self._exit, running, self._overdue, self.child.page.last_words())
+        self._release()
+        self._supervisor.forget(self)
+        self._listener.process_ended(self, end)
+
+    def abandon(self) -> None:
+        """The supervisor closes: free what the parent holds, tell nobody."""
+        self._is_over = True
+        self._release()
+
+    def _release(self) -> None:
+        if self.link is not None:
+            self.link.abort()
+        if self.child is not None:
+            self._loop.remove_reader(self.child.output_fd)
+            self.child.close()

@@ -1,0 +1,208 @@
+"""A worker's seat at its launcher: its queue, what is in its hands, what it already knows.
+
+A seat outlives the processes that sit on it.  Batches come from the host as it cut them; the
+seat cuts them again by the task time measured here, so that short tasks come many to a frame
+with one frame waiting in the socket, and a long one comes alone with the rest still in the
+queue, where it can be taken back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from midas_mp import limits
+from midas_mp.errors import ProtocolError
+from midas_mp.participant.process import LuaProcess
+from midas_mp.participant.status_page import RunningTask
+from midas_mp.scheduler.estimate import Estimate
+from midas_mp.wire.framing import Buffer, Frame
+from midas_mp.wire.messages import Call, RunTasks, TaskRef, TaskResults, WorkerReady
+
+FRAMES_IN_HAND_MAX: Final = 2
+"""One runs, one waits in the socket."""
+
+FRAME_TIME_TARGET_US: Final = limits.FRAME_TIME_TARGET_S * 1e6
+
+
+@dataclasses.dataclass(slots=True)
+class Batch:
+    """Calls of one job and round, with their buffers; shrinks from either end."""
+
+    order: RunTasks
+    """Its ``calls`` are not looked at: ``calls`` here are what is left."""
+    calls: list[Call]
+    buffers: list[Buffer]
+
+    @classmethod
+    def of(cls, frame: Frame) -> Batch:
+        order = frame.message
+        assert isinstance(order, RunTasks)
+        return cls(order, list(order.calls), list(frame.buffers))
+
+    def take_first(self, count: int) -> Batch:
+        calls = self.calls[:count]
+        buffer_count = sum(call.buffer_count for call in calls)
+        taken = Batch(self.order, calls, self.buffers[:buffer_count])
+        del self.calls[:count]
+        del self.buffers[:buffer_count]
+        return taken
+
+    def drop_last(self, count: int) -> list[TaskRef]:
+        calls = self.calls[len(self.calls) - count :]
+        buffer_count = sum(call.buffer_count for call in calls)
+        del self.calls[len(self.calls) - count :]
+        del self.buffers[len(self.buffers) - buffer_count :]
+        return self._refs(calls)
+
+    def refs(self) -> list[TaskRef]:
+        return self._refs(self.calls)
+
+    def frame(self) -> Frame:
+        order = self.order
+        message = RunTasks(
+            order.job, order.round, order.count, order.digest, order.entry, list(self.calls)
+        )
+        return Frame(0, message, self.buffers)
+
+    def _refs(self, calls: Sequence[Call]) -> list[TaskRef]:
+        return [TaskRef(self.order.job, self.order.round, call.index) for call in calls]
+
+
+class Seat:
+    """One channel of the launcher.
+
+    Attributes:
+        channel: its number in frames to and from the host.
+        epoch: counts the processes that sat here.
+        process: the one that sits here now, or None between two.
+        ready: what it said when it was ready; None before.
+        known: digests by job that this process has been given.
+    """
+
+    def __init__(self, channel: int) -> None:
+        self.channel = channel
+        self.epoch = 0
+        self.process: LuaProcess | None = None
+        self.ready: WorkerReady | None = None
+        self.known: dict[str, set[str]] = {}
+        self.is_registered = False
+        self._queue: deque[Batch] = deque()
+        self._in_hand: deque[Batch] = deque()
+        self._estimates: dict[str, Estimate] = {}
+        self._finished_count = 0
+
+    def seat(self, process: LuaProcess) -> None:
+        """A new process sits down."""
+        self.process = process
+        self.ready = None
+        self.known.clear()
+        self._finished_count = 0
+
+    # -- filling ---------------------------------------------------------------------------------
+
+    def enqueue(self, frame: Frame) -> None:
+        self._queue.append(Batch.of(frame))
+
+    def next_batches(self) -> Iterator[Batch]:
+        """What to send to the process now: it is then in its hands.
+
+        One frame runs; a second may wait in the socket, out of reach, only if both together are
+        short by measure.
+        """
+        while self._queue and len(self._in_hand) < FRAMES_IN_HAND_MAX:
+            batch = self._queue[0]
+            job = batch.order.job
+            expected_us = self._expected_us(job)
+            if self._in_hand and (
+                2 * expected_us > FRAME_TIME_TARGET_US or self._in_hand[0].order.job != job
+            ):
+                return
+            count = min(int(FRAME_TIME_TARGET_US / expected_us), limits.TASKS_PER_FRAME_MAX) or 1
+            if count >= len(batch.calls):
+                self._queue.popleft()
+                taken = batch
+            else:
+                taken = batch.take_first(count)
+            self._in_hand.append(Batch(taken.order, list(taken.calls), []))
+            yield taken
+
+    def _expected_us(self, job: str) -> float:
+        """What a task of the job takes here; for ever, as long as none was measured."""
+        estimate = self._estimates.get(job)
+        return math.inf if estimate is None or estimate.task_us is None else estimate.task_us
+
+    # -- emptying --------------------------------------------------------------------------------
+
+    def finish(self, results: TaskResults) -> None:
+        """Notes what the process says it finished; processes finish in the order given.
+
+        Raises:
+            ProtocolError: it answers what it was not asked.
+        """
+        for outcome in results.outcomes:
+            batch = self._in_hand[0] if self._in_hand else None
+            if (
+                batch is None
+                or batch.order.job != results.job
+                or batch.order.round != results.round
+                or batch.calls[0].index != outcome.index
+            ):
+                raise ProtocolError(f"a result of task {outcome.index}, which was not its next")
+            del batch.calls[0]
+            if not batch.calls:
+                self._in_hand.popleft()
+            self._finished_count += 1
+        durations_us = [outcome.duration_us for outcome in results.outcomes]
+        if durations_us:
+            estimate = self._estimates.setdefault(results.job, Estimate())
+            estimate.observe(len(durations_us), sum(durations_us), max(durations_us))
+
+    def recall(self, count: int) -> list[TaskRef]:
+        """Takes up to so many out of the queue, last first."""
+        refs: list[TaskRef] = []
+        while self._queue and len(refs) < count:
+            batch = self._queue[-1]
+            refs += batch.drop_last(min(count - len(refs), len(batch.calls)))
+            if not batch.calls:
+                self._queue.pop()
+        return refs
+
+    def drop_job(self, job: str) -> list[TaskRef]:
+        """Forgets a job; the tasks that had not left the queue."""
+        dropped = [ref for batch in self._queue if batch.order.job == job for ref in batch.refs()]
+        self._queue = deque(batch for batch in self._queue if batch.order.job != job)
+        self._estimates.pop(job, None)
+        return dropped
+
+    def clear(self) -> None:
+        """The process is gone, or the host is: nothing is queued or in hand any more."""
+        self._queue.clear()
+        self._in_hand.clear()
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    def has_in_hand(self, job: str) -> bool:
+        return any(batch.order.job == job for batch in self._in_hand)
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._in_hand)
+
+    def task_of(self, running: RunningTask | None) -> tuple[Batch, Call] | None:
+        """Which task the page means: the process counts its calls, and so does the seat.
+
+        The page is written by the process, so what does not fit is no answer.
+        """
+        if running is None:
+            return None
+        ahead = running.serial - self._finished_count - 1
+        for batch in self._in_hand:
+            if 0 <= ahead < len(batch.calls):
+                call = batch.calls[ahead]
+                return (batch, call) if call.index == running.index else None
+            ahead -= len(batch.calls)
+        return None
