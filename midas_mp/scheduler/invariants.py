@@ -14,7 +14,11 @@ from midas_mp.scheduler.tables import JobState, NodeState, TaskState, WorkerStat
 
 
 def check(state: State) -> None:
-    """Raises AssertionError, naming the subject, when the tables contradict each other."""
+    """Look at everything.
+
+    Raises:
+        AssertionError: the tables contradict each other; it names the subject.
+    """
     for job_id, job in state.jobs.items():
         assert job.id == job_id, job.label
         assert state.clients.get(job.client.peer) is job.client, f"{job.label}: no such client"
@@ -34,6 +38,10 @@ def check(state: State) -> None:
         _check_worker(state, worker)
     _check_sets(state, workers)
     _check_names(state)
+    for job in state.started.values():
+        if (job.fresh or job.returned) and job.lease_allowance:
+            idle = [worker.label for worker in state.idle if job.spec.engine in worker.engines]
+            assert not idle, f"{job.label}: tasks wait while {idle} are idle"
 
 
 def _check_tasks(state: State, job: Job) -> None:

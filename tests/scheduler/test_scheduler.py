@@ -1,0 +1,480 @@
+"""The door itself, and a simulated cluster in which everything goes wrong at once."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from midas_mp import limits
+from midas_mp.errors import ProtocolError
+from midas_mp.scheduler import invariants
+from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Received
+from midas_mp.scheduler.scheduler import Scheduler, SchedulerStatistics
+from midas_mp.wire.framing import Frame
+from midas_mp.wire.messages import (
+    PROTOCOL_VERSION,
+    Acknowledge,
+    BeginJob,
+    Call,
+    EndJob,
+    Goodbye,
+    Hello,
+    JobSpec,
+    JobStarted,
+    OpenJob,
+    Outcome,
+    PutBundle,
+    RecallTasks,
+    Role,
+    RunTasks,
+    Status,
+    TaskPrinted,
+    TaskRef,
+    TaskResults,
+    TasksReturned,
+    Welcome,
+    WorkerDown,
+    WorkerUp,
+)
+
+DIGEST = "d" * 64
+
+
+# -- the door --------------------------------------------------------------------------------
+
+
+def test_one_task_from_greeting_to_acknowledgement(cluster: Any) -> None:
+    client = cluster.client()
+    job = cluster.open(client)
+    node = cluster.node(1)
+    cluster.submit(client, job, [0])
+    assert [type(message) for message in cluster.read(node)] == [
+        Welcome,
+        BeginJob,
+        PutBundle,
+        RunTasks,
+    ]
+    (ref,) = cluster.leased(node)
+    cluster.heard.clear()
+    cluster.finish(node, 1, ref)
+    (frame,) = cluster.heard[client]
+    assert frame.message == TaskResults(
+        "job", 0, "launcher2-001", [Outcome(0, 0, Status.OK, 1_000)]
+    )
+    assert list(frame.buffers) == [b"result"]
+    assert cluster.scheduler.statistics().tasks_done == 1
+    cluster.acknowledge(client, job, 0)
+    assert cluster.scheduler.statistics() == SchedulerStatistics(
+        nodes=1,
+        workers=1,
+        clients=1,
+        jobs=1,
+        tasks_waiting=0,
+        tasks_leased=0,
+        tasks_done=0,
+        duplicates=0,
+        losses=0,
+        retries=0,
+    )
+    cluster.say(client, EndJob(job))
+    assert cluster.read_only(node, EndJob) == [EndJob(job, "ended by its client")]
+
+
+def test_many_events_make_one_answer_to_each_peer(cluster: Any) -> None:
+    client = cluster.client()
+    node = cluster.greet()
+    up = [Received(node, Frame(0, WorkerUp(c, f"w{c}", 0, 3, ["luajit"]))) for c in (1, 2, 3)]
+    opening = Received(client, Frame(0, OpenJob("job", "", JobSpec())))
+    ready = cluster.step(opening, *up)
+    assert [peer for peer, _ in ready.outbox] == [client]
+    assert JobStarted("job", 3) in cluster.read(client)
+
+
+def test_a_peer_that_breaks_the_rules_is_told_and_dropped(cluster: Any) -> None:
+    client, node = cluster.client(), cluster.node(1)
+    for peer, role in ((client, "client"), (node, "launcher")):
+        cluster.heard.clear()
+        ready = cluster.say(peer, JobStarted("job", 1))
+        reason = f"JobStarted is not for a {role} to say"
+        assert ready.drops == [(peer, reason)]
+        assert cluster.read(peer) == [Goodbye(reason)]
+    assert not cluster.state.clients
+    assert not cluster.state.nodes
+
+
+def test_what_a_dropped_peer_had_on_its_way_is_ignored(cluster: Any) -> None:
+    client = cluster.client()
+    cluster.say(client, JobStarted("job", 1))
+    assert cluster.say(client, OpenJob("job", "", JobSpec())).outbox == []
+    assert cluster.lose(client).outbox == []
+
+
+def test_greeting_twice_and_greeting_as_a_worker_are_refused(cluster: Any) -> None:
+    node = cluster.greet()
+    cluster.step(PeerGreeted(node, cluster.state.nodes[node].hello))
+    assert cluster.dropped[node] == "greeted twice"
+    stranger = cluster.greet(Role.WORKER)
+    assert cluster.dropped[stranger] == "a worker does not greet a host"
+
+
+def test_goodbye_ends_a_connection_in_order(cluster: Any) -> None:
+    client, node = cluster.client(), cluster.node(1)
+    cluster.open(client)
+    assert cluster.say(node, Goodbye("done for today")).drops == [(node, "done for today")]
+    assert cluster.notices[-1] == "node launcher2 left: done for today"
+    cluster.say(client, Goodbye("bye"))
+    assert not cluster.state.jobs
+
+
+# -- a cluster in which everything goes wrong ------------------------------------------------
+
+
+class SimulatedWorker:
+    def __init__(self, channel: int) -> None:
+        self.channel = channel
+        self.epoch = 0
+        self.running: TaskRef | None = None
+        self.queue: deque[TaskRef] = deque()
+
+    def begin(self) -> None:
+        if self.running is None and self.queue:
+            self.running = self.queue.popleft()
+
+
+class SimulatedPeer:
+    """A connection on which nothing overtakes anything, and everything takes its time."""
+
+    def __init__(self, number: int) -> None:
+        self.node_id = f"{number:x}"
+        self.peer: int | None = None
+        self.inbox: deque[Frame] = deque()
+        self.outbox: deque[Frame] = deque()
+
+
+class SimulatedLauncher(SimulatedPeer):
+    """Keeps the contract that ``midas_mp.scheduler.nodes`` states."""
+
+    def __init__(self, number: int, worker_count: int) -> None:
+        super().__init__(number)
+        self.workers = [SimulatedWorker(channel) for channel in range(1, worker_count + 1)]
+        self.known: dict[str, set[str]] = {}
+        self.unspoken: list[Frame] = []
+        """Results that ended while there was no connection."""
+
+    def connected(self) -> None:
+        self.inbox.clear()
+        self.outbox.clear()
+        self.known.clear()
+        for worker in self.workers:
+            worker.queue.clear()
+            self.say_up(worker)
+        self.outbox.extend(self.unspoken)
+        self.unspoken.clear()
+
+    def say_up(self, worker: SimulatedWorker) -> None:
+        name = f"n{self.node_id}-{worker.channel}"
+        self.outbox.append(
+            Frame(0, WorkerUp(worker.channel, name, worker.epoch, 3, ["luajit", "5.4"]))
+        )
+
+    def kill(self, worker: SimulatedWorker, *, named: bool) -> None:
+        running = worker.running if named else None
+        self.outbox.append(
+            Frame(0, WorkerDown(worker.channel, worker.epoch, "SIGKILL", running, 2**20))
+        )
+        worker.running = None
+        worker.queue.clear()
+        worker.epoch += 1
+        self.say_up(worker)
+
+    def finish(self, worker: SimulatedWorker) -> None:
+        assert worker.running is not None
+        ref, worker.running = worker.running, None
+        duration_us = (ref.index * 7919) % 90_000
+        message = TaskResults(
+            ref.job, ref.round, "", [Outcome(ref.index, 0, Status.OK, duration_us)]
+        )
+        frame = Frame(worker.channel, message, [b"%d" % ref.index])
+        (self.outbox if self.peer is not None else self.unspoken).append(frame)
+
+    def hear(self) -> None:
+        channel, message, buffers = self.inbox.popleft()
+        match message:
+            case BeginJob(job=job):
+                assert job not in self.known, "begun twice"
+                self.known[job] = set()
+            case PutBundle(job=job, digest=digest):
+                assert digest not in self.known[job], "bundle sent twice"
+                self.known[job].add(digest)
+            case RunTasks(job=job):
+                assert message.digest in self.known[job], "a task before its bundle"
+                assert 0 < len(message.calls) <= limits.TASKS_PER_FRAME_MAX
+                assert len(buffers) == len(message.calls)
+                self.workers[channel - 1].queue.extend(
+                    TaskRef(job, message.round, call.index) for call in message.calls
+                )
+            case RecallTasks(count=count):
+                queue = self.workers[channel - 1].queue
+                back = [queue.pop() for _ in range(min(count, len(queue)))]
+                self.outbox.append(Frame(channel, TasksReturned(back)))
+            case EndJob(job=job):
+                del self.known[job]
+                for worker in self.workers:
+                    self.drop_job(worker, job)
+
+    def drop_job(self, worker: SimulatedWorker, job: str) -> None:
+        dropped = [ref for ref in worker.queue if ref.job == job]
+        for ref in dropped:
+            worker.queue.remove(ref)
+        if dropped:
+            self.outbox.append(Frame(worker.channel, TasksReturned(dropped)))
+        if worker.running is not None and worker.running.job == job:
+            self.kill(worker, named=False)
+
+
+class SimulatedClient(SimulatedPeer):
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.open: dict[str, dict[str, Any]] = {}
+
+    def open_job(self, job: str, task_count: int, engine: str) -> None:
+        self.open[job] = {"left": list(range(task_count)), "count": task_count, "ends": Counter()}
+        self.outbox.append(Frame(0, OpenJob(job, "", JobSpec(engine=engine))))
+        self.outbox.append(Frame(0, PutBundle(job, DIGEST, "main", []), [b""]))
+
+    def submit(self, job: str, most: int) -> None:
+        left = self.open[job]["left"]
+        indices, left[:] = left[:most], left[most:]
+        if indices:
+            message = RunTasks(job, 0, 9, DIGEST, "f", [Call(index) for index in indices])
+            self.outbox.append(Frame(0, message, [b"x"] * len(indices)))
+
+    def hear(self) -> None:
+        _, message, buffers = self.inbox.popleft()
+        if isinstance(message, TaskResults) and message.job in self.open:
+            assert len(buffers) == len(message.outcomes)
+            for outcome, buffer in zip(message.outcomes, buffers, strict=True):
+                ends = self.open[message.job]["ends"]
+                ends[outcome.index] += 1
+                assert ends[outcome.index] == 1, "counted twice"
+                assert outcome.status is Status.FAILED or buffer == b"%d" % outcome.index
+            done = [outcome.index for outcome in message.outcomes]
+            self.outbox.append(Frame(0, Acknowledge(message.job, 0, done)))
+
+    def is_content(self) -> bool:
+        return all(len(job["ends"]) == job["count"] for job in self.open.values())
+
+
+class Simulation:
+    """One thread, one seed: joins, deaths, duplicates, late results, recalls, cancellations."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.scheduler = Scheduler()
+        self.now = 0.0
+        self.peer_count = 0
+        self.peers: dict[int, SimulatedPeer] = {}
+        self.launchers = [SimulatedLauncher(n, self.random.randint(1, 3)) for n in range(1, 4)]
+        self.clients: list[SimulatedClient] = []
+        self.job_count = 0
+
+    # -- the world ---------------------------------------------------------------------------
+
+    def step(self, *events: Event) -> None:
+        ready = self.scheduler.step(events, self.now)
+        invariants.check(self.scheduler.state)
+        for peer, frames in ready.outbox:
+            if peer in self.peers:
+                self.peers[peer].inbox.extend(frames)
+        for peer, reason in ready.drops:
+            assert "replaced" in reason or "Bye" in reason, f"somebody broke the rules: {reason}"
+            self.cut(peer)
+        self.wake_at = ready.wake_at
+
+    def connect(self, subject: SimulatedPeer, role: Role, workers: int = 0) -> None:
+        self.peer_count += 1
+        peer = self.peer_count
+        hello = Hello(
+            PROTOCOL_VERSION, role, "1", subject.node_id, "same", workers_announced=workers
+        )
+        old = subject.peer
+        subject.peer = peer
+        self.peers[peer] = subject
+        if isinstance(subject, SimulatedLauncher):
+            subject.connected()
+        if old is not None:
+            self.peers.pop(old, None)
+        self.step(PeerGreeted(peer, hello))
+
+    def cut(self, peer: int) -> None:
+        subject = self.peers.pop(peer, None)
+        if subject is not None and subject.peer == peer:
+            subject.peer = None
+            subject.inbox.clear()
+            subject.outbox.clear()
+
+    def deliver(self, subject: SimulatedPeer, most: int) -> None:
+        """Bring some of what a peer has said to the scheduler, as one step."""
+        events: list[Event] = []
+        while subject.peer is not None and subject.outbox and len(events) < most:
+            events.append(Received(subject.peer, subject.outbox.popleft()))
+        if events:
+            self.step(*events)
+
+    # -- what may happen ---------------------------------------------------------------------
+
+    def some_launcher(self) -> SimulatedLauncher:
+        return self.random.choice(self.launchers)
+
+    def join(self) -> None:
+        launcher = self.some_launcher()
+        # Sometimes the scheduler does not know yet that the old connection is gone.
+        if launcher.peer is None or self.random.random() < 0.1:
+            self.connect(launcher, Role.LAUNCHER, len(launcher.workers))
+
+    def leave(self) -> None:
+        launcher = self.some_launcher()
+        if launcher.peer is not None and self.random.random() < 0.3:
+            peer = launcher.peer
+            self.cut(peer)
+            orderly = Received(peer, Frame(0, Goodbye("Bye")))
+            self.step(self.random.choice([PeerLost(peer, "reset"), orderly]))
+
+    def kill(self) -> None:
+        launcher = self.some_launcher()
+        if launcher.peer is not None:
+            worker = self.random.choice(launcher.workers)
+            launcher.kill(worker, named=self.random.random() < 0.7)
+
+    def work(self) -> None:
+        launcher = self.some_launcher()
+        for worker in launcher.workers:
+            worker.begin()
+            if worker.running is not None and self.random.random() < 0.5:
+                launcher.finish(worker)
+
+    def repeat(self) -> None:
+        """A result arrives twice."""
+        launcher = self.some_launcher()
+        results = [frame for frame in launcher.outbox if isinstance(frame.message, TaskResults)]
+        if results:
+            launcher.outbox.append(self.random.choice(results))
+
+    def hear(self) -> None:
+        everybody: list[Any] = [*self.launchers, *self.clients]
+        subject = self.random.choice(everybody)
+        for _ in range(min(len(subject.inbox), self.random.randint(1, 5))):
+            subject.hear()
+
+    def speak(self) -> None:
+        subject = self.random.choice([*self.launchers, *self.clients])
+        self.deliver(subject, self.random.randint(1, 6))
+
+    def arrive(self) -> None:
+        if len(self.clients) < 3:
+            client = SimulatedClient(100 + self.peer_count)
+            self.clients.append(client)
+            self.connect(client, Role.CLIENT)
+
+    def open_job(self) -> None:
+        if self.clients and self.job_count < 8:
+            self.job_count += 1
+            self.random.choice(self.clients).open_job(
+                f"job{self.job_count}",
+                self.random.randint(1, 60),
+                self.random.choice(["luajit", "5.4"]),
+            )
+
+    def submit(self) -> None:
+        for client in self.clients:
+            for job in client.open:
+                client.submit(job, self.random.randint(0, 20))
+
+    def cancel(self) -> None:
+        for client in self.clients:
+            if client.open and self.random.random() < 0.05:
+                job = self.random.choice(list(client.open))
+                del client.open[job]
+                client.outbox.append(Frame(0, EndJob(job)))
+
+    def vanish(self) -> None:
+        if self.clients and self.random.random() < 0.03:
+            client = self.clients.pop()
+            assert client.peer is not None
+            peer = client.peer
+            self.cut(peer)
+            self.step(PeerLost(peer, "gone"))
+
+    def pass_time(self) -> None:
+        self.now += self.random.choice([0.001, 0.1, 3.0])
+        self.step()
+
+    # -- the two phases ----------------------------------------------------------------------
+
+    def rage(self, moves: int) -> None:
+        actions: list[Callable[[], None]] = [
+            self.join,
+            self.leave,
+            self.kill,
+            self.repeat,
+            self.arrive,
+            self.open_job,
+            self.cancel,
+            self.vanish,
+            self.pass_time,
+        ]
+        usual: list[Callable[[], None]] = [self.work, self.hear, self.speak, self.submit]
+        for _ in range(moves):
+            self.random.choice(actions if self.random.random() < 0.3 else usual)()
+
+    def calm(self) -> None:
+        """No more faults: whatever is open must end."""
+        if self.launchers[0].peer is None:
+            self.connect(self.launchers[0], Role.LAUNCHER, len(self.launchers[0].workers))
+        for _ in range(2_000):
+            self.submit()
+            self.work()
+            for subject in (*self.launchers, *self.clients):
+                while subject.inbox:
+                    subject.hear()
+                self.deliver(subject, 100)
+            if all(client.is_content() for client in self.clients):
+                return
+            self.now += 0.05
+            self.step()
+        pytest.fail("some job never ended")
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_after_any_chaos_every_task_ends_exactly_once(seed: int) -> None:
+    simulation = Simulation(seed)
+    simulation.rage(400)
+    simulation.calm()
+    for client in simulation.clients:
+        for job in client.open.values():
+            assert job["ends"] == Counter(range(job["count"]))
+
+
+def test_printed_text_is_forwarded_unopened(cluster: Any) -> None:
+    client, node = cluster.client(), cluster.node(1)
+    job = cluster.open(client)
+    cluster.heard.clear()
+    message = TaskPrinted(job, 0, 0, "w")
+    cluster.say(node, message, [b"\xff hello"], 1)
+    assert cluster.heard[client] == [Frame(0, message, [b"\xff hello"])]
+
+
+def test_a_protocol_error_is_no_exception_of_the_step(cluster: Any) -> None:
+    client = cluster.client()
+    try:
+        cluster.submit(client, "nothing", [0])
+    except ProtocolError:  # pragma: no cover - the point of the test
+        pytest.fail("the shell must not see it")
+    assert cluster.dropped[client] == "no open job nothing"
