@@ -1,0 +1,206 @@
+-- The functions that Python calls: bytes and numbers in, bytes and numbers out.
+--
+-- All that can run a script's code return (kind, output bytes, text, more).  kind is nil when it
+-- went well, and `text` the answer; else `text` is the message and `more` the traceback.
+local settings, codec, explain, failure, environment, output, seed, libraries = ...
+local error, next, rawget, rawset, setfenv = error, next, rawget, rawset, setfenv
+local type, unpack, xpcall, load = type, unpack, xpcall, load
+local encode, decode, REFUSED = codec.encode, codec.decode, codec.REFUSED
+local format, concat = string.format, table.concat
+
+local CONTRACT = { "generate_data", "execute_code", "interpret_results", "generate_shared_data",
+  "on_result", "next_round" }
+local OUT_OF_MEMORY = "not enough memory" -- the engine's own words, raised past every handler
+
+local bundles = {}
+local results, errors = {}, {}
+
+-- What is going on, for whoever has to explain why it failed.
+local phase, where, entry, entry_function, sending = "", "", "", nil, nil
+local was_handled, trace = false, ""
+
+-- -- failures -------------------------------------------------------------------------------------
+
+-- Runs where the error was raised: the stack is still there to be read.
+local function handle(e)
+  was_handled = true
+  if phase == "decode" or phase == "encode" or phase == "missing" then return e end
+  trace = failure.traceback(3, entry, entry_function)
+  return failure.describe(e)
+end
+
+local function report(e)
+  if not was_handled and e == OUT_OF_MEMORY then return "memory", e, "" end
+  if phase == "missing" then return "missing_function", e, "" end
+  if e == REFUSED then return "unsendable", explain(sending, where), "" end
+  if type(e) == "table" then return "unsendable", where .. ": " .. e.refused, "" end
+  return "runtime", e, trace
+end
+
+-- Runs `f` as the script's code is always run: nothing that it does gets past this function.
+local function protect(f, ...)
+  was_handled, trace, sending, entry_function = false, "", nil, nil
+  libraries.reset()
+  local ok, text, more = xpcall(f, handle, ...)
+  output.flush()
+  if ok then return nil, output.bytes(), text, more end
+  local kind
+  kind, text, more = report(text)
+  return kind, output.bytes(), text, more
+end
+
+-- -- the steps of a call --------------------------------------------------------------------------
+
+local function send(value, place)
+  phase, where, sending = "encode", place, value
+  return encode(value)
+end
+
+local function receive(payload, place)
+  phase, where = "decode", place
+  return decode(payload)
+end
+
+local function run_main(bundle, env)
+  phase, entry = "main", ""
+  seed("", 0, 0)
+  setfenv(bundle.main, env)
+  bundle.main(unpack(settings.arg))
+end
+
+-- Tables that are made in the size they will need have the same shape for every task.
+local function learn_size(bundle, env)
+  local n = 0
+  for _ in next, env do n = n + 1 end
+  bundle.global_count = n + 1
+end
+
+local function worker_environment(bundle)
+  local env
+  if settings.isolate then
+    env = environment.fresh(bundle)
+    run_main(bundle, env)
+    if bundle.global_count == 0 then learn_size(bundle, env) end
+    return env
+  end
+  env = environment.kept(bundle)
+  if not bundle.is_started then
+    run_main(bundle, env)
+    bundle.is_started = true
+  end
+  return env
+end
+
+local function find_function(bundle, env, name)
+  local f = rawget(env, name)
+  if type(f) ~= "function" then
+    phase = "missing"
+    error(format("%s defines no function %s", bundle.name, name), 0)
+  end
+  phase, entry, entry_function = "run", name, f
+  return f
+end
+
+local function run_task(bundle, name, place, index, round, payload)
+  local env = worker_environment(bundle)
+  if payload then rawset(env, "global_data", receive(payload, "global_data")) end
+  local f = find_function(bundle, env, name)
+  seed(name, round, index)
+  return send(f(), place)
+end
+
+local function run_step(bundle, name, place, index, round, count)
+  local f = find_function(bundle, environment.kept(bundle), name)
+  seed(name, round, index)
+  return send(f(index, count), place)
+end
+
+local function run_interpret(bundle, name, place, _, round, count)
+  local env = environment.kept(bundle)
+  results.n = count
+  rawset(env, "results", results)
+  rawset(env, "errors", errors)
+  local f = find_function(bundle, env, name)
+  seed(name, round, 0)
+  local answer = f()
+  local kind = type(answer)
+  if kind ~= "string" and kind ~= "number" and kind ~= "nil" then
+    phase, where = "decode", place
+    error({ refused = "a " .. kind .. " cannot be printed: return a string or a number" }, 0)
+  end
+  return send(answer, place)
+end
+
+local DRIVER_STEPS = { interpret_results = run_interpret }
+
+local function run_start(bundle)
+  local env = environment.kept(bundle)
+  run_main(bundle, env)
+  local names = {}
+  for _, name in next, CONTRACT do
+    if type(rawget(env, name)) == "function" then names[#names + 1] = name end
+  end
+  return concat(names, " "), send(rawget(env, "config"), "config")
+end
+
+-- -- the doors ------------------------------------------------------------------------------------
+
+local doors = {}
+
+-- Returns a message when the source cannot be compiled.  An empty module name is the main file.
+function doors.compile(slot, name, module, chunk_name, source)
+  local chunk, message = load(source, "@" .. chunk_name, "t", {})
+  if not chunk then return failure.describe(message) end
+  local bundle = bundles[slot]
+  if not bundle then
+    bundle = { name = name, modules = {}, global_count = 0, is_started = false, places = {} }
+    bundles[slot] = bundle
+  end
+  if module == "" then bundle.main = chunk else bundle.modules[module] = chunk end
+  return nil
+end
+
+local function place_of(bundle, name)
+  local place = bundle.places[name]
+  if not place then
+    place = name .. "() result"
+    bundle.places[name] = place
+  end
+  return place
+end
+
+function doors.call(slot, name, index, count, round, attempt, payload)
+  local bundle = bundles[slot]
+  output.enter(round, index)
+  environment.set_context(bundle, index, count, round, attempt)
+  local place = place_of(bundle, name)
+  if settings.is_driver then
+    return protect(DRIVER_STEPS[name] or run_step, bundle, name, place, index, round, count)
+  end
+  return protect(run_task, bundle, name, place, index, round, payload)
+end
+
+function doors.start(slot)
+  output.enter(0, 0)
+  environment.set_context(bundles[slot], 0, 0, 0, 0)
+  return protect(run_start, bundles[slot])
+end
+
+function doors.config_after_failure(slot)
+  return protect(function()
+    return send(rawget(environment.kept(bundles[slot]), "config"), "config")
+  end)
+end
+
+function doors.store(index, payload)
+  return protect(function()
+    results[index + 1] = receive(payload, format("results[%d]", index + 1))
+    errors[index + 1] = nil
+  end)
+end
+
+function doors.store_error(index, message)
+  errors[index + 1] = message
+end
+
+return doors

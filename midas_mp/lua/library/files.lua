@@ -1,0 +1,64 @@
+-- The io table of a script: reading (and, where the kernel confines it, writing) files in the
+-- driver's script process, nothing but printed text in a worker.
+local settings, output = ...
+local error, type, select, tostring = error, type, select, tostring
+local setmetatable, native = setmetatable, io
+local find = string.find
+
+local function unavailable(name)
+  return function()
+    error("io." .. name .. " is not available in a " .. settings.place .. settings.files_hint, 2)
+  end
+end
+
+local function write(...)
+  for i = 1, select("#", ...) do
+    local text = select(i, ...)
+    local kind = type(text)
+    if kind ~= "string" and kind ~= "number" then
+      error("bad argument #" .. i .. " to 'write' (string expected, got " .. kind .. ")", 3)
+    end
+    output.write(kind == "number" and tostring(text) or text)
+  end
+end
+
+-- What io.stdout and io.stderr are: both lead to the user's stderr, as print does.
+local printed = { write = function(self, ...) write(...) return self end }
+function printed.flush() output.flush() return true end
+function printed.close() return nil, "the output of a script cannot be closed" end
+function printed.setvbuf() return true end
+local stream = setmetatable({}, { __index = printed, __newindex = unavailable("stdout"),
+  __metatable = false })
+
+local io = {
+  stdout = stream, stderr = stream, type = native.type, flush = output.flush,
+  write = function(...) write(...) return stream end,
+}
+
+for _, name in ipairs({ "open", "lines", "read", "input", "output", "popen", "tmpfile", "close" }) do
+  io[name] = unavailable(name)
+end
+
+if settings.may_read_files then
+  -- A handle's methods are looked up in a table that no script can reach.
+  local handles, methods = debug.getregistry()["FILE*"], {}
+  for _, name in ipairs({ "close", "flush", "lines", "read", "seek", "setvbuf", "write" }) do
+    methods[name] = handles[name]
+  end
+  handles.__index, handles.__metatable = methods, false
+
+  function io.open(path, mode)
+    mode = mode or "r"
+    if type(mode) ~= "string" or not find(mode, "^[rwa]%+?b?$") then
+      error("bad argument #2 to 'open' (invalid mode)", 2)
+    end
+    if not settings.may_write_files and find(mode, "[wa+]") then
+      return nil, tostring(path) .. ": writing files needs landlock, which this machine lacks"
+    end
+    return native.open(path, mode)
+  end
+
+  io.lines, io.read, io.stdin, io.close = native.lines, native.read, native.stdin, native.close
+end
+
+return io

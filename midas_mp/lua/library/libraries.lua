@@ -1,0 +1,160 @@
+-- The library tables that a script sees: allow-lists of Lua's own, and Midas' additions.
+--
+-- Returns makers: name -> function that makes a fresh table.  A script may do to its copy what it
+-- likes; the functions in it are shared, and cannot be changed.
+local settings, output, files, bit32, utf8 = ...
+local real_globals = _G
+local error, next, select, tostring, type = error, next, select, tostring, type
+local gmatch, sort = string.gmatch, table.sort
+local new_table = require("table.new")
+local coresume, cocreate = coroutine.resume, coroutine.create
+
+-- -- allow-lists ---------------------------------------------------------------------------------
+
+local ALLOWED = {
+  string = "byte char find format gmatch gsub len lower match rep reverse sub upper",
+  table = "concat foreach foreachi getn insert maxn move remove sort unpack",
+  math = "abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10 max"
+    .. " min modf pi pow rad random randomseed sin sinh sqrt tan tanh",
+  os = "clock date difftime time",
+  coroutine = "create isyieldable running status yield",
+  bit = "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex",
+  debug = "traceback",
+  jit = "arch os version version_num",
+}
+
+local FORBIDDEN = {
+  os = "execute exit getenv remove rename setlocale tmpname",
+}
+
+local function unavailable(name, why)
+  return function() error(name .. " is not available in a " .. settings.place .. (why or ""), 2) end
+end
+
+local function allowed(library)
+  local real, list = real_globals[library], {}
+  for name in gmatch(ALLOWED[library], "%S+") do list[name] = real[name] end
+  for name in gmatch(FORBIDDEN[library] or "", "%S+") do
+    list[name] = unavailable(library .. "." .. name)
+  end
+  return list
+end
+
+local function maker(list)
+  local size = 0
+  for _ in next, list do size = size + 1 end
+  return function()
+    local copy = new_table(0, size)
+    for name, value in next, list do copy[name] = value end
+    return copy
+  end
+end
+
+local lists = {}
+for library in next, ALLOWED do lists[library] = allowed(library) end
+lists.bit32, lists.utf8, lists.io = bit32, utf8, files
+lists.table.unpack = unpack
+
+function lists.table.pack(...)
+  return { n = select("#", ...), ... }
+end
+
+-- -- coroutines ----------------------------------------------------------------------------------
+-- LuaJIT dies with SIGSEGV when resumes nest without end (LuaJIT#619): count them.
+
+local resume_depth, RESUME_DEPTH_MAX = 0, settings.coroutine_depth_max
+
+local function leave(...)
+  resume_depth = resume_depth - 1
+  return ...
+end
+
+local function resume(co, ...)
+  if resume_depth >= RESUME_DEPTH_MAX then return false, "too many nested coroutines" end
+  resume_depth = resume_depth + 1
+  return leave(coresume(co, ...))
+end
+
+local function pass_on(ok, ...)
+  if ok then return ... end
+  error((...), 0)
+end
+
+lists.coroutine.resume = resume
+
+function lists.coroutine.wrap(f)
+  local co = cocreate(f)
+  return function(...) return pass_on(resume(co, ...)) end
+end
+
+-- -- midas, and its compatibility names ----------------------------------------------------------
+
+local calls = {}
+
+function calls.print(...)
+  local parts, n = "", select("#", ...)
+  for i = 1, n do
+    local text = tostring((select(i, ...)))
+    if type(text) ~= "string" then error("'tostring' must return a string to 'print'", 2) end
+    parts = i == 1 and text or parts .. "\t" .. text
+  end
+  output.print(parts)
+end
+
+local PROGRESS_INTERVAL_S = 0.1
+
+function calls.progress(fraction)
+  if type(fraction) ~= "number" then error("midas.progress wants a number from 0 to 1", 2) end
+  output.progress(fraction, PROGRESS_INTERVAL_S)
+end
+
+function calls.percent(percent, interval_ms)
+  if type(percent) ~= "number" then error("_progress wants a number from 0 to 100", 2) end
+  output.progress(percent / 100, interval_ms and interval_ms / 1000 or PROGRESS_INTERVAL_S)
+end
+
+-- Nothing to do: deadlines and cancelling come from outside.  Scripts of the first Midas call it.
+function calls.check() end
+
+local RANK = { number = 1, string = 2, boolean = 3 }
+
+local function precedes(a, b)
+  local kind_a, kind_b = type(a), type(b)
+  if kind_a ~= kind_b then return RANK[kind_a] < RANK[kind_b] end
+  if kind_a == "boolean" then return b and not a end
+  return a < b
+end
+
+-- Numbers ascending, then strings by their bytes, then false and true.
+function calls.sorted_pairs(t)
+  if type(t) ~= "table" then error("midas.sorted_pairs wants a table", 2) end
+  local keys, n = {}, 0
+  for k in next, t do
+    if not RANK[type(k)] then error("midas.sorted_pairs cannot order a " .. type(k) .. " key", 2) end
+    n = n + 1
+    keys[n] = k
+  end
+  sort(keys, precedes)
+  local i = 0
+  return function()
+    i = i + 1
+    local k = keys[i]
+    if k ~= nil then return k, t[k] end
+  end
+end
+
+lists.midas = {
+  print = calls.print, progress = calls.progress, check = calls.check,
+  sorted_pairs = calls.sorted_pairs,
+  worker = settings.worker, node = settings.node, seed = settings.seed, dir = settings.directory,
+}
+
+lists.arg = settings.arg
+
+local makers = {}
+for name, list in next, lists do makers[name] = maker(list) end
+
+return {
+  makers = makers, string = lists.string, calls = calls, unavailable = unavailable,
+  reset = function() resume_depth = 0 end,
+}

@@ -1,0 +1,470 @@
+-- Values <-> msgpack, for LuaJIT: ffi reads and writes the bytes, string.buffer owns the output.
+--
+--   encode(value) -> string     raises REFUSED when the value cannot be sent: explain.lua says why
+--   decode(string) -> value     raises a table {refused = text}
+--
+-- The fast path keeps no path to where it is.  Metatables never run: next, rawget and the raw
+-- length only (LuaJIT knows no __len of tables).
+local limits = ...
+local ffi, buffer = require("ffi"), require("string.buffer")
+local new_table = require("table.new")
+local type, next, rawget, error = type, next, rawget, error
+local floor, bswap, band, rshift, tobit =
+  math.floor, bit.bswap, bit.band, bit.rshift, bit.tobit
+local format = string.format
+local cast, copy, to_string = ffi.cast, ffi.copy, ffi.string
+
+ffi.cdef("void *memmove(void *, const void *, size_t);")
+local memmove = ffi.C.memmove
+
+local DEPTH_MAX = limits.depth_max
+local BYTES_MAX = limits.payload_bytes_max
+local INTEGER_MAX = limits.integer_max
+local KEPT_BYTES_MAX = 2 ^ 20 -- a larger output buffer is given back after use
+local FIRST_BYTES = 2 ^ 12
+local REFUSED = {}
+
+local u8p, u32p = ffi.typeof("uint8_t *"), ffi.typeof("uint32_t *")
+local bytes_t, words_t = ffi.typeof("const uint8_t *"), ffi.typeof("const uint32_t *")
+local number = ffi.new("union { double d; uint32_t u[2]; float f; }")
+
+-- -- encode --------------------------------------------------------------------------------------
+
+local output = buffer.new()
+local out, room = nil, 0 -- the bytes, and how many of them there are to use
+
+-- Makes room for `need` more bytes behind the first `at`.  The buffer is kept "empty" in its own
+-- eyes, so that what it holds always begins at `out`; only while it moves does it know of them.
+local function grow(at, need)
+  if at + need > BYTES_MAX then error(REFUSED, 0) end
+  out = nil
+  output:commit(at)
+  local start, more = output:reserve(need)
+  output:reset()
+  out, room = start - at, at + more
+end
+
+local function start_output()
+  output:reset()
+  out, room = output:reserve(FIRST_BYTES)
+end
+
+local function put_u32(p, x)
+  cast(u32p, p)[0] = bswap(tobit(x))
+end
+
+local function put_integer(x, at)
+  local p = out + at
+  if x >= 0 then
+    if x < 0x80 then
+      p[0] = x
+      return at + 1
+    elseif x < 0x100 then
+      p[0], p[1] = 0xcc, x
+      return at + 2
+    elseif x < 0x10000 then
+      p[0], p[1], p[2] = 0xcd, rshift(x, 8), band(x, 0xff)
+      return at + 3
+    elseif x < 0x100000000 then
+      p[0] = 0xce
+      put_u32(p + 1, x)
+      return at + 5
+    end
+    p[0] = 0xcf
+  else
+    if x >= -0x20 then
+      p[0] = x + 0x100
+      return at + 1
+    elseif x >= -0x80 then
+      p[0], p[1] = 0xd0, x + 0x100
+      return at + 2
+    elseif x >= -0x8000 then
+      p[0], p[1], p[2] = 0xd1, band(rshift(x, 8), 0xff), band(x, 0xff)
+      return at + 3
+    elseif x >= -0x80000000 then
+      p[0] = 0xd2
+      put_u32(p + 1, x)
+      return at + 5
+    end
+    p[0] = 0xd3
+  end
+  local high = floor(x / 0x100000000)
+  put_u32(p + 1, high)
+  put_u32(p + 5, x - high * 0x100000000)
+  return at + 9
+end
+
+local function put_double(x, at)
+  number.d = x
+  local p = out + at
+  p[0] = 0xcb
+  local words = cast(u32p, p + 1)
+  words[0], words[1] = bswap(tobit(number.u[1])), bswap(tobit(number.u[0]))
+  return at + 9
+end
+
+-- The caller has made room for 9 bytes.
+local function put_number(x, at)
+  if x == floor(x) and x >= -INTEGER_MAX and x <= INTEGER_MAX and (x ~= 0 or 1 / x > 0) then
+    return put_integer(x, at)
+  end
+  return put_double(x, at)
+end
+
+-- Where the first byte of a sequence says how long it is, and which second bytes it may have.
+local function sequence_end(p, i, n)
+  local c = p[i]
+  local second_min, second_max, more = 0x80, 0xbf, 1
+  if c < 0xc2 then return nil
+  elseif c < 0xe0 then more = 1
+  elseif c < 0xf0 then
+    more = 2
+    if c == 0xe0 then second_min = 0xa0 elseif c == 0xed then second_max = 0x9f end
+  elseif c < 0xf5 then
+    more = 3
+    if c == 0xf0 then second_min = 0x90 elseif c == 0xf4 then second_max = 0x8f end
+  else
+    return nil
+  end
+  if i + more >= n or p[i + 1] < second_min or p[i + 1] > second_max then return nil end
+  for j = i + 2, i + more do
+    if band(p[j], 0xc0) ~= 0x80 then return nil end
+  end
+  return i + more + 1
+end
+
+-- Strict, as Python is: no surrogates, no overlong forms, nothing above U+10FFFF.
+local function is_utf8(s, n)
+  local p, i = cast(bytes_t, s), 0
+  while i < n do
+    while i + 4 <= n and band(cast(words_t, p + i)[0], 0x80808080) == 0 do i = i + 4 end
+    while i < n and p[i] < 0x80 do i = i + 1 end
+    if i < n then
+      i = sequence_end(p, i, n)
+      if not i then return false end
+    end
+  end
+  return true
+end
+
+local function put_sized(p, at, n, code8)
+  if n < 0x100 then
+    p[0], p[1] = code8, n
+    return at + 2
+  elseif n < 0x10000 then
+    p[0], p[1], p[2] = code8 + 1, rshift(n, 8), band(n, 0xff)
+    return at + 3
+  end
+  p[0] = code8 + 2
+  put_u32(p + 1, n)
+  return at + 5
+end
+
+local function put_string(s, at)
+  local n = #s
+  if at + n + 5 > room then grow(at, n + 5) end
+  local p = out + at
+  if not is_utf8(s, n) then
+    at = put_sized(p, at, n, 0xc4)
+  elseif n < 0x20 then
+    p[0] = 0xa0 + n
+    at = at + 1
+  else
+    at = put_sized(p, at, n, 0xd9)
+  end
+  copy(out + at, s, n)
+  return at + n
+end
+
+local function put_count(n, at, fixed, code16)
+  if at + 5 > room then grow(at, 5) end
+  local p = out + at
+  if n < 16 then
+    p[0] = fixed + n
+    return at + 1
+  elseif n < 0x10000 then
+    p[0], p[1], p[2] = code16, rshift(n, 8), band(n, 0xff)
+    return at + 3
+  end
+  p[0] = code16 + 1
+  put_u32(p + 1, n)
+  return at + 5
+end
+
+local put_table
+
+local function put_value(v, at, depth)
+  if at + 9 > room then grow(at, 9) end
+  local kind = type(v)
+  if kind == "number" then return put_number(v, at)
+  elseif kind == "string" then return put_string(v, at)
+  elseif kind == "table" then return put_table(v, at, depth + 1)
+  elseif kind == "boolean" then
+    out[at] = v and 0xc3 or 0xc2
+    return at + 1
+  elseif v == nil then
+    out[at] = 0xc0
+    return at + 1
+  end
+  error(REFUSED, 0)
+end
+
+-- Returns nil when it meets anything but the keys 1..n in this order: the caller starts again.
+local function put_array(t, at, depth)
+  local n, i = #t, 0
+  at = put_count(n, at, 0x90, 0xdc)
+  for k, v in next, t do
+    i = i + 1
+    if k ~= i then return nil end
+    if type(v) == "number" then
+      if at + 9 > room then grow(at, 9) end
+      at = put_number(v, at)
+    else
+      at = put_value(v, at, depth)
+    end
+  end
+  if i ~= n then return nil end
+  return at
+end
+
+local function count_keys(t)
+  local n = 0
+  for _ in next, t do n = n + 1 end
+  return n
+end
+
+-- An array whose keys do not come in order: parts of it live in the table's hash.
+local function put_shuffled_array(t, n, at, depth)
+  at = put_count(n, at, 0x90, 0xdc)
+  for i = 1, n do at = put_value(rawget(t, i), at, depth) end
+  return at
+end
+
+local function put_key(k, at)
+  if type(k) == "string" then return put_string(k, at) end
+  if type(k) ~= "number" or k ~= k then error(REFUSED, 0) end
+  if at + 9 > room then grow(at, 9) end
+  return put_number(k, at)
+end
+
+-- Most maps are small: the count is one byte, written last, and only a large one moves over.
+local function put_map(t, at, depth)
+  local first, n = at, 0
+  if at + 5 > room then grow(at, 5) end
+  at = at + 1
+  for k, v in next, t do
+    at = put_value(v, put_key(k, at), depth)
+    n = n + 1
+  end
+  if n < 16 then
+    out[first] = 0x80 + n
+    return at
+  end
+  local shift = n < 0x10000 and 2 or 4
+  if at + shift > room then grow(at, shift) end
+  memmove(out + first + 1 + shift, out + first + 1, at - first - 1)
+  put_count(n, first, 0x80, 0xde)
+  return at + shift
+end
+
+-- Whether the keys are exactly 1..n, in whatever order they come.
+local function is_shuffled_array(t, n)
+  for i = 1, n do
+    if rawget(t, i) == nil then return false end
+  end
+  return true
+end
+
+function put_table(t, at, depth)
+  if depth > DEPTH_MAX then error(REFUSED, 0) end
+  local k = next(t)
+  if k == nil then return put_count(0, at, 0x90, 0xdc) end
+  if k == 1 then
+    local past = put_array(t, at, depth)
+    if past then return past end
+  end
+  if rawget(t, 1) ~= nil then
+    local n = count_keys(t)
+    if is_shuffled_array(t, n) then return put_shuffled_array(t, n, at, depth) end
+  end
+  return put_map(t, at, depth)
+end
+
+local function encode(value)
+  if out == nil then start_output() end
+  local size = put_value(value, 0, 0)
+  local text = to_string(out, size)
+  if room > KEPT_BYTES_MAX then
+    out = nil
+    output:free()
+  end
+  return text
+end
+
+-- -- decode --------------------------------------------------------------------------------------
+
+local function refuse(...)
+  error({ refused = format(...) }, 0)
+end
+
+local take -- take(p, at, n, depth) -> value, position behind it
+
+local function need(at, size, n)
+  if size > n - at then refuse("the data ends in the middle of a value") end
+end
+
+local function u16(p, at)
+  return p[at] * 0x100 + p[at + 1]
+end
+
+local function u32(p, at)
+  return p[at] * 0x1000000 + p[at + 1] * 0x10000 + p[at + 2] * 0x100 + p[at + 3]
+end
+
+local function take_double(p, at)
+  local words = cast(words_t, p + at)
+  number.u[1], number.u[0] = bswap(tobit(words[0])), bswap(tobit(words[1]))
+  return number.d
+end
+
+local function take_float(p, at)
+  number.u[0] = bswap(tobit(cast(words_t, p + at)[0]))
+  return number.f
+end
+
+local function take_i64(p, at, is_signed)
+  local high, low = u32(p, at), u32(p, at + 4)
+  if is_signed and high >= 0x80000000 then high = high - 0x100000000 end
+  local x = high * 0x100000000 + low
+  -- 2^53 + 1 rounds to 2^53: only an exact zero in the low word tells them apart.
+  if x > INTEGER_MAX or x < -INTEGER_MAX or ((x == INTEGER_MAX or x == -INTEGER_MAX) and low ~= 0)
+  then
+    refuse("an integer beyond 2^53 cannot be a Lua number")
+  end
+  return x
+end
+
+local function take_string(p, at, size, n)
+  need(at, size, n)
+  return to_string(p + at, size), at + size
+end
+
+-- Every value takes a byte at least, so a claimed count can be checked before anything is made for
+-- it; what the values after this one need is kept from it (`left`), else nested claims multiply.
+local function take_array(p, at, count, n, depth)
+  if depth >= DEPTH_MAX then refuse("nested deeper than %d", DEPTH_MAX) end
+  need(at, count, n)
+  local t = new_table(count, 0)
+  local left = n - count
+  for i = 1, count do
+    if at < n and p[at] == 0xcb then
+      need(at, 9, n)
+      t[i] = take_double(p, at + 1)
+      at = at + 9
+    else
+      local v
+      v, at = take(p, at, left + i, depth + 1)
+      if v == nil then refuse("nil inside an array") end
+      t[i] = v
+    end
+  end
+  return t, at
+end
+
+local function take_map(p, at, count, n, depth)
+  if depth >= DEPTH_MAX then refuse("nested deeper than %d", DEPTH_MAX) end
+  need(at, 2 * count, n)
+  local t = new_table(0, count)
+  local left = n - 2 * count
+  for i = 1, count do
+    local k, v
+    k, at = take(p, at, left + 2 * i - 1, depth + 1)
+    local kind = type(k)
+    if kind ~= "string" and kind ~= "number" then refuse("a %s cannot be a key", kind) end
+    if k ~= k then refuse("nan cannot be a key") end
+    v, at = take(p, at, left + 2 * i, depth + 1)
+    t[k] = v
+  end
+  return t, at
+end
+
+-- What the codes 0xc0 to 0xdf mean: how many bytes follow, and what to make of them.
+local function take_scalar(p, at, code, n)
+  if code == 0xc0 then return nil, at
+  elseif code == 0xc2 then return false, at
+  elseif code == 0xc3 then return true, at
+  elseif code == 0xca then need(at, 4, n) return take_float(p, at), at + 4
+  elseif code == 0xcb then need(at, 8, n) return take_double(p, at), at + 8
+  elseif code == 0xcc then need(at, 1, n) return p[at], at + 1
+  elseif code == 0xcd then need(at, 2, n) return u16(p, at), at + 2
+  elseif code == 0xce then need(at, 4, n) return u32(p, at), at + 4
+  elseif code == 0xcf then need(at, 8, n) return take_i64(p, at, false), at + 8
+  elseif code == 0xd0 then
+    need(at, 1, n)
+    return p[at] < 0x80 and p[at] or p[at] - 0x100, at + 1
+  elseif code == 0xd1 then
+    need(at, 2, n)
+    local x = u16(p, at)
+    return x < 0x8000 and x or x - 0x10000, at + 2
+  elseif code == 0xd2 then need(at, 4, n) return tobit(u32(p, at)), at + 4
+  elseif code == 0xd3 then need(at, 8, n) return take_i64(p, at, true), at + 8
+  end
+  refuse("byte 0x%02x begins no msgpack value", code)
+end
+
+local function ext_type(p, at, code, n)
+  local skip = code >= 0xd4 and 0 or 2 ^ (code - 0xc7)
+  need(at, skip + 1, n)
+  local kind = p[at + skip]
+  return kind < 0x80 and kind or kind - 0x100
+end
+
+local function take_sized(p, at, code, n, depth)
+  if code == 0xc4 or code == 0xd9 then
+    need(at, 1, n)
+    return take_string(p, at + 1, p[at], n)
+  elseif code == 0xc5 or code == 0xda then
+    need(at, 2, n)
+    return take_string(p, at + 2, u16(p, at), n)
+  elseif code == 0xc6 or code == 0xdb then
+    need(at, 4, n)
+    return take_string(p, at + 4, u32(p, at), n)
+  elseif code == 0xdc then
+    need(at, 2, n)
+    return take_array(p, at + 2, u16(p, at), n, depth)
+  elseif code == 0xdd then
+    need(at, 4, n)
+    return take_array(p, at + 4, u32(p, at), n, depth)
+  elseif code == 0xde then
+    need(at, 2, n)
+    return take_map(p, at + 2, u16(p, at), n, depth)
+  elseif code == 0xdf then
+    need(at, 4, n)
+    return take_map(p, at + 4, u32(p, at), n, depth)
+  elseif (code >= 0xc7 and code <= 0xc9) or (code >= 0xd4 and code <= 0xd8) then
+    refuse("msgpack extension type %d is not supported", ext_type(p, at, code, n))
+  end
+  return take_scalar(p, at, code, n)
+end
+
+function take(p, at, n, depth)
+  need(at, 1, n)
+  local code = p[at]
+  at = at + 1
+  if code < 0x80 then return code, at
+  elseif code >= 0xe0 then return code - 0x100, at
+  elseif code >= 0xc0 then return take_sized(p, at, code, n, depth)
+  elseif code >= 0xa0 then return take_string(p, at, code - 0xa0, n)
+  elseif code >= 0x90 then return take_array(p, at, code - 0x90, n, depth)
+  end
+  return take_map(p, at, code - 0x80, n, depth)
+end
+
+local function decode(text)
+  local n = #text
+  local value, at = take(cast(bytes_t, text), 0, n, 0)
+  if at ~= n then refuse("%d bytes left behind the value", n - at) end
+  return value
+end
+
+return { encode = encode, decode = decode, REFUSED = REFUSED }

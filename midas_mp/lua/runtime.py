@@ -1,0 +1,343 @@
+"""One Lua state for one job: the only module that imports lupa.
+
+Scripts are hostile until proven otherwise.  What stands between them and this process, in order:
+the library in ``library/`` gives them an allow-list of globals and empties the real ones; no
+Python object ever enters Lua; values cross as bytes.  What it cannot stop (endless loops, memory
+outside Lua's allocator, a crash of the engine itself) the process around it must: see
+``participant``.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import resource
+from contextlib import contextmanager
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from lupa import luajit21  # type: ignore[import-untyped]  # it ships no types
+
+from midas_mp import limits
+from midas_mp.errors import InternalError, ScriptError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from midas_mp.lua.bundle import Bundle
+    from midas_mp.wire.messages import JobSpec
+
+ENGINE: Final = "luajit"
+
+_INTEGER_MAX: Final = 2**53
+_NO_LIMIT: Final = 2**62
+"""Given at creation: only then does lupa count memory at all."""
+
+_HEADROOM_BYTES: Final = limits.MB
+"""Left free when the window opens: lupa converts a call's arguments outside any protection, and
+an allocation that fails there ends the process."""
+
+
+class Profile(enum.StrEnum):
+    """Whose state it is: what a script may touch, and which environment a call gets."""
+
+    WORKER = "worker"
+    DRIVER = "driver"
+
+
+class Context(NamedTuple):
+    """Where a call stands in its job."""
+
+    index: int  # type: ignore[assignment]  # the script's word, and nobody calls tuple.index
+    count: int  # type: ignore[assignment]  # likewise
+    round: int = 0
+    attempt: int = 0
+
+
+class Runtime:
+    """One Lua state for one job.
+
+    Attributes:
+        output_bytes: all that this state has written to its output descriptor.
+        is_spoiled: memory ran out once; replace the process.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: Profile,
+        job: str,
+        spec: JobSpec,
+        worker: str,
+        node: str,
+        output_fd: int,
+        memory_bytes: int,
+        may_write_files: bool = False,
+    ) -> None:
+        if spec.engine != ENGINE:
+            raise UsageError(f"this Midas runs Lua by {ENGINE}, not by {spec.engine}")
+        self.output_bytes = 0
+        self.is_spoiled = False
+        self._job = job
+        self._worker = worker
+        self._memory_bytes = memory_bytes
+        self._slots: dict[str, int] = {}
+        self._names: dict[str, bytes] = {}
+        self._started: int | None = None
+        self._collected_bytes = 0
+        self._lua = luajit21.LuaRuntime(
+            encoding=None,
+            unpack_returned_tuples=True,
+            register_eval=False,
+            register_builtins=False,
+            attribute_handlers=(_deny, _deny),
+            max_memory=_NO_LIMIT,
+        )
+        self._lua.set_max_memory(0)
+        settings = {
+            **_limits(),
+            **_job_settings(job, spec, is_driver=profile is Profile.DRIVER),
+            b"worker": worker.encode(),
+            b"node": node.encode(),
+            b"output_fd": output_fd,
+            b"may_write_files": may_write_files,
+        }
+        (
+            self._compile,
+            self._call,
+            self._start,
+            self._config_after_failure,
+            self._store,
+            self._store_error,
+        ) = _boot(self._lua, settings)
+        self._is_worker = profile is Profile.WORKER
+
+    # -- scripts -------------------------------------------------------------------------------
+
+    def load(self, bundle: Bundle) -> None:
+        """Compiles the bundle's files; a digest that is loaded already is left alone.
+
+        Raises:
+            ScriptError: kind ``syntax``, with file and line.
+        """
+        if bundle.digest in self._slots:
+            return
+        slot = len(self._slots) + 1
+        main = bundle.main.encode()
+        files = [(b"", main, bundle.source)]
+        for name, source in bundle.modules.items():
+            files.append((name.encode(), name.replace(".", "/").encode() + b".lua", source))
+        for module, chunk_name, source in files:
+            with self._window(4 * len(source)):
+                message = self._compile(slot, main, module, chunk_name, source)
+            if message is not None:
+                raise ScriptError("syntax", _text(message), job=self._job, worker=self._worker)
+        self._slots[bundle.digest] = slot
+
+    def start(self, digest: str) -> tuple[list[str], bytes]:
+        """Runs the main chunk once, in the job's one environment.
+
+        Returns:
+            Which of the contract's functions the script defines; msgpack of its ``config``.
+
+        Raises:
+            ScriptError: see ``config_after_failure`` for what it had set by then.
+        """
+        self._started = self._slots[digest]
+        with self._window(0):
+            kind, self.output_bytes, names, config = self._start(self._started)
+        if kind is not None:
+            self._fail(kind, names, config)
+        return _text(names).split(), config
+
+    def config_after_failure(self) -> bytes:
+        """What ``config`` was when ``start`` failed, as msgpack; nil when it cannot be sent."""
+        if self._started is None or self.is_spoiled:
+            return b"\xc0"
+        with self._window(0):
+            kind, self.output_bytes, config, _ = self._config_after_failure(self._started)
+        return b"\xc0" if kind is not None else bytes(config)
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    def call(self, digest: str, entry: str, context: Context, payload: bytes | None) -> bytes:
+        """Calls one of the script's functions; see the profile for the environment it gets.
+
+        Raises:
+            ScriptError: whatever went wrong in it, or with what it returned.
+        """
+        name = self._names.get(entry)
+        if name is None:
+            name = self._names[entry] = entry.encode()
+        index, count, round_, attempt = context
+        is_task = self._is_worker or entry == "generate_data"
+        if self._memory_bytes:
+            self._open_window(len(payload) if payload else 0)
+        try:
+            kind, self.output_bytes, text, trace = self._call(
+                self._slots[digest], name, index, count, round_, attempt, payload
+            )
+        except luajit21.LuaError as error:
+            kind, text, trace = _engine_failure(error)
+        finally:
+            if self._memory_bytes:
+                self._lua.set_max_memory(0)
+        if kind is not None:
+            self._fail(kind, text, trace, entry, index if is_task else None)
+        return text  # type: ignore[no-any-return]  # lupa knows no types
+
+    def store(self, index: int, payload: bytes) -> None:
+        """``results[index + 1]`` of the driver's environment.
+
+        Raises:
+            ScriptError: it is no Lua value, or there is no room for it.
+        """
+        with self._window(len(payload)):
+            kind, self.output_bytes, text, trace = self._store(index, payload)
+        if kind is not None:
+            self._fail(kind, text, trace, None, index)
+
+    def store_error(self, index: int, message: str) -> None:
+        """``errors[index + 1]`` of the driver's environment."""
+        data = message.encode(errors="replace")
+        with self._window(len(data)):
+            self._store_error(index, data)
+
+    # -- memory --------------------------------------------------------------------------------
+
+    @property
+    def memory_used(self) -> int:
+        """Bytes that Lua's allocator has given out, garbage included."""
+        used: int = self._lua.get_memory_used(total=True)
+        return used if used < _NO_LIMIT else 0
+
+    def close(self) -> None:
+        """Drops the state.  Its finalisers are the library's own: none of a script's runs."""
+        for door in ("_compile", "_call", "_start", "_config_after_failure", "_store"):
+            setattr(self, door, _closed)
+        self._store_error = _closed
+        self._lua = None
+
+    def _open_window(self, input_bytes: int) -> None:
+        """From here to ``set_max_memory(0)`` the limit holds; only one call into Lua fits in.
+
+        LuaJIT does not collect garbage before it refuses an allocation, so what earlier calls
+        left is collected here once it fills half the room.
+        """
+        used = self.memory_used
+        if used > self._memory_bytes // 2 and used > self._collected_bytes * 5 // 4:
+            self._lua.gccollect()
+            used = self._collected_bytes = self.memory_used
+        floor = used + used // 8 + input_bytes + _HEADROOM_BYTES
+        self._lua.set_max_memory(max(self._memory_bytes, floor), total=True)
+
+    @contextmanager
+    def _window(self, input_bytes: int) -> Iterator[None]:
+        """The same around anything but a task's call, where each microsecond counts."""
+        if self._memory_bytes:
+            self._open_window(input_bytes)
+        try:
+            yield
+        except luajit21.LuaError as error:
+            kind, text, trace = _engine_failure(error)
+            self._lua.set_max_memory(0)
+            self._fail(kind, text, trace)
+        finally:
+            if self._memory_bytes:
+                self._lua.set_max_memory(0)
+
+    def _fail(
+        self,
+        kind: bytes,
+        message: bytes,
+        traceback: bytes,
+        function: str | None = None,
+        index: int | None = None,
+    ) -> NoReturn:
+        text = _text(message)
+        if kind == b"memory":
+            self.is_spoiled = True
+            text = self._memory_message()
+        raise ScriptError(
+            _text(kind),
+            text,
+            _text(traceback),
+            function=function,
+            index=index,
+            worker=self._worker,
+            job=self._job,
+        )
+
+    def _memory_message(self) -> str:
+        """The peak is the process's, from the kernel, which counts what Lua's allocator does not
+        see; the allocator's figure is the larger one where pages were never touched.
+        """
+        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * limits.KB
+        peak = round(max(resident, self.memory_used) / limits.MB)
+        if not self._memory_bytes:
+            return f"out of memory, peak {peak} MB"
+        limit = round(self._memory_bytes / limits.MB)
+        return f"memory limit of {limit} MB reached, peak {peak} MB"
+
+
+def _deny(*_: object) -> NoReturn:
+    """No attribute of any Python object, should one ever get into Lua."""
+    raise AttributeError
+
+
+def _closed(*_: object) -> NoReturn:
+    raise InternalError("this Lua state is closed")
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="backslashreplace")
+
+
+def _engine_failure(error: luajit21.LuaError) -> tuple[bytes, bytes, bytes]:
+    """What got past the library's own protection: memory, and nothing else that is known."""
+    if isinstance(error, luajit21.LuaMemoryError) or "not enough memory" in str(error):
+        return b"memory", b"", b""
+    return b"runtime", str(error).encode()[: limits.ERROR_MESSAGE_BYTES_MAX], b""
+
+
+def _limits() -> dict[bytes, Any]:
+    return {
+        b"depth_max": limits.VALUE_DEPTH_MAX,
+        b"integer_max": _INTEGER_MAX,
+        b"payload_bytes_max": limits.PAYLOAD_BYTES_MAX,
+        b"print_bytes_max": limits.PRINT_BYTES_MAX,
+        b"coroutine_depth_max": limits.COROUTINE_DEPTH_MAX,
+        b"error_message_bytes_max": limits.ERROR_MESSAGE_BYTES_MAX,
+        b"traceback_bytes_max": limits.TRACEBACK_BYTES_MAX,
+    }
+
+
+def _job_settings(job: str, spec: JobSpec, *, is_driver: bool) -> dict[bytes, Any]:
+    seed = hashlib.sha256(b"midas seed %d" % spec.seed).digest()
+    hint = b"" if is_driver else b"; generate_data and interpret_results may use files"
+    return {
+        b"is_driver": is_driver,
+        b"place": b"script" if is_driver else b"task",
+        b"files_hint": hint,
+        b"may_read_files": is_driver,
+        b"isolate": spec.isolate,
+        b"job": job.encode(),
+        b"directory": spec.directory.encode(errors="surrogateescape"),
+        b"seed": spec.seed,
+        b"seed_low": int.from_bytes(seed[:4]),
+        b"seed_high": int.from_bytes(seed[4:8]),
+        b"arg": {i: text.encode(errors="surrogateescape") for i, text in enumerate(spec.arg)},
+    }
+
+
+def _boot(lua: Any, settings: dict[bytes, Any]) -> tuple[Any, ...]:
+    sources = {
+        file.name.removesuffix(".lua").encode(): file.read_bytes()
+        for file in resources.files("midas_mp.lua").joinpath("library").iterdir()
+        if file.name.endswith(".lua")
+    }
+    compile_text = lua.execute(b"return load")
+    boot = compile_text(sources.pop(b"boot"), b"=[midas boot]", b"t")
+    settings[b"arg"] = lua.table_from(settings[b"arg"])
+    doors: tuple[Any, ...] = boot(lua.table_from(sources), lua.table_from(settings))
+    return doors
