@@ -10,6 +10,7 @@ outside Lua's allocator, a crash of the engine itself) the process around it mus
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 import resource
 from contextlib import contextmanager
@@ -330,12 +331,18 @@ def _job_settings(job: str, spec: JobSpec, *, is_driver: bool) -> dict[bytes, An
     }
 
 
-def _boot(lua: Any, settings: dict[bytes, Any]) -> tuple[Any, ...]:
-    sources = {
+@functools.cache
+def _library() -> dict[bytes, bytes]:
+    """Read once, before a process is confined: after that no file can be opened."""
+    return {
         file.name.removesuffix(".lua").encode(): file.read_bytes()
         for file in resources.files("midas_mp.lua").joinpath("library").iterdir()
         if file.name.endswith(".lua")
     }
+
+
+def _boot(lua: Any, settings: dict[bytes, Any]) -> tuple[Any, ...]:
+    sources = dict(_library())
     compile_text = lua.execute(b"return load")
     boot = compile_text(sources.pop(b"boot"), b"=[midas boot]", b"t")
     settings[b"arg"] = lua.table_from(settings[b"arg"])

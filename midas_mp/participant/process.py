@@ -213,7 +213,7 @@ class LuaProcess:
 
     def link_lost(self, _link: Link, _error: MidasError | None) -> None:
         self._link_is_lost = True
-        if self._exit is None:
+        if self._exit is None and not self._is_over:
             # a process that closed or garbled its socket but still runs is of no use
             self._supervisor.signal(self, signal.SIGKILL)
         self._conclude()

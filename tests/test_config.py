@@ -1,0 +1,99 @@
+"""What a person may write, and who wins."""
+
+import pytest
+
+from midas_mp.config import JobOptions, TaskCount, parse_duration, parse_size
+from midas_mp.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("20s", 20), ("500ms", 0.5), ("1.5m", 90), ("2h", 7200), ("7", 7), (" .5 s ", 0.5)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1s", "1d", "s", "nan", "1e999", "1 2s", "٣x"])
+def test_bad_durations_say_how_to_write_one(text: str) -> None:
+    with pytest.raises(UsageError, match="20s"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("256MB", 2**28), ("1.5GB", 3 * 2**29), ("2048k", 2**21), ("1GiB", 2**30), ("1048576", 2**20)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "1", "0MB", "-5MB", "MB", "5XB", "1MBB"])
+def test_bad_sizes_say_how_to_write_one(text: str) -> None:
+    with pytest.raises(UsageError, match="256MB"):
+        parse_size(text)
+
+
+def test_task_counts_follow_the_workers_only_with_an_x() -> None:
+    assert TaskCount.parse("1000").resolve(8) == 1000
+    assert TaskCount.parse("4x").resolve(8) == 32
+    assert TaskCount.parse("4X").resolve(8) == 32
+    assert TaskCount.parse("0").resolve(8) == 0
+
+
+@pytest.mark.parametrize("text", ["", "x", "0x", "-1", "1.5", "4xx", "1e3"])
+def test_bad_task_counts_say_how_to_write_one(text: str) -> None:
+    with pytest.raises(UsageError, match="4x"):
+        TaskCount.parse(text)
+
+
+def test_script_config_fills_what_the_user_did_not_say() -> None:
+    options = JobOptions(timeout_s=5.0).with_script_config(
+        {
+            "tasks": "4x",
+            "timeout_s": 60,
+            "memory": "64MB",
+            "on_error": "continue",
+            "isolate": False,
+            "modules": ["a.b"],
+        }
+    )
+    assert options == JobOptions(
+        tasks=TaskCount(4, is_per_worker=True),
+        timeout_s=5.0,
+        memory_bytes=2**26,
+        on_error="continue",
+        isolate=False,
+        modules=("a.b",),
+    )
+
+
+@pytest.mark.parametrize("config", [None, [], {}])
+def test_no_config_changes_nothing(config: object) -> None:
+    assert JobOptions(seed=3).with_script_config(config) == JobOptions(seed=3)
+
+
+def test_config_may_be_said_twice_with_the_same_outcome() -> None:
+    once = JobOptions().with_script_config({"isolate": False, "tasks": 7})
+    assert once.with_script_config({"isolate": False, "tasks": 7}) == once
+
+
+@pytest.mark.parametrize(
+    ("config", "match"),
+    [
+        ({"taks": 3}, r"config\.taks is unknown; known are: .*tasks"),
+        ({"tasks": -1}, r"config\.tasks: "),
+        ({"tasks": 1.5}, r"config\.tasks: 1\.5 is not a whole number"),
+        ({"tasks": True}, r"config\.tasks: "),
+        ({"timeout_s": 0}, r"config\.timeout_s: '0' is not a duration"),
+        ({"memory": {}}, r"config\.memory: "),
+        ({"on_error": "shrug"}, r"config\.on_error: 'shrug' is neither"),
+        ({"isolate": "no"}, r"config\.isolate: 'no' is neither true nor false"),
+        ({"modules": {"a": 1}}, r"config\.modules: must be a list of module names"),
+        (["tasks"], r"config must be a table with names as keys"),
+        ("fast", r"config must be a table"),
+    ],
+)
+def test_config_that_means_nothing_is_refused_by_name(config: object, match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        JobOptions().with_script_config(config)
