@@ -24,6 +24,7 @@ import mmap
 import os
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,7 +85,7 @@ def confine(profile: str, *, level_max: int, memory_hard_bytes: int, working_dir
     Returns:
         The level reached, 0 to 3: all steps up to it were taken completely.
     """
-    steps = (
+    steps: tuple[Callable[[], bool], ...] = (
         lambda: _set_limits(memory_hard_bytes),
         lambda: _restrict_access(profile, working_directory),
         lambda: _restrict_system_calls(profile),

@@ -58,8 +58,12 @@ class StatusPage:
     def create(cls) -> Self:
         """A new page, its file position where the process' output goes."""
         fd = _sealed_memfd() if hasattr(os, "memfd_create") else _unlinked_file()
-        os.lseek(fd, WORDS_OFFSET, os.SEEK_SET)
-        return cls(fd)
+        try:
+            os.lseek(fd, WORDS_OFFSET, os.SEEK_SET)
+            return cls(fd)
+        except OSError:  # a mapping takes a descriptor of its own
+            os.close(fd)
+            raise
 
     @classmethod
     def attach(cls, fd: int) -> Self:

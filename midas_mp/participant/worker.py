@@ -12,13 +12,14 @@ leaves by ``os._exit`` only: closing a Lua state runs whatever a script left beh
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final, NoReturn
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -135,7 +136,7 @@ class LuaWorker:
         self._spec = spec
         self._level = level
         self._sock = sock
-        self._reader: BinaryIO = sock.makefile("rb", READ_BUFFER_BYTES)
+        self._reader = io.BufferedReader(socket.SocketIO(sock, "r"), READ_BUFFER_BYTES)
         self._output_fd = output_fd
         self._page = page
         self._jobs: dict[str, OpenedJob] = {}

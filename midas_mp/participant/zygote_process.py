@@ -106,11 +106,13 @@ class ZygoteProcess:
     def _receive(self) -> bool:
         """Takes what the parent said; False at the end of the socket."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(
+            data, descriptors, flags, _ = socket.recv_fds(
                 self._control, _RECEIVE_BYTES, _DESCRIPTORS_MAX
             )
         except ConnectionError:
             return False
+        if flags & socket.MSG_CTRUNC:
+            sys.exit("too few open files are allowed here (see ulimit -n)")
         self._descriptors.extend(descriptors)
         for message in self._reader.feed(data):
             match message:
