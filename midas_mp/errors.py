@@ -50,6 +50,7 @@ class ScriptError(MidasError):
         function: the script function that was running (``execute_code`` …), or None.
         index: the 0-based task index, or None outside a task.
         worker: the name of the worker or of the script process, or None.
+        excerpt: the line of the source that the message points at, or None.
         job: the job's id, or None.
     """
 
@@ -66,6 +67,7 @@ class ScriptError(MidasError):
         index: int | None = None,
         worker: str | None = None,
         job: str | None = None,
+        excerpt: str | None = None,
     ) -> None:
         super().__init__(kind, message)
         self.kind = kind
@@ -75,6 +77,7 @@ class ScriptError(MidasError):
         self.index = index
         self.worker = worker
         self.job = job
+        self.excerpt = excerpt
 
     @property
     def place(self) -> str:

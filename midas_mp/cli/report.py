@@ -47,6 +47,8 @@ def describe(error: BaseException) -> str:
 def _describe_script_error(error: ScriptError) -> str:
     place = f" in {error.place}" if error.place else ""
     lines = [f"midas: script error{place}", *_indented(error.message)]
+    if error.excerpt:
+        lines += _indented(f"  {error.excerpt}")
     if error.traceback:
         lines += _indented(error.traceback)
     return "\n".join(lines)

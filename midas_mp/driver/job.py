@@ -23,6 +23,7 @@ import msgspec
 from midas_mp import limits
 from midas_mp.client.engine import Engine, EngineJob
 from midas_mp.config import JobOptions, TaskCount
+from midas_mp.driver.excerpt import source_line
 from midas_mp.driver.script_process import CallResults, Loaded, ScriptProcess, script_error
 from midas_mp.driver.view import View
 from midas_mp.errors import ClusterLost, MidasError, ScriptError
@@ -110,7 +111,7 @@ class ScriptJob:
             self._script.unload(self._loaded_as)
             loaded = await self._load_as("second")
         if loaded.failure is not None:
-            raise loaded.failure
+            raise self._explained(loaded.failure)
         self._options = options
         self._spec = JobSpec(
             engine=self._spec.engine,
@@ -286,10 +287,16 @@ class ScriptJob:
         Raises:
             ScriptError: the one given.
         """
+        self._explained(error)
         if self._options.on_error != "continue":
             raise error
         self._failed += 1
         self._view.task_failed(error)
+
+    def _explained(self, error: ScriptError) -> ScriptError:
+        """The same error, with the line of source that it points at."""
+        error.excerpt = source_line(self._bundle, error.message)
+        return error
 
     # -- interpret_results -------------------------------------------------------------------------
 
@@ -298,7 +305,7 @@ class ScriptJob:
         outcomes, buffers = await self._script.call(order)
         payload = bytes(buffers[0])
         if outcomes[0].status is not Status.OK:
-            raise script_error(payload, function=INTERPRET, worker=None)
+            raise self._explained(script_error(payload, function=INTERPRET, worker=None))
         return Answer(msgspec.msgpack.decode(payload), self._failed)
 
     # -- from the engine ---------------------------------------------------------------------------

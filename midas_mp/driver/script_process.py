@@ -220,6 +220,8 @@ class ScriptProcess:
         if not self._requests:
             return None, None
         request = self._requests[0]
+        if isinstance(request.asked, LoadScript):
+            return "main chunk", None
         if not isinstance(request.asked, RunTasks):
             return None, None
         order = request.asked

@@ -86,7 +86,6 @@ class Supervisor:
         self._zygote = zygote
         self._zygote_lost = zygote_lost
         self._processes: set[LuaProcess] = set()
-        self._attaching: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(zygote.fileno(), self._dispatch)
         self._watch_timer: asyncio.TimerHandle | None = None
@@ -104,15 +103,8 @@ class Supervisor:
         process.child = self._zygote.spawn(spec, process.exited)
         self._processes.add(process)
         self._loop.add_reader(process.child.output_fd, process.output_ready)
-        task = self._loop.create_task(self._attach(process, process.child))
-        self._attaching.add(task)
-        task.add_done_callback(self._attaching.discard)
+        process.attaching = self._loop.create_task(process.attach())
         return process
-
-    @staticmethod
-    async def _attach(process: LuaProcess, child: Child) -> None:
-        conversation = Conversation(Role.LAUNCHER, Role.WORKER)
-        process.link = await attach(child.socket, process, conversation, name=process.name)
 
     def signal(self, process: LuaProcess, signum: int) -> None:
         if process.child is not None and not process.has_exited:
@@ -167,6 +159,7 @@ class LuaProcess:
         self.deadline_s = 0.0
         """Bound of each call; 0 is none."""
         self.killed_on_purpose = False
+        self.attaching: asyncio.Task[None] | None = None
         self._listener = listener
         self._supervisor = supervisor
         self._parser = OutputParser()
@@ -180,6 +173,12 @@ class LuaProcess:
     @property
     def has_exited(self) -> bool:
         return self._exit is not None
+
+    async def attach(self) -> None:
+        """Listens to what the process says."""
+        assert self.child is not None
+        conversation = Conversation(Role.LAUNCHER, Role.WORKER)
+        self.link = await attach(self.child.socket, self, conversation, name=self.name)
 
     def send(self, frames: Sequence[Frame]) -> None:
         if self.link is not None:
@@ -308,6 +307,8 @@ class LuaProcess:
         self._release()
 
     def _release(self) -> None:
+        if self.attaching is not None:
+            self.attaching.cancel()
         if self.link is not None:
             self.link.abort()
         if self.child is not None:
