@@ -12,6 +12,7 @@ from midas_mp.scheduler import losses
 from midas_mp.scheduler.records import Batch, Client, Job, Task, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import JOB, TASK, TaskState, advance
+from midas_mp.wire import framing
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     Acknowledge,
@@ -77,7 +78,7 @@ def submit(client: Client, frame: Frame, message: RunTasks) -> None:
             raise ProtocolError(f"job {job.id}: task {index} of round {batch.round} is there twice")
         end = start + call.buffer_count
         payload = buffers[start:end]
-        size = sum(map(len, payload))
+        size = framing.size_bytes(payload)
         tasks[index] = task = Task(batch, index, call.attempt, payload, size)
         job.fresh.append(task)
         size_bytes += size

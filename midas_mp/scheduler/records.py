@@ -64,7 +64,7 @@ def advance_task(task: Task, row: Mapping[TaskState, TaskState], trigger: str) -
     """
     after = row.get(task.state)
     if after is None:
-        raise IllegalTransition(task.label, task.state, trigger, task.tell())
+        raise IllegalTransition(task.label, task.state.value, trigger, task.tell())
     task.state = after
 
 

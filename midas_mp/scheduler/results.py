@@ -14,6 +14,7 @@ from midas_mp.scheduler import losses
 from midas_mp.scheduler.records import Job, Node, Task, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import TaskState
+from midas_mp.wire import framing
 from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import (
     Outcome,
@@ -109,7 +110,7 @@ def _is_first(message: TaskResults, worker: Worker | None, task: Task) -> bool:
 def _finish(
     state: State, job: Job, task: Task, worker: Worker | None, payload: Sequence[Buffer]
 ) -> None:
-    result_bytes = sum(map(len, payload))
+    result_bytes = framing.size_bytes(payload)
     holder = task.worker
     if holder is None:
         losses.finish_waiting(job, task, result_bytes)

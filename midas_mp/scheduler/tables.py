@@ -135,6 +135,6 @@ def advance(
     """
     after = table[trigger].get(subject.state)
     if after is None:
-        raise IllegalTransition(subject.label, subject.state, trigger, subject.story.tell())
+        raise IllegalTransition(subject.label, subject.state.value, trigger, subject.story.tell())
     subject.state = after
     subject.story.add(now, trigger, detail)

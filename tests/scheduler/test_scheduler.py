@@ -156,6 +156,9 @@ class SimulatedPeer:
         self.inbox: deque[Frame] = deque()
         self.outbox: deque[Frame] = deque()
 
+    def hear(self) -> None:
+        raise NotImplementedError
+
 
 class SimulatedLauncher(SimulatedPeer):
     """Keeps the contract that ``midas_mp.scheduler.nodes`` states."""
@@ -344,7 +347,7 @@ class Simulation:
             peer = launcher.peer
             self.cut(peer)
             orderly = Received(peer, Frame(0, Goodbye("Bye")))
-            self.step(self.random.choice([PeerLost(peer, "reset"), orderly]))
+            self.step(orderly if self.random.random() < 0.5 else PeerLost(peer, "reset"))
 
     def kill(self) -> None:
         launcher = self.some_launcher()
@@ -398,7 +401,7 @@ class Simulation:
 
     def cancel(self) -> None:
         for client in self.clients:
-            if client.open and self.random.random() < 0.05:
+            if client.open and self.random.random() < 0.15:
                 job = self.random.choice(list(client.open))
                 del client.open[job]
                 client.outbox.append(Frame(0, EndJob(job)))
