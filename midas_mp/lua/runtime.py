@@ -333,18 +333,18 @@ def _job_settings(job: str, spec: JobSpec, *, is_driver: bool) -> dict[bytes, An
 
 @functools.cache
 def _library() -> dict[bytes, bytes]:
-    """Read once, before a process is confined: after that no file can be opened."""
+    """Read once per process: a confined one cannot open its own files any more."""
+    folder = resources.files("midas_mp.lua").joinpath("library")
     return {
         file.name.removesuffix(".lua").encode(): file.read_bytes()
-        for file in resources.files("midas_mp.lua").joinpath("library").iterdir()
+        for file in folder.iterdir()
         if file.name.endswith(".lua")
     }
 
 
 def _boot(lua: Any, settings: dict[bytes, Any]) -> tuple[Any, ...]:
-    sources = dict(_library())
-    compile_text = lua.execute(b"return load")
-    boot = compile_text(sources.pop(b"boot"), b"=[midas boot]", b"t")
+    sources = _library()
+    boot = lua.execute(b"return load")(sources[b"boot"], b"=[midas boot]", b"t")
     settings[b"arg"] = lua.table_from(settings[b"arg"])
     doors: tuple[Any, ...] = boot(lua.table_from(sources), lua.table_from(settings))
     return doors

@@ -4,7 +4,8 @@
 --   failure.traceback(level, entry name, entry function) -> text; "" when no script is running
 local limits = ...
 local type, rawget, tostring = type, rawget, tostring
-local format, sub, concat, floor = string.format, string.sub, table.concat, math.floor
+local format, gsub, sub = string.format, string.gsub, string.sub
+local concat, floor = table.concat, math.floor
 local getinfo = debug.getinfo
 
 local FIRST_FRAMES, LAST_FRAMES = 12, 10 -- as many as Lua's own traceback shows
@@ -24,6 +25,8 @@ local function describe(e)
   elseif kind ~= "string" then
     e = "(the error is a " .. kind .. " value)"
   end
+  -- What a script calls last of all (`return f(x)`) looks to Lua as if the library had called it.
+  if sub(e, 1, 7) == "[midas " then e = gsub(e, "^%[midas [%w_]+%]:%d+: ", "", 1) end
   return bounded(e, limits.error_message_bytes_max)
 end
 

@@ -1,0 +1,122 @@
+"""What tests of Lua need: a state, a way to call a script in it, and what it printed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import msgpack
+import pytest
+
+from midas_mp import limits
+from midas_mp.errors import ScriptError
+from midas_mp.lua.bundle import Bundle
+from midas_mp.lua.output import OutputParser, Printed, Progressed
+from midas_mp.lua.runtime import Context, Profile, Runtime
+from midas_mp.wire.messages import JobSpec
+
+MEMORY_BYTES = 64 * limits.MB
+
+
+class Script:
+    """One runtime with one bundle: ``call`` speaks Python values."""
+
+    def __init__(
+        self,
+        source,
+        modules=None,
+        *,
+        profile=Profile.WORKER,
+        memory_bytes=MEMORY_BYTES,
+        may_write_files=False,
+        main="script.lua",
+        **spec,
+    ):
+        self._output, output_fd = os.pipe()
+        os.set_blocking(self._output, False)
+        self._output_fd = output_fd
+        self.parser = OutputParser()
+        self.runtime = Runtime(
+            profile=profile,
+            job="job-1",
+            spec=JobSpec(**spec),
+            worker="w-0",
+            node="node",
+            output_fd=output_fd,
+            memory_bytes=memory_bytes,
+            may_write_files=may_write_files,
+        )
+        modules = modules or {}
+        self.bundle = Bundle.from_sources(
+            main, list(modules), [source.encode(), *(m.encode() for m in modules.values())]
+        )
+        try:
+            self.runtime.load(self.bundle)
+        except ScriptError:
+            self.close()
+            raise
+
+    def call(self, entry="execute_code", payload=None, *, index=0, count=1, round=0, attempt=0):  # noqa: A002 - the context's own word
+        data = None if payload is None else msgpack.packb(payload)
+        context = Context(index, count, round, attempt)
+        result = self.runtime.call(self.bundle.digest, entry, context, data)
+        return msgpack.unpackb(result, strict_map_key=False)
+
+    def start(self):
+        functions, config = self.runtime.start(self.bundle.digest)
+        return functions, msgpack.unpackb(config)
+
+    def fail(self, entry="execute_code", payload=None, **context) -> ScriptError:
+        with pytest.raises(ScriptError) as caught:
+            self.call(entry, payload, **context)
+        return caught.value
+
+    def records(self) -> list[Printed | Progressed]:
+        found = []
+        try:
+            while data := os.read(self._output, 2**16):
+                found += self.parser.feed(data)
+        except BlockingIOError:
+            return found
+        return found
+
+    def printed(self) -> list[bytes]:
+        return [record.text for record in self.records()]
+
+    def close(self):
+        self.runtime.close()
+        os.close(self._output)
+        os.close(self._output_fd)
+
+
+@pytest.fixture
+def script() -> Iterator[type[Script]]:
+    opened: list[Script] = []
+
+    def open_script(source, modules=None, **settings):
+        opened.append(Script(source, modules, **settings))
+        return opened[-1]
+
+    yield open_script
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def task(script):
+    """Runs the body of an execute_code and returns what it returns."""
+
+    def run(body, payload=None, **settings):
+        return script(f"function execute_code()\n{body}\nend", **settings).call(payload=payload)
+
+    return run
+
+
+@pytest.fixture
+def failing(script):
+    """Runs the body of an execute_code and returns how it failed."""
+
+    def run(body, payload=None, **settings):
+        return script(f"function execute_code()\n{body}\nend", **settings).fail(payload=payload)
+
+    return run

@@ -1,0 +1,5 @@
+-- expect: memory
+function execute_code()
+  local s = ("x"):rep(2 ^ 20)
+  while true do s = s .. s end
+end

@@ -1,0 +1,5 @@
+-- expect: memory
+function execute_code()
+  local t = {}
+  for i = 1, math.huge do t[i] = { i } end
+end

@@ -1,0 +1,4 @@
+-- expect: memory
+hoard = {}
+for i = 1, math.huge do hoard[i] = { i } end
+function execute_code() end

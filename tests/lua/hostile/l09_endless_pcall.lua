@@ -1,0 +1,4 @@
+-- expect: hang
+function execute_code()
+  while true do pcall(error, "again") end
+end

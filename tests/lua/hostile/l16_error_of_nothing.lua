@@ -1,0 +1,4 @@
+-- expect: runtime nil
+function execute_code()
+  error()
+end

@@ -1,0 +1,49 @@
+"""Runs one hostile script in a worker's state, then an innocent one, and says how both went."""
+
+import os
+import sys
+
+from midas_mp import limits
+from midas_mp.errors import ScriptError
+from midas_mp.lua.bundle import Bundle
+from midas_mp.lua.runtime import Context, Profile, Runtime
+from midas_mp.wire.messages import JobSpec
+
+INNOCENT = b"""
+function execute_code()
+  local parts = {}
+  for i = 1, 3 do parts[i] = string.format("%d", math.floor(i + 0.5)):rep(1) end
+  return table.concat(parts, bit.bor(1, 2)) .. tostring(leaked) .. ("x"):upper()
+end
+"""
+EXPECTED = b"\xaa13233nilX"
+
+
+def main() -> None:
+    import msgpack
+
+    path, memory_mb = sys.argv[1], int(sys.argv[2])
+    runtime = Runtime(
+        profile=Profile.WORKER,
+        job="j",
+        spec=JobSpec(),
+        worker="w",
+        node="n",
+        output_fd=os.open(os.devnull, os.O_WRONLY),
+        memory_bytes=memory_mb * limits.MB,
+    )
+    hostile = Bundle.collect(path)
+    innocent = Bundle.from_sources("innocent.lua", [], [INNOCENT])
+    runtime.load(hostile)
+    runtime.load(innocent)
+    print("running", flush=True)
+    try:
+        answer = msgpack.unpackb(runtime.call(hostile.digest, "execute_code", Context(0, 1), None))
+        print("ok", answer)
+    except ScriptError as error:
+        print(error.kind, error.message)
+    answer = runtime.call(innocent.digest, "execute_code", Context(1, 2), None)
+    print("then", msgpack.unpackb(answer))
+
+
+main()
