@@ -12,12 +12,11 @@ leaves by ``os._exit`` only: closing a Lua state runs whatever a script left beh
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
@@ -28,12 +27,11 @@ from midas_mp.errors import ProtocolError, ScriptError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.runtime import Context, Profile, Runtime
 from midas_mp.participant import confinement
+from midas_mp.participant.frame_socket import FrameSocket
 from midas_mp.participant.status_page import StatusPage
 from midas_mp.participant.zygote_messages import WORKER_BROKEN, WORKER_SPOILED, ChildSpec
-from midas_mp.wire import framing
-from midas_mp.wire.framing import Buffer, Frame
+from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import (
-    AnyMessage,
     BeginJob,
     Call,
     EndJob,
@@ -54,18 +52,16 @@ from midas_mp.wire.messages import (
 ENGINES: Final = ["luajit"]
 
 SEND_INTERVAL_NS: Final = 2_000_000
-"""What is finished is sent when so much time has passed since the last send: a long task holds
-back none that ended before it by more, and short ones share a frame."""
+"""What is finished is sent when so much time has passed since the last send: short tasks share a
+frame, long ones do not wait for each other."""
+
+LONG_NS: Final = 20_000_000
+SEND_INTERVAL_AMONG_LONG_NS: Final = 200_000
+"""Nobody can tell how long the next task will take.  Once a job has had one of 20 ms, the short
+ones between are sent sooner (a send costs some 20 us), so that none waits long for its mate."""
 
 SEND_BYTES: Final = 1 * limits.MB
 """So much result is sent at once; joining more would cost memory and save nothing."""
-
-READ_BUFFER_BYTES: Final = 256 * limits.KB
-"""One read takes in a whole frame of short tasks, mostly."""
-
-COPY_BYTES_MAX: Final = 64 * limits.KB
-"""Buffers up to this size are joined into one write; larger ones are written from where they
-are."""
 
 _NIL: Final = msgspec.msgpack.encode(None)
 
@@ -119,12 +115,18 @@ def warm_up() -> None:
 
 @dataclass(eq=False)
 class OpenedJob:
-    """One Lua state and the bundles that did not load."""
+    """One Lua state and the bundles that did not load.
+
+    Attributes:
+        memory_bytes: what the state may take; 0 is no bound.
+        longest_ns: of its tasks so far.
+        broken: why a bundle did not load, by digest.
+    """
 
     runtime: Runtime
     memory_bytes: int
+    longest_ns: int = 0
     broken: dict[str, Failure] = field(default_factory=dict)
-    """By digest."""
 
 
 class LuaWorker:
@@ -135,8 +137,7 @@ class LuaWorker:
     ) -> None:
         self._spec = spec
         self._level = level
-        self._sock = sock
-        self._reader = io.BufferedReader(socket.SocketIO(sock, "r"), READ_BUFFER_BYTES)
+        self._frames = FrameSocket(sock)
         self._output_fd = output_fd
         self._page = page
         self._jobs: dict[str, OpenedJob] = {}
@@ -158,71 +159,22 @@ class LuaWorker:
         Returns:
             The exit code.
         """
-        self.send(WorkerReady(os.getpid(), self._level, ENGINES))
+        self._frames.send(WorkerReady(os.getpid(), self._level, ENGINES))
         while not self._is_spoiled:
-            header = self._read_header()
-            if header is None:
+            received = self._frames.receive()
+            if received is None:
                 return 0
-            message, sizes = header
+            message, buffers = received
             handler = self._handlers.get(type(message))
             if handler is None:
                 raise ProtocolError(f"a Lua process does not take {type(message).__name__}")
-            try:
-                buffers = [self._read_exactly(size) for size in sizes]
-            except MemoryError:
-                self._refuse_payload(message, sizes)
-                break
             handler(message, buffers)
+        self._frames.linger()
         return WORKER_SPOILED
-
-    def send(self, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> None:
-        """Writes one frame; blocks while the parent does not read."""
-        small = bytearray()
-        for piece in framing.encode(Frame(framing.CONTROL_CHANNEL, message, buffers)):
-            if len(piece) <= COPY_BYTES_MAX:
-                small += piece
-            else:
-                self._sock.sendall(small)
-                self._sock.sendall(piece)
-                small = bytearray()
-        self._sock.sendall(small)
-
-    # -- reading -----------------------------------------------------------------------------------
-
-    def _read_header(self) -> tuple[AnyMessage, list[int]] | None:
-        """None at the end of the socket."""
-        prefix = self._reader.read(framing.PREFIX.size)
-        if not prefix:
-            return None
-        if len(prefix) < framing.PREFIX.size:
-            raise ConnectionResetError
-        length, _ = framing.PREFIX.unpack(prefix)
-        if length > limits.HEADER_BYTES_MAX:
-            raise ProtocolError(f"header of {length} bytes is over {limits.HEADER_BYTES_MAX}")
-        header = framing.decode_header(self._read_exactly(length))
-        return header.message, header.sizes
-
-    def _read_exactly(self, size: int) -> bytes:
-        data = self._reader.read(size)
-        if len(data) < size:
-            raise ConnectionResetError
-        return data
-
-    def _refuse_payload(self, message: AnyMessage, sizes: list[int]) -> None:
-        """Answers for a payload that is more than the process may hold: where it is one task's,
-        that task has failed; else its batch-mates get another chance, one by one.
-        """
-        if not isinstance(message, RunTasks) or len(message.calls) != 1:
-            return
-        call = message.calls[0]
-        text = f"not enough memory for a payload of {sum(sizes)} bytes"
-        payload = Failure("memory", text).to_payload()
-        outcome = Outcome(call.index, call.attempt, Status.FAILED, 0)
-        self._send_results(message, [outcome], [payload])
 
     # -- jobs --------------------------------------------------------------------------------------
 
-    def _begin_job(self, message: BeginJob, _buffers: list[bytes]) -> None:
+    def _begin_job(self, message: BeginJob, _buffers: list[bytes | None]) -> None:
         if message.job in self._jobs:
             raise ProtocolError(f"job {message.job} is open already")
         memory_bytes = self._memory_bytes(message.spec)
@@ -241,17 +193,20 @@ class LuaWorker:
         self._jobs[message.job] = OpenedJob(runtime, memory_bytes)
         self._limit_data()
 
-    def _end_job(self, message: EndJob, _buffers: list[bytes]) -> None:
+    def _end_job(self, message: EndJob, _buffers: list[bytes | None]) -> None:
         job = self._jobs.pop(message.job, None)
         if job is not None:
             self._closed_output_bytes += job.runtime.output_bytes
             job.runtime.close()
             self._limit_data()
 
-    def _put_bundle(self, message: PutBundle, buffers: list[bytes]) -> None:
+    def _put_bundle(self, message: PutBundle, buffers: list[bytes | None]) -> None:
         job = self._job(message.job)
+        sources = [source for source in buffers if source is not None]
         try:
-            bundle = Bundle.from_sources(message.main, message.modules, buffers)
+            if len(sources) < len(buffers):
+                raise ScriptError("memory", f"not enough memory for the source of {message.main}")
+            bundle = Bundle.from_sources(message.main, message.modules, sources)
             if bundle.digest != message.digest:
                 raise ProtocolError(f"bundle {message.main} is not what its digest says")
             job.runtime.load(bundle)
@@ -285,35 +240,33 @@ class LuaWorker:
 
     # -- tasks -------------------------------------------------------------------------------------
 
-    def _run_tasks(self, message: RunTasks, buffers: list[bytes]) -> None:
+    def _run_tasks(self, message: RunTasks, buffers: list[bytes | None]) -> None:
         """Calls the entry for each task; several results share a frame while they come fast."""
         job = self._job(message.job)
-        broken = job.broken.get(message.digest)
         outcomes: list[Outcome] = []
         payloads: list[bytes] = []
         size = position = 0
         sent_ns = time.monotonic_ns()
         for call in message.calls:
-            payload = _payload(call, buffers, position)
-            position += call.buffer_count
             self._serial += 1
             began_ns = self._page.begin_task(self._serial, message.round, call.index)
-            if broken is None:
-                status, result = self._call(job.runtime, message, call, payload)
-            else:
-                status, result = Status.FAILED, broken.to_payload()
+            status, result = self._call(job, message, call, buffers, position)
             self._page.end_task()
             ended_ns = time.monotonic_ns()
-            duration_us = (ended_ns - began_ns) // 1000
-            if size + len(result) > limits.PAYLOAD_BYTES_MAX and outcomes:
+            position += call.buffer_count
+            job.longest_ns = max(job.longest_ns, ended_ns - began_ns)
+            if outcomes and size + len(result) > SEND_BYTES:
                 self._send_results(message, outcomes, payloads)
                 outcomes, payloads, size = [], [], 0
+            duration_us = (ended_ns - began_ns) // 1000
             outcomes.append(Outcome(call.index, call.attempt, status, duration_us))
             payloads.append(result)
             size += len(result)
+            interval_ns = SEND_INTERVAL_NS
+            if job.longest_ns > LONG_NS:
+                interval_ns = SEND_INTERVAL_AMONG_LONG_NS
             if (
-                ended_ns - sent_ns > SEND_INTERVAL_NS
-                or size >= SEND_BYTES
+                ended_ns - sent_ns > interval_ns
                 or len(outcomes) >= limits.TASKS_PER_FRAME_MAX
                 or self._is_spoiled
             ):
@@ -326,25 +279,28 @@ class LuaWorker:
             self._send_results(message, outcomes, payloads)
 
     def _call(
-        self, runtime: Runtime, message: RunTasks, call: Call, payload: bytes | None
+        self,
+        job: OpenedJob,
+        message: RunTasks,
+        call: Call,
+        buffers: list[bytes | None],
+        position: int,
     ) -> tuple[Status, bytes]:
+        """One task: its status, and its result or a failure."""
+        broken = job.broken.get(message.digest)
+        if broken is not None:
+            return Status.FAILED, broken.to_payload()
         context = Context(call.index, message.count, message.round, call.attempt)
         try:
-            result = runtime.call(message.digest, message.entry, context, payload)
+            payload = _payload(call, buffers, position)
+            return Status.OK, job.runtime.call(message.digest, message.entry, context, payload)
         except ScriptError as error:
-            self._is_spoiled = runtime.is_spoiled
+            self._is_spoiled = job.runtime.is_spoiled
             return Status.FAILED, _failure(error).to_payload()
         except MemoryError:
             self._is_spoiled = True
             text = f"not enough memory for what {message.entry}() takes and returns"
             return Status.FAILED, Failure("memory", text).to_payload()
-        if len(result) > limits.PAYLOAD_BYTES_MAX:
-            text = (
-                f"{message.entry}() result: {len(result)} bytes are more than the "
-                f"{limits.PAYLOAD_BYTES_MAX} that can be sent"
-            )
-            return Status.FAILED, Failure("unsendable", text).to_payload()
-        return Status.OK, result
 
     def _send_results(
         self, message: RunTasks, outcomes: list[Outcome], payloads: list[bytes]
@@ -353,15 +309,15 @@ class LuaWorker:
         for job in self._jobs.values():
             output_bytes += job.runtime.output_bytes
         results = TaskResults(message.job, message.round, self._spec.name, outcomes, output_bytes)
-        self.send(results, payloads)
+        self._frames.send(results, payloads)
 
     # -- script process ----------------------------------------------------------------------------
 
-    def _load_script(self, message: LoadScript, _buffers: list[bytes]) -> None:
+    def _load_script(self, message: LoadScript, _buffers: list[bytes | None]) -> None:
         job = self._job(message.job)
         broken = job.broken.get(message.digest)
         if broken is not None:
-            self.send(ScriptLoaded(message.job, []), [_NIL, broken.to_payload()])
+            self._frames.send(ScriptLoaded(message.job, []), [_NIL, broken.to_payload()])
             return
         self._serial += 1
         self._page.begin_task(self._serial, 0, 0)
@@ -373,18 +329,18 @@ class LuaWorker:
             self._is_spoiled = job.runtime.is_spoiled
             buffers = [job.runtime.config_after_failure(), _failure(error).to_payload()]
         self._page.end_task()
-        self.send(ScriptLoaded(message.job, functions), buffers)
+        self._frames.send(ScriptLoaded(message.job, functions), buffers)
 
-    def _store_results(self, message: StoreResults, buffers: list[bytes]) -> None:
+    def _store_results(self, message: StoreResults, buffers: list[bytes | None]) -> None:
         """Puts results into the state; stops at the first that does not fit."""
         runtime = self._job(message.job).runtime
         stored: list[int] = []
         failure: list[Buffer] = []
         position = 0
         for outcome in message.outcomes:
-            payload = _payload(outcome, buffers, position)
-            position += outcome.buffer_count
             try:
+                payload = _payload(outcome, buffers, position)
+                position += outcome.buffer_count
                 if outcome.status is Status.OK:
                     runtime.store(outcome.index, payload or _NIL)
                 else:
@@ -394,16 +350,23 @@ class LuaWorker:
                 failure = [_failure(error).to_payload()]
                 break
             stored.append(outcome.index)
-        self.send(ResultsStored(message.job, message.round, stored), failure)
+        self._frames.send(ResultsStored(message.job, message.round, stored), failure)
 
 
-def _payload(of: Call | Outcome, buffers: list[bytes], position: int) -> bytes | None:
-    match of.buffer_count:
-        case 0:
-            return None
-        case 1 if position < len(buffers):
-            return buffers[position]
-    raise ProtocolError(f"task {of.index} has {of.buffer_count} of {len(buffers)} buffers")
+def _payload(of: Call | Outcome, buffers: list[bytes | None], position: int) -> bytes | None:
+    """The one buffer of a task, None where it has none.
+
+    Raises:
+        ScriptError: it was too large to be received.
+    """
+    if of.buffer_count == 0:
+        return None
+    if of.buffer_count > 1 or position >= len(buffers):
+        raise ProtocolError(f"task {of.index} has {of.buffer_count} of {len(buffers)} buffers")
+    payload = buffers[position]
+    if payload is None:
+        raise ScriptError("memory", "not enough memory to receive what was sent to this task")
+    return payload
 
 
 def _failure(error: ScriptError) -> Failure:

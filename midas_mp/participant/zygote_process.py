@@ -129,7 +129,7 @@ class ZygoteProcess:
         try:
             pid = os.fork()
         except OSError as error:
-            self._say(Exited(child, 0, None, None, 0, error.strerror))
+            self._say(Exited(child, 0, None, None, 0, str(error.strerror)))
         else:
             if pid == 0:
                 _become_child(spec, zygote_pid, *descriptors)

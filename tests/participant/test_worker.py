@@ -1,0 +1,393 @@
+"""A real, confined Lua process, spoken to as its parent would."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import select
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import msgpack
+import psutil
+import pytest
+
+from midas_mp.lua.bundle import Bundle
+from midas_mp.lua.output import OutputParser
+from midas_mp.participant.zygote import WORKER_SPOILED, Zygote
+from midas_mp.wire.messages import (
+    BeginJob,
+    Call,
+    EndJob,
+    Failure,
+    Hello,
+    JobSpec,
+    LoadScript,
+    Outcome,
+    PutBundle,
+    ResultsStored,
+    Role,
+    RunTasks,
+    ScriptLoaded,
+    Status,
+    StoreResults,
+    TaskResults,
+)
+
+MB = 2**20
+
+
+class Job:
+    """One job at one Lua process."""
+
+    def __init__(self, peer, source: str, name: str = "j1", **spec: object) -> None:
+        self.peer = peer
+        self.name = name
+        sources = [source.encode()]
+        self.digest = Bundle.from_sources("job.lua", [], sources).digest
+        if not peer.exits and peer.child.page.read() is None:
+            peer.send(BeginJob(name, JobSpec(**spec)))
+            peer.send(PutBundle(name, self.digest, "job.lua", []), sources)
+
+    def submit(self, *values: object, entry: str = "execute_code", round_: int = 0) -> None:
+        calls = [Call(index) for index in range(len(values))]
+        payloads = [msgpack.packb(value) for value in values]
+        message = RunTasks(self.name, round_, len(calls), self.digest, entry, calls)
+        self.peer.send(message, payloads)
+
+    def submit_plain(self, entry: str, *indices: int) -> None:
+        calls = [Call(index, 0, 0) for index in indices]
+        self.peer.send(RunTasks(self.name, 0, 3, self.digest, entry, calls))
+
+    def results(self) -> list[tuple[Outcome, object]]:
+        """Of the next frame; a failure is its Failure."""
+        frame = self.peer.receive()
+        assert isinstance(frame.message, TaskResults), frame.message
+        assert (frame.message.job, frame.message.worker) == (self.name, "laptop-000")
+        return [
+            (
+                outcome,
+                msgpack.unpackb(buffer)
+                if outcome.status is Status.OK
+                else Failure.from_payload(bytes(buffer)),
+            )
+            for outcome, buffer in zip(frame.message.outcomes, frame.buffers, strict=True)
+        ]
+
+    def run(self, *values: object, entry: str = "execute_code") -> list[object]:
+        self.submit(*values, entry=entry)
+        return self.collect(len(values))
+
+    def collect(self, count: int) -> list[object]:
+        found: list[object] = []
+        while len(found) < count:
+            found += [value for _, value in self.results()]
+        return found
+
+
+@pytest.fixture
+def ready(spawn: Callable) -> Callable:
+    """A process that has said it is ready."""
+
+    def start(**overrides: object):
+        peer = spawn(**overrides)
+        peer.receive()
+        return peer
+
+    return start
+
+
+def test_a_batch_is_answered_in_one_frame_with_what_it_took(ready: Callable) -> None:
+    job = Job(ready(), "function execute_code() return {global_data[1] * 2, midas.index} end")
+    job.submit([5], [6], [7])
+    results = job.results()
+    assert [value for _, value in results] == [[10, 0], [12, 1], [14, 2]]
+    assert [outcome.index for outcome, _ in results] == [0, 1, 2]
+    assert all(outcome.duration_us < 1_000_000 for outcome, _ in results)
+
+
+def test_a_long_task_does_not_hold_back_what_was_finished(ready: Callable) -> None:
+    source = """function execute_code()
+        local stop = os.clock() + global_data[1]
+        repeat until os.clock() >= stop
+        return global_data[1]
+    end"""
+    job = Job(ready(), source)
+    job.submit([0.03], [0.001], [30])
+    assert [value for _, value in job.results()] == [0.03]
+    # among long tasks a short one is sent before the next begins
+    assert [value for _, value in job.results()] == [0.001]
+    assert job.peer.is_silent()
+
+
+def test_large_results_do_not_wait_for_each_other(ready: Callable) -> None:
+    job = Job(ready(), "function execute_code() return ('x'):rep(global_data[1]) end")
+    job.submit([700_000], [700_000], [3_000_000], [10])
+    sizes = []
+    while sum(map(len, sizes)) < 4:
+        sizes.append([len(value) for _, value in job.results()])
+    assert sorted(size for frame in sizes for size in frame) == [10, 700_000, 700_000, 3_000_000]
+    assert all(sum(frame) <= MB or len(frame) == 1 for frame in sizes)
+
+
+def test_a_failure_costs_one_task(ready: Callable) -> None:
+    job = Job(ready(), "function execute_code()\n return 1 + global_data[1] end")
+    good, bad, last = job.run([1], [{}], [3])
+    assert (good, last) == (2, 4)
+    assert isinstance(bad, Failure)
+    assert bad.kind == "runtime"
+    assert bad.message.startswith("job.lua:2: attempt to perform arithmetic")
+
+
+def test_a_script_that_does_not_compile_fails_each_of_its_tasks(ready: Callable) -> None:
+    job = Job(ready(), "function execute_code(")
+    for failure in job.run(1, 2):
+        assert isinstance(failure, Failure)
+        assert failure.kind == "syntax"
+        assert failure.message.startswith("job.lua:1:")
+
+
+def test_the_page_says_what_runs_and_keeps_it(ready: Callable) -> None:
+    peer = ready()
+    job = Job(peer, "function execute_code() while global_data == 2 do end return 0 end")
+    job.run(0, 1)
+    job.submit(1, 2, round_=4)
+    while (running := peer.child.page.read()) is None or running.index != 1:
+        select.select([], [], [], 0.001)
+    assert (running.serial, running.round, running.index) == (4, 4, 1)
+    peer.zygote.signal(peer.child, signal.SIGKILL)
+    assert peer.wait_exit().signal == signal.SIGKILL
+    assert peer.child.page.read() == running
+
+
+def test_a_memory_error_is_one_outcome_and_the_end_of_the_process(ready: Callable) -> None:
+    source = "function execute_code() local t = {} while true do t[#t+1] = ('x'):rep(#t) end end"
+    peer = ready(memory_bytes=64 * MB, memory_hard_bytes=1024 * MB)
+    job = Job(peer, source)
+    job.submit(1, 2)
+    [(outcome, failure)] = job.results()
+    assert outcome.index == 0
+    assert isinstance(failure, Failure)
+    assert failure.kind == "memory"
+    assert "64 MB" in failure.message
+    assert peer.wait_exit().exit_code == WORKER_SPOILED
+    assert peer.child.page.read() is None
+
+
+def test_the_jobs_own_limit_wins_over_the_nodes(ready: Callable) -> None:
+    source = "function execute_code() return #('x'):rep(global_data * 2^20) end"
+    peer = ready(memory_bytes=16 * MB)
+    job = Job(peer, source, memory_bytes=128 * MB)
+    assert job.run(50) == [50 * MB]
+    data, _ = psutil.Process(os.getpid()).rlimit(psutil.RLIMIT_DATA)
+    soft, _ = psutil.Process(job_pid(peer)).rlimit(psutil.RLIMIT_DATA)
+    assert soft == (128 + 256) * MB != data
+
+
+def job_pid(peer) -> int:
+    (child,) = psutil.Process(peer.zygote.pid).children()
+    return child.pid
+
+
+def test_a_payload_over_the_limit_fails_its_task_and_no_other(ready: Callable) -> None:
+    peer = ready(memory_hard_bytes=160 * MB)
+    job = Job(peer, "function execute_code() return #global_data end")
+    job.submit("x" * (200 * MB), "y")
+    (big, failure), (small, length) = job.results()
+    assert (big.status, small.status, length) == (Status.FAILED, Status.OK, 1)
+    assert isinstance(failure, Failure)
+    assert failure.kind == "memory"
+    assert job.run("abc") == [3]
+
+
+def test_prints_are_in_the_pipe_before_the_result(ready: Callable) -> None:
+    peer = ready()
+    job = Job(peer, "function execute_code() print('hello', midas.index) return 1 end")
+    job.submit(1, 2)
+    total = 0
+    while total < 2:
+        message = peer.receive().message
+        total += len(message.outcomes)
+    data = os.read(peer.child.output_fd, 65_536)
+    assert len(data) == message.output_bytes
+    assert [p.text.rstrip() for p in OutputParser().feed(data)] == [b"hello\t0", b"hello\t1"]
+    # what a closed state printed still counts
+    peer.send(EndJob("j1"))
+    Job(peer, "function execute_code() print('x') return 1 end", "j2").submit(1)
+    message = peer.receive().message
+    data += os.read(peer.child.output_fd, 65_536)
+    assert len(data) == message.output_bytes
+
+
+def test_jobs_have_states_of_their_own(ready: Callable) -> None:
+    peer = ready()
+    source = "count = (count or 0) + 1 function execute_code() count = count + 1 return count end"
+    first = Job(peer, source, isolate=False)
+    second = Job(peer, source, "j2", isolate=False)
+    assert first.run(1, 1) == [2, 3]
+    assert second.run(1) == [2]
+    peer.send(EndJob("j1"))
+    assert Job(peer, source, isolate=False).run(1) == [2]
+    assert second.run(1) == [3]
+
+
+def test_a_message_that_is_not_for_it_is_the_end(ready: Callable) -> None:
+    peer = ready()
+    peer.send(Hello(1, Role.CLIENT, "1", "a", "x"))
+    assert peer.wait_exit().exit_code == 70
+    assert "does not take Hello" in peer.child.page.last_words()
+
+
+def test_a_bundle_that_is_not_what_its_digest_says_is_the_end(ready: Callable) -> None:
+    peer = ready()
+    peer.send(BeginJob("j1", JobSpec()))
+    digest = hashlib.sha256(b"other").hexdigest()
+    peer.send(PutBundle("j1", digest, "job.lua", []), [b"function execute_code() end"])
+    assert peer.wait_exit().exit_code == 70
+
+
+def test_an_end_in_the_middle_of_a_frame_is_no_bug(ready: Callable) -> None:
+    peer = ready()
+    peer.child.socket.sendall(b"\x10\0\0\0\0\0\0\0abc")
+    peer.child.socket.close()
+    assert peer.wait_exit().exit_code == 0
+
+
+# -- script process ----------------------------------------------------------------------------
+
+DRIVER = """
+config = { tasks = 3 }
+function generate_data(index, count)
+    if index == 1 then return io.open("/etc/hostname") and "read" end
+    if index == 2 then return io.read("*l") or "no stdin" end
+    return index + count
+end
+function interpret_results()
+    if errors[3] then return "errors: " .. errors[3] end
+    local file = assert(io.open(midas.dir .. "/out.txt", "w"))
+    file:write("written") file:close()
+    return results[1] + results[2]
+end
+"""
+
+
+def start_script(peer, directory: Path) -> Job:
+    job = Job(peer, DRIVER, directory=str(directory))
+    peer.send(LoadScript("j1", job.digest))
+    loaded = peer.receive()
+    assert isinstance(loaded.message, ScriptLoaded)
+    assert set(loaded.message.functions) == {"generate_data", "interpret_results"}
+    assert msgpack.unpackb(loaded.buffers[0]) == {"tasks": 3}
+    return job
+
+
+def store(job: Job, *payloads: bytes, status: Status = Status.OK) -> ResultsStored:
+    outcomes = [Outcome(index, 0, status, 1) for index in range(len(payloads))]
+    job.peer.send(StoreResults("j1", 0, outcomes), list(payloads))
+    frame = job.peer.receive()
+    assert isinstance(frame.message, ResultsStored)
+    return frame
+
+
+def test_a_script_process_generates_stores_and_interprets(ready: Callable, tmp_path: Path) -> None:
+    peer = ready(profile="driver", working_directory=str(tmp_path))
+    job = start_script(peer, tmp_path)
+    job.submit_plain("generate_data", 0, 1, 2)
+    assert job.collect(3) == [3, "read", "no stdin"]
+    stored = store(job, msgpack.packb(40), msgpack.packb(2))
+    assert stored.message.indices == [0, 1]
+    assert not stored.buffers
+    job.submit_plain("interpret_results", 0)
+    assert job.collect(1) == [42]
+    assert (tmp_path / "out.txt").read_text() == "written"
+
+
+def test_a_script_process_writes_nowhere_else(ready: Callable, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    job = start_script(ready(profile="driver", working_directory=str(here)), tmp_path)
+    store(job, msgpack.packb(40), msgpack.packb(2))
+    job.submit_plain("interpret_results", 0)
+    (failure,) = job.collect(1)
+    assert isinstance(failure, Failure)
+    assert "ermission denied" in failure.message
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_without_landlock_a_script_process_writes_nothing(ready: Callable, tmp_path: Path) -> None:
+    peer = ready(profile="driver", working_directory=str(tmp_path), sandbox_level_max=1)
+    job = start_script(peer, tmp_path)
+    store(job, msgpack.packb(40), msgpack.packb(2))
+    job.submit_plain("interpret_results", 0)
+    (failure,) = job.collect(1)
+    assert isinstance(failure, Failure)
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_failed_tasks_become_errors(ready: Callable, tmp_path: Path) -> None:
+    job = start_script(ready(profile="driver"), tmp_path)
+    failure = Failure("lost", "its worker died three times").to_payload()
+    store(job, failure, failure, failure, status=Status.FAILED)
+    job.submit_plain("interpret_results", 0)
+    assert job.collect(1) == ["errors: its worker died three times"]
+
+
+def test_a_result_that_cannot_be_stored_is_named(ready: Callable, tmp_path: Path) -> None:
+    job = start_script(ready(profile="driver"), tmp_path)
+    stored = store(job, msgpack.packb(1), b"\xc1", msgpack.packb(3))
+    assert stored.message.indices == [0]
+    assert isinstance(Failure.from_payload(bytes(stored.buffers[0])), Failure)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "config"),
+    [
+        ("config = {tasks = 5}\nerror('no good')", "runtime", {"tasks": 5}),
+        ("function (", "syntax", None),
+    ],
+)
+def test_a_script_that_does_not_load_says_why(
+    ready: Callable, source: str, kind: str, config: object
+) -> None:
+    peer = ready(profile="driver")
+    job = Job(peer, source)
+    peer.send(LoadScript("j1", job.digest))
+    frame = peer.receive()
+    assert frame.message == ScriptLoaded("j1", [])
+    assert msgpack.unpackb(frame.buffers[0]) == config
+    assert Failure.from_payload(bytes(frame.buffers[1])).kind == kind
+
+
+def test_a_script_process_reads_the_users_stdin(spawn: Callable, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.write(write, b"from the user\n")
+    os.close(write)
+    before = os.dup(0)
+    os.dup2(read, 0)
+    try:
+        zygote = Zygote.start(pass_stdin=True)
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(read)
+    peer = spawn(zygote=zygote, profile="driver")
+    peer.receive()
+    job = start_script(peer, tmp_path)
+    job.submit_plain("generate_data", 2)
+    assert job.collect(1) == ["from the user"]
+    zygote.close()
+
+
+def test_full_speed_and_sensible_ends_at_every_level(ready: Callable) -> None:
+    source = """function execute_code()
+        local began, sum = os.clock(), 0
+        for i = 1, 2e7 do sum = sum + i % 7 end
+        return os.clock() - began
+    end"""
+    took = {}
+    for level in (0, 3):
+        job = Job(ready(sandbox_level_max=level), source)
+        took[level] = min(job.run(1, 1, 1))
+    # the interpreter would take ten times as long
+    assert took[3] < 3 * took[0]
