@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from midas_mp import __version__, limits
-from midas_mp.errors import MidasError, PeerRefused, ProcessLost, ProtocolError
+from midas_mp.errors import ClusterLost, MidasError, PeerRefused, ProcessLost, ProtocolError
 from midas_mp.lua.output import Printed, Progressed
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.seat import Batch, Seat
@@ -97,6 +97,8 @@ class Launcher:
         self._seats = {channel: Seat(channel) for channel in range(1, settings.workers + 1)}
         self._jobs: dict[str, _Job] = {}
         self._early_deaths = 0
+        self._parting: MidasError | None = None
+        """What the host said before it hung up."""
         self._is_closing = False
         self.lost: asyncio.Future[MidasError | None] = asyncio.get_running_loop().create_future()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -109,6 +111,7 @@ class Launcher:
     def greet(self, link: Link) -> None:
         """Introduces the node on a fresh connection."""
         self._link = link
+        self._parting = None
         self.lost = asyncio.get_running_loop().create_future()
         hello = Hello(
             PROTOCOL_VERSION,
@@ -158,9 +161,9 @@ class Launcher:
             case Welcome(name=name):
                 self._welcome(name)
             case Refused(reason=reason, code=code):
-                self._finish_link(PeerRefused(reason, refusal=code))
+                self._parting = PeerRefused(reason, refusal=code)
             case Goodbye(reason=reason):
-                self._announce(f"the host says goodbye: {reason}")
+                self._parting = ClusterLost(reason)
             case message:
                 raise ProtocolError(f"the host sent {type(message).__name__}")
 
@@ -168,11 +171,8 @@ class Launcher:
         if link is self._link:
             self._link = None
             self._forget_host()
-            self._finish_link(error)
-
-    def _finish_link(self, error: MidasError | None) -> None:
-        if not self.lost.done():
-            self.lost.set_result(error)
+            if not self.lost.done():
+                self.lost.set_result(self._parting or error)
 
     def _welcome(self, name: str) -> None:
         if name != self._name and self._name:
