@@ -137,12 +137,12 @@ class StreamLink(asyncio.Protocol, Link):
         return False  # the transport sends what is unsent and closes
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and not self._is_closing:
+            self._error = ConnectionLost(f"{self.peer}: the connection broke: {exc}")
         self._cancel_timer()
         self._transport = None
         self._is_closing = True
         self._is_writing_paused = False
-        if self._error is None and exc is not None and not self._is_closing:
-            self._error = ConnectionLost(f"{self.peer}: the connection broke: {exc}")
         self._lose(self._error)
 
     def pause_writing(self) -> None:
