@@ -58,10 +58,8 @@ def lease_alone(state: State, job: Job, task: Task, worker: Worker) -> None:
 
 
 def room(job: Job, worker: Worker) -> int:
-    """How many more tasks of the job the worker should hold; 0 unless that is worth a frame."""
+    """How many more tasks of the job a busy worker should hold; 0 unless it is worth a frame."""
     depth, held = job.estimate.depth, worker.lease_count
-    if not held:
-        return depth
     if job.estimate.task_us is None:
         return 0
     if len(worker.leases) == 1 and job in worker.leases:

@@ -210,6 +210,14 @@ def test_a_lost_client_takes_its_jobs_along_and_no_other(cluster: Any) -> None:
     assert cluster.read_only(node, TasksReturned) == []
 
 
+def test_only_nodes_that_know_the_job_hear_of_its_end(cluster: Any) -> None:
+    client, one, two = cluster.client(), cluster.node(1), cluster.node(1)
+    cluster.submit(client, cluster.open(client), [0])
+    cluster.say(client, EndJob("job"))
+    heard = [len(cluster.read_only(node, EndJob)) for node in (one, two)]
+    assert sorted(heard) == [0, 1]
+
+
 def test_ending_an_unknown_job_is_no_mistake(cluster: Any) -> None:
     client = cluster.client()
     cluster.say(client, EndJob("whatever"))

@@ -202,6 +202,18 @@ def test_queued_bytes_are_bounded_but_one_task_always_goes(cluster: Any) -> None
     assert indices(cluster, node) == [1]
 
 
+def test_large_payloads_of_a_second_job_wait_for_room(cluster: Any) -> None:
+    client, node = cluster.client(), cluster.node(1)
+    for job in ("a", "b"):
+        cluster.open(client, job)
+        cluster.learn(client, node, 1_000, job)
+    cluster.submit(client, "a", [0])
+    cluster.submit(client, "b", [0], payload=bytes(limits.QUEUE_BYTES_MAX))
+    assert cluster.leased(node) == [TaskRef("a", 0, 0)]
+    cluster.finish(node, 1, TaskRef("a", 0, 0))
+    assert cluster.leased(node) == [TaskRef("b", 0, 0)]
+
+
 def test_unread_results_pause_their_own_job_only(cluster: Any) -> None:
     client, node = cluster.client(), cluster.node(1)
     greedy, modest = cluster.open(client, "greedy"), cluster.open(client, "modest")

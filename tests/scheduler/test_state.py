@@ -4,7 +4,6 @@ from typing import Any
 
 from midas_mp import limits
 from midas_mp.scheduler.state import State
-from midas_mp.scheduler.tables import WorkerState
 from midas_mp.wire.messages import EndJob, Goodbye, TaskRef
 
 
@@ -37,20 +36,20 @@ def test_credit_is_remembered_at_its_highest(cluster: Any) -> None:
 def test_a_worker_is_in_the_set_of_its_state(cluster: Any) -> None:
     client, node = cluster.client(), cluster.node(1)
     state = cluster.state
-    worker: Any = state.nodes[node].workers[1]
+    worker = state.nodes[node].workers[1]
     assert list(state.idle) == [worker]
     job = cluster.open(client)
     cluster.learn(client, node, 1_000)
     cluster.submit(client, job, range(2))
-    assert worker.state is WorkerState.BUSY
+    assert worker.state.value == "busy"
     assert (list(state.idle), list(state.hungry), list(state.laden)) == ([], [worker], [worker])
     cluster.finish(node, 1, TaskRef(job, 0, 0))
     assert list(state.laden) == []
     cluster.say(client, EndJob(job))
-    assert worker.state is WorkerState.RELEASING
+    assert worker.state.value == "releasing"
     assert (list(state.idle), list(state.hungry)) == ([], [])
     cluster.give_back(node, 1, TaskRef(job, 0, 1))
-    assert worker.state is WorkerState.IDLE
+    assert worker.state.value == "idle"
 
 
 def test_a_worker_with_leases_of_a_living_job_is_busy_when_it_has_let_go(cluster: Any) -> None:
@@ -60,9 +59,9 @@ def test_a_worker_with_leases_of_a_living_job_is_busy_when_it_has_let_go(cluster
         cluster.learn(client, node, 100, job)
     cluster.submit(client, "a", [0])
     cluster.submit(client, "b", [0])
-    worker: Any = cluster.state.nodes[node].workers[1]
+    worker = cluster.state.nodes[node].workers[1]
     cluster.say(client, EndJob("a"))
-    assert worker.state is WorkerState.RELEASING
+    assert worker.state.value == "releasing"
     cluster.give_back(node, 1, TaskRef("a", 0, 0))
-    assert worker.state is WorkerState.BUSY
+    assert worker.state.value == "busy"
     assert cluster.leased(node) == [TaskRef("b", 0, 0)]
