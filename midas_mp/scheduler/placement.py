@@ -143,6 +143,8 @@ def _lease(state: State, job: Job, worker: Worker, count: int) -> int:
     if not leases:
         del worker.leases[job]
     if taken:
+        if not worker.lease_count:
+            worker.heard_at = state.now
         worker.lease_count += taken
         job.leased_count += taken
         worker.is_recall_barred = False

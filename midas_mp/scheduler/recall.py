@@ -4,6 +4,9 @@ Only when nothing waits that an idle worker could have: then about half of what 
 the running task of the most laden worker is asked for.  One recall at a time for each idle worker
 and each laden one, and none for work so short that it would be done before it came back; so tasks
 do not travel to and fro.
+
+An estimate is of the past.  A worker that has been silent for longer than all it holds should
+have taken runs something longer than was known: its silence is taken for the time of a task.
 """
 
 from __future__ import annotations
@@ -26,15 +29,22 @@ class _Surplus(NamedTuple):
     worker: Worker
 
 
-def recall(state: State) -> None:
-    """Ask laden workers for tasks on behalf of idle ones."""
+def recall(state: State) -> float | None:
+    """Ask laden workers for tasks on behalf of idle ones; when to look again at the latest."""
     if not state.laden or not state.idle:
-        return
+        return None
+    _ask(state)
+    ends = [_silence_ends(worker) for worker in state.laden if _is_askable(worker)]
+    return min((end for end in ends if end > state.now), default=None)
+
+
+def _ask(state: State) -> None:
     under_way = sum(worker.is_recalling for worker in state.laden)
     seekers = list(state.idle)[under_way:]
     if not seekers:
         return
-    surpluses = sorted(filter(None, map(_surplus, state.laden)), key=_queued_us)
+    found = (_surplus(worker, state.now) for worker in state.laden if _is_askable(worker))
+    surpluses = sorted(filter(None, found), key=_queued_us)
     for seeker in seekers:
         if not surpluses:
             return
@@ -50,16 +60,29 @@ def _queued_us(surplus: _Surplus) -> float:
     return surplus.queued_us
 
 
-def _surplus(worker: Worker) -> _Surplus | None:
+def _is_askable(worker: Worker) -> bool:
+    """Whether it may have something for others: what waits would go there first."""
+    return not (
+        worker.is_recalling
+        or worker.is_recall_barred
+        or any(job.waiting_count for job in worker.leases)
+    )
+
+
+def _held_us(worker: Worker) -> float:
+    return sum(job.estimate.assumed_us * len(tasks) for job, tasks in worker.leases.items())
+
+
+def _silence_ends(worker: Worker) -> float:
+    """When the worker should have said something, by the estimates."""
+    return worker.heard_at + (_held_us(worker) + RECALL_TIME_MIN_US) / 1e6
+
+
+def _surplus(worker: Worker, now: float) -> _Surplus | None:
     """What could be asked of a worker; None if it is not worth it."""
-    if worker.is_recalling or worker.is_recall_barred:
-        return None
-    work_us = 0.0
-    for job, tasks in worker.leases.items():
-        if job.waiting_count:
-            return None
-        work_us += job.estimate.assumed_us * len(tasks)
-    task_us = work_us / worker.lease_count
+    task_us = _held_us(worker) / worker.lease_count
+    if now >= _silence_ends(worker):
+        task_us = max(task_us, (now - worker.heard_at) * 1e6)
     queued = worker.lease_count - 1
     if task_us >= QUEUE_TIME_TARGET_US:
         return _Surplus(queued * task_us, -(-queued // 2), worker)

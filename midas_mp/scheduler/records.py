@@ -113,6 +113,7 @@ class Worker:
         "channel",
         "engines",
         "epoch",
+        "heard_at",
         "is_recall_barred",
         "is_recalling",
         "lease_bytes",
@@ -139,6 +140,8 @@ class Worker:
         self.lease_bytes = 0
         self.orphans: set[TaskRef] = set()
         """Tasks that it still holds and nobody wants; it gets nothing new until they are gone."""
+        self.heard_at = 0.0
+        """When it last had a result, or work after having none."""
         self.is_recalling = False
         """Asked for tasks back and has not answered."""
         self.is_recall_barred = False

@@ -62,6 +62,7 @@ def receive_results(state: State, node: Node, frame: Frame, message: TaskResults
         start = end
     if worker is not None:
         worker.is_recall_barred = False
+        worker.heard_at = state.now
         state.settle(worker)
     if job is not None and counted:
         job.estimate.observe(len(counted), total_us, longest_us)

@@ -83,10 +83,10 @@ class Scheduler:
         if state.is_membership_new or _is_due(wake_at(state), now):
             start_jobs(state)
         place(state)
-        recall(state)
+        recall_at = recall(state)
         report(state)
         state.is_membership_new = False
-        return state.take_ready(_earliest(wake_at(state), patience_ends(state)))
+        return state.take_ready(_earliest(wake_at(state), patience_ends(state), recall_at))
 
     def statistics(self) -> SchedulerStatistics:
         state = self.state

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from midas_mp.wire.messages import RecallTasks, TaskRef
 
 
@@ -104,3 +106,18 @@ def test_while_tasks_wait_nothing_is_recalled(cluster: Any) -> None:
     cluster.state.nodes[node].workers[1].lease_bytes += 2**30
     cluster.up(node, 2)
     assert recalls(cluster, node) == []
+
+
+def test_a_worker_that_is_silent_for_too_long_runs_something_long(cluster: Any) -> None:
+    _, node = laden(cluster, 1_000, 4)
+    assert recalls(cluster, node) == []
+    assert cluster.ready.wake_at == pytest.approx(cluster.now + 0.009)
+    cluster.now = cluster.ready.wake_at
+    cluster.step()
+    assert recalls(cluster, node) == [(1, 1)]
+    cluster.give_back(node, 1, TaskRef("job", 0, 3))
+    assert cluster.leased(node, 2) == [TaskRef("job", 0, 3)]
+    cluster.finish(node, 2, TaskRef("job", 0, 3))
+    cluster.wait(0.050)
+    assert recalls(cluster, node) == [(1, 1)]
+    assert cluster.ready.wake_at is None
