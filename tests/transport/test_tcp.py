@@ -177,11 +177,11 @@ def test_something_that_is_no_host_is_given_up_in_time(run, recorder):
     async def main():
         with socket.create_server(("127.0.0.1", 0)) as silent:
             address, caller = Address(*silent.getsockname()), recorder()
-            link = await tcp.connect(address, caller, client_talk(), timeout_s=0.1)
+            link = await tcp.connect(address, caller, client_talk(), timeout_s=0.5)
             link.send([HELLO])
             error = await caller.lost()
             assert isinstance(error, ProtocolError)
-            assert f"{address} did not greet within 0.1 s" in str(error)
+            assert f"{address} did not greet within 0.5 s" in str(error)
 
     run(main())
 

@@ -81,7 +81,7 @@ def feed_in_pieces(stream: bytes, size: int) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_a_damaged_stream_gives_frames_or_a_protocol_error(data, any_message):
     stream = bytearray(stream_of(data.draw(some_frames(any_message))))
     for _ in range(data.draw(st.integers(1, 8))):
