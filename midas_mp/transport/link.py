@@ -95,8 +95,8 @@ class Link(abc.ABC):
     def _is_clogged(self) -> bool: ...
 
     async def drained(self) -> None:
-        """Wait until little is unsent, or the link has ended."""
-        while self._is_clogged and not self._is_lost:
+        """Wait until little is unsent; on a link that was closed, until it has ended."""
+        while (self._is_clogged or self.is_closed) and not self._is_lost:
             waiter = self._loop.create_future()
             self._drain_waiters.append(waiter)
             await waiter

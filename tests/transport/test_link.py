@@ -267,6 +267,19 @@ def test_waiting_for_drain_ends_with_the_link(run, greeted):
     run(main())
 
 
+def test_a_closed_link_has_drained_when_the_peer_has_all_of_it(run, greeted):
+    async def main():
+        ends = await greeted()
+        ends.a.send([results(0, bytes(5 * limits.MB))])
+        ends.a.close(Frame(0, Goodbye("done")))
+        await ends.a.drained()
+        assert ends.launcher.losses == [None]
+        assert len(ends.host.frames) == 2
+        await ends.a.drained()
+
+    run(main())
+
+
 def test_a_paused_link_can_be_closed(run, greeted):
     async def main():
         ends = await greeted()
