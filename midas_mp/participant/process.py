@@ -307,10 +307,16 @@ class LuaProcess:
         self._release()
 
     def _release(self) -> None:
-        if self.attaching is not None:
-            self.attaching.cancel()
         if self.link is not None:
             self.link.abort()
-        if self.child is not None:
-            self._loop.remove_reader(self.child.output_fd)
-            self.child.close()
+        if self.child is None:
+            return
+        child = self.child
+        self._loop.remove_reader(child.output_fd)
+        if self.attaching is None or self.attaching.done():
+            child.close()
+        else:
+            # libuv aborts the whole process when a descriptor that it is just taking over is
+            # closed behind its back
+            self.attaching.cancel()
+            self.attaching.add_done_callback(lambda _: child.close())
