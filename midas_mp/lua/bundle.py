@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _BOM: Final = b"\xef\xbb\xbf"
-_BYTECODE: Final = 0x1B
+_BYTECODE: Final = re.compile(rb"(--#[^\r\n]*[\r\n]+)?\x1b")
+"""Its first byte, also where an engine looks for it: behind a first line like ``#!…``."""
 _MODULE_NAME: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _MODULE_NAME_MAX: Final = 256
 
@@ -180,10 +181,6 @@ def _plain(source: bytes) -> bytes:
 
 
 def _refuse_bytecode(name: str, source: bytes) -> None:
-    """Loading foreign bytecode is running machine code.  The engine looks for its first byte also
-    behind a first line that is a comment to it.
-    """
-    first_line, _, rest = source.partition(b"\n")
-    is_hidden = first_line.startswith(b"--#") and rest[:1] == bytes([_BYTECODE])
-    if source[:1] == bytes([_BYTECODE]) or is_hidden:
+    """Loading foreign bytecode is running machine code."""
+    if _BYTECODE.match(source):
         raise ScriptError("syntax", f"{name} is Lua bytecode; only Lua source is run")

@@ -172,8 +172,8 @@ class Runtime:
             name = self._names[entry] = entry.encode()
         index, count, round_, attempt = context
         is_task = self._is_worker or entry == "generate_data"
-        if self._memory_bytes:
-            self._open_window(len(payload) if payload else 0)
+        if self._memory_bytes and not self._open_window(len(payload) if payload else 0):
+            self._fail(b"memory", b"", b"", entry, index if is_task else None)
         try:
             kind, self.output_bytes, text, trace = self._call(
                 self._slots[digest], name, index, count, round_, attempt, payload
@@ -209,6 +209,8 @@ class Runtime:
     @property
     def memory_used(self) -> int:
         """Bytes that Lua's allocator has given out, garbage included."""
+        if self._lua is None:
+            return 0
         used: int = self._lua.get_memory_used(total=True)
         return used if used < _NO_LIMIT else 0
 
@@ -217,26 +219,32 @@ class Runtime:
         for door in ("_compile", "_call", "_start", "_config_after_failure", "_store"):
             setattr(self, door, _closed)
         self._store_error = _closed
+        self._memory_bytes = 0
         self._lua = None
 
-    def _open_window(self, input_bytes: int) -> None:
+    def _open_window(self, input_bytes: int) -> bool:
         """From here to ``set_max_memory(0)`` the limit holds; only one call into Lua fits in.
 
         LuaJIT does not collect garbage before it refuses an allocation, so what earlier calls
-        left is collected here once it fills half the room.
+        left is collected here once it fills half the room.  False: not even the inputs fit.
         """
         used = self.memory_used
-        if used > self._memory_bytes // 2 and used > self._collected_bytes * 5 // 4:
+        is_tight = used + input_bytes > self._memory_bytes
+        is_half_full = used > max(self._memory_bytes // 2, self._collected_bytes * 5 // 4)
+        if is_tight or is_half_full:
             self._lua.gccollect()
             used = self._collected_bytes = self.memory_used
+        if used + input_bytes > self._memory_bytes:
+            return False
         floor = used + used // 8 + input_bytes + _HEADROOM_BYTES
         self._lua.set_max_memory(max(self._memory_bytes, floor), total=True)
+        return True
 
     @contextmanager
     def _window(self, input_bytes: int) -> Iterator[None]:
         """The same around anything but a task's call, where each microsecond counts."""
-        if self._memory_bytes:
-            self._open_window(input_bytes)
+        if self._memory_bytes and not self._open_window(input_bytes):
+            self._fail(b"memory", b"", b"")
         try:
             yield
         except luajit21.LuaError as error:
@@ -324,7 +332,7 @@ def _job_settings(job: str, spec: JobSpec, *, is_driver: bool) -> dict[bytes, An
         b"isolate": spec.isolate,
         b"job": job.encode(),
         b"directory": spec.directory.encode(errors="surrogateescape"),
-        b"seed": spec.seed,
+        b"seed": float(spec.seed),
         b"seed_low": int.from_bytes(seed[:4]),
         b"seed_high": int.from_bytes(seed[4:8]),
         b"arg": {i: text.encode(errors="surrogateescape") for i, text in enumerate(spec.arg)},

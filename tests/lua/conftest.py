@@ -120,3 +120,24 @@ def failing(script):
         return script(f"function execute_code()\n{body}\nend", **settings).fail(payload=payload)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def echo():
+    """Lua decodes, Lua encodes: bytes in, bytes out."""
+    output = os.open(os.devnull, os.O_WRONLY)
+    runtime = Runtime(
+        profile=Profile.WORKER,
+        job="j",
+        spec=JobSpec(),
+        worker="w",
+        node="n",
+        output_fd=output,
+        memory_bytes=256 * limits.MB,
+    )
+    source = b"function execute_code() return global_data end"
+    bundle = Bundle.from_sources("echo.lua", [], [source])
+    runtime.load(bundle)
+    yield lambda data: runtime.call(bundle.digest, "execute_code", Context(0, 1), data)
+    runtime.close()
+    os.close(output)

@@ -8,11 +8,11 @@ local function use(name, ...)
 end
 
 local output = use("luajit_output", settings)
-local codec = use("luajit_codec", settings)
+local encoder, decode = use("luajit_encode", settings), use("luajit_decode", settings)
 local files = use("files", settings, output)
 local libraries = use("libraries", settings, output, files, use("bit32"), use("utf8"))
 local environment = use("environment", settings, libraries)
-local doors = use("calls", settings, codec, use("explain", settings), use("failure", settings),
+local doors = use("calls", settings, encoder, decode, use("explain", settings), use("failure", settings),
   environment, output, use("luajit_seed", settings.seed_low, settings.seed_high), libraries)
 
 -- The real globals: no script is ever run in them, yet whatever finds a way there must find

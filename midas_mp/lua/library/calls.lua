@@ -2,10 +2,10 @@
 --
 -- All that can run a script's code return (kind, output bytes, text, more).  kind is nil when it
 -- went well, and `text` the answer; else `text` is the message and `more` the traceback.
-local settings, codec, explain, failure, environment, output, seed, libraries = ...
+local settings, encoder, decode, explain, failure, environment, output, seed, libraries = ...
 local error, next, rawget, rawset, setfenv = error, next, rawget, rawset, setfenv
 local type, unpack, xpcall, load = type, unpack, xpcall, load
-local encode, decode, REFUSED = codec.encode, codec.decode, codec.REFUSED
+local encode, REFUSED = encoder.encode, encoder.REFUSED
 local format, concat = string.format, table.concat
 
 local CONTRACT = { "generate_data", "execute_code", "interpret_results", "generate_shared_data",

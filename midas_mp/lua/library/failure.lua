@@ -26,7 +26,10 @@ local function describe(e)
     e = "(the error is a " .. kind .. " value)"
   end
   -- What a script calls last of all (`return f(x)`) looks to Lua as if the library had called it.
-  if sub(e, 1, 7) == "[midas " then e = gsub(e, "^%[midas [%w_]+%]:%d+: ", "", 1) end
+  if sub(e, 1, 7) == "[midas " then
+    e = gsub(e, "^%[midas [%w_]+%]:%d+: ", "", 1)
+    e = gsub(e, "^(bad argument #%d+ to) '[%w_]+'", "%1 '?'", 1)
+  end
   return bounded(e, limits.error_message_bytes_max)
 end
 

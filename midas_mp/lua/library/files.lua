@@ -3,7 +3,7 @@
 local settings, output = ...
 local error, type, select, tostring = error, type, select, tostring
 local setmetatable, native = setmetatable, io
-local find = string.find
+local open_file, find = io.open, string.find
 
 local function unavailable(name)
   return function()
@@ -55,7 +55,7 @@ if settings.may_read_files then
     if not settings.may_write_files and find(mode, "[wa+]") then
       return nil, tostring(path) .. ": writing files needs landlock, which this machine lacks"
     end
-    return native.open(path, mode)
+    return open_file(path, mode)
   end
 
   io.lines, io.read, io.stdin, io.close = native.lines, native.read, native.stdin, native.close

@@ -32,7 +32,7 @@ local now = ffi.new("midas_time")
 local record = buffer.new()
 local pending = ""
 local written, round, index = 0, 0, 0
-local next_progress, is_complete = 0, false
+local last_progress, is_complete = 0, false
 
 -- The pipe may be full, or its reader gone: wait for the first, forget the record for the other.
 local function send()
@@ -65,7 +65,7 @@ local output = {}
 
 function output.enter(new_round, new_index)
   round, index = new_round, new_index
-  next_progress, is_complete = 0, false
+  last_progress, is_complete = 0, false
 end
 
 function output.flush()
@@ -101,9 +101,9 @@ end
 function output.progress(fraction, interval_s)
   C.clock_gettime(MONOTONIC_COARSE, now)
   local time = tonumber(now.seconds) + tonumber(now.nanoseconds) * 1e-9
-  if time < next_progress and (fraction < 1 or is_complete) then return end
+  if time < last_progress + interval_s and (fraction < 1 or is_complete) then return end
   if fraction ~= fraction then return end
-  next_progress = time + interval_s
+  last_progress = time
   is_complete = fraction >= 1
   fraction = fraction < 0 and 0 or fraction > 1 and 1 or fraction
   record:reset()

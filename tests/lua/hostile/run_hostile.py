@@ -3,6 +3,8 @@
 import os
 import sys
 
+import msgpack
+
 from midas_mp import limits
 from midas_mp.errors import ScriptError
 from midas_mp.lua.bundle import Bundle
@@ -16,12 +18,14 @@ function execute_code()
   return table.concat(parts, bit.bor(1, 2)) .. tostring(leaked) .. ("x"):upper()
 end
 """
-EXPECTED = b"\xaa13233nilX"
+
+
+def tell(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
-    import msgpack
-
     path, memory_mb = sys.argv[1], int(sys.argv[2])
     runtime = Runtime(
         profile=Profile.WORKER,
@@ -36,14 +40,14 @@ def main() -> None:
     innocent = Bundle.from_sources("innocent.lua", [], [INNOCENT])
     runtime.load(hostile)
     runtime.load(innocent)
-    print("running", flush=True)
+    tell("running")
     try:
         answer = msgpack.unpackb(runtime.call(hostile.digest, "execute_code", Context(0, 1), None))
-        print("ok", answer)
+        tell(f"ok {answer}")
     except ScriptError as error:
-        print(error.kind, error.message)
+        tell(f"{error.kind} {error.message}")
     answer = runtime.call(innocent.digest, "execute_code", Context(1, 2), None)
-    print("then", msgpack.unpackb(answer))
+    tell(f"then {msgpack.unpackb(answer)}")
 
 
 main()

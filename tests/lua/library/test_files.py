@@ -1,0 +1,90 @@
+import pytest
+
+from midas_mp.lua.runtime import Profile
+
+
+@pytest.fixture
+def step(script):
+    def run(body, **settings):
+        state = script(f"function generate_data()\n{body}\nend", profile=Profile.DRIVER, **settings)
+        state.start()
+        return state.call("generate_data")
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "data.txt"
+    path.write_text("one\ntwo\n3\n")
+    return path
+
+
+def test_the_driver_reads_files(step, file):
+    assert step(
+        f"local f = assert(io.open('{file}')) local a, b = f:read('*l', '*l') local n = f:read('*n')\n"
+        "f:seek('set', 0) local all = f:read('*a') local kind = io.type(f) f:close()\n"
+        "return {a, b, n, #all, kind, io.type(f)}"
+    ) == ["one", "two", 3, 10, "file", "closed file"]
+    assert step(f"local n = 0 for _ in io.lines('{file}') do n = n + 1 end return n") == 3
+
+
+def test_a_missing_file_is_nil_and_a_message(step, tmp_path):
+    assert step(f"return {{select(2, io.open('{tmp_path}/absent'))}}")[0].endswith(
+        "No such file or directory"
+    )
+
+
+def test_writing_needs_permission(step, tmp_path):
+    path = tmp_path / "out.txt"
+    refusal = step(f"return select(2, io.open('{path}', 'w'))")
+    assert refusal == f"{path}: writing files needs landlock, which this machine lacks"
+    assert not path.exists()
+    step(
+        f"local f = assert(io.open('{path}', 'w')) f:write('a', 1) f:close()", may_write_files=True
+    )
+    assert path.read_text() == "a1"
+
+
+@pytest.mark.parametrize("mode", ["w", "a", "r+", "wb", "a+b"])
+def test_every_writing_mode_is_refused_without_it(step, file, mode):
+    assert "needs landlock" in step(f"return select(2, io.open('{file}', '{mode}'))")
+    assert file.read_text() == "one\ntwo\n3\n"
+
+
+def test_the_handles_metatable_is_out_of_reach(step, file):
+    assert step(
+        f"local f = io.open('{file}')\n"
+        "return {getmetatable(f), tostring(f.__gc), tostring(f.__index), pcall(setmetatable, f, {})}"
+    )[:3] == [False, "nil", "nil"]
+
+
+@pytest.mark.parametrize("name", ["popen", "tmpfile", "output", "input"])
+def test_what_the_driver_does_not_get(step, name):
+    assert (
+        step(f"return select(2, pcall(io.{name}, 'x'))")
+        == f"io.{name} is not available in a script"
+    )
+
+
+def test_a_worker_s_io_only_prints(failing):
+    error = failing("local f = io.open('x')")
+    assert error.message == (
+        "script.lua:2: io.open is not available in a task; generate_data and interpret_results may"
+        " use files"
+    )
+
+
+def test_written_text_leaves_line_by_line(script):
+    state = script(
+        "function execute_code() io.write('a', 1, '\\nb') io.stdout:write('c\\n'):write('d')\n"
+        "print('e') io.stderr:write('f') end"
+    )
+    state.call()
+    assert state.printed() == [b"a1", b"bc", b"de", b"f"]
+
+
+def test_what_cannot_be_written_is_an_error(failing):
+    assert failing("io.write({})").message == (
+        "script.lua:2: bad argument #1 to 'write' (string expected, got table)"
+    )
