@@ -9,7 +9,7 @@ from __future__ import annotations
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
 from midas_mp.scheduler import losses
-from midas_mp.scheduler.records import Batch, Client, Job, Task, advance_task
+from midas_mp.scheduler.records import Batch, ClientRecord, Job, Task, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import JOB, TASK, TaskState, advance
 from midas_mp.wire import framing
@@ -27,7 +27,7 @@ from midas_mp.wire.messages import (
 _FORGET = TASK["forget"]
 
 
-def open_job(state: State, client: Client, message: OpenJob) -> None:
+def open_job(state: State, client: ClientRecord, message: OpenJob) -> None:
     """Queue a job, unless another client uses its id."""
     holder = state.jobs.get(message.job)
     if holder is not None:
@@ -45,14 +45,14 @@ def open_job(state: State, client: Client, message: OpenJob) -> None:
     state.is_membership_new = True
 
 
-def put_bundle(client: Client, frame: Frame, message: PutBundle) -> None:
+def put_bundle(client: ClientRecord, frame: Frame, message: PutBundle) -> None:
     """Keep a bundle for as long as the job lives."""
     job = _job_of(client, message.job)
     if job is not None:
         job.bundles.setdefault(message.digest, Frame(0, message, frame.buffers))
 
 
-def submit(client: Client, frame: Frame, message: RunTasks) -> None:
+def submit(client: ClientRecord, frame: Frame, message: RunTasks) -> None:
     """Add waiting tasks."""
     job = _job_of(client, message.job)
     if job is None:
@@ -89,7 +89,7 @@ def submit(client: Client, frame: Frame, message: RunTasks) -> None:
     job.size_bytes += size_bytes
 
 
-def acknowledge(client: Client, message: Acknowledge) -> None:
+def acknowledge(client: ClientRecord, message: Acknowledge) -> None:
     """Forget tasks whose results are safe with the client; a job that ended has none."""
     job = client.jobs.get(message.job)
     if job is None:
@@ -112,7 +112,7 @@ def acknowledge(client: Client, message: Acknowledge) -> None:
         job.rounds.pop(message.round, None)
 
 
-def end_job(state: State, client: Client, message: EndJob) -> None:
+def end_job(state: State, client: ClientRecord, message: EndJob) -> None:
     """The client has no more use for the job; unknown ones have ended before."""
     client.refused.discard(message.job)
     job = client.jobs.get(message.job)
@@ -120,7 +120,7 @@ def end_job(state: State, client: Client, message: EndJob) -> None:
         end(state, job, message.reason or "ended by its client")
 
 
-def client_gone(state: State, client: Client, reason: str) -> None:
+def client_gone(state: State, client: ClientRecord, reason: str) -> None:
     """A client that is not there has no jobs."""
     del state.clients[client.peer]
     for job in list(client.jobs.values()):
@@ -146,7 +146,7 @@ def _called(job: Job) -> str:
     return f"job {job.id} ({job.title})" if job.title else f"job {job.id}"
 
 
-def _job_of(client: Client, job_id: str) -> Job | None:
+def _job_of(client: ClientRecord, job_id: str) -> Job | None:
     """The client's open job; None where its refusal may still be on the way.
 
     Raises:

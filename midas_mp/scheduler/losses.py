@@ -1,8 +1,9 @@
 """Leases that come back: from workers that died, from nodes that went, from recalls.
 
 Only a task that was *running* when its worker died is blamed for it: the one that the worker's
-status page named, or else the only one it held.  Its batch-mates are innocent.  A blamed task is
-tried again alone and elsewhere; blamed ``limits.ATTEMPTS_MAX`` times, it has failed.
+status page named.  Its batch-mates are innocent, and so is everybody when the launcher killed the
+worker on purpose and therefore names none.  A blamed task is tried again alone and elsewhere;
+blamed ``limits.ATTEMPTS_MAX`` times, it has failed.
 """
 
 from __future__ import annotations
@@ -68,14 +69,13 @@ def revoke(state: State, worker: Worker, job: Job, tasks: Iterable[Task]) -> Non
 
 
 def _culprit(worker: Worker, down: WorkerDown) -> Task | None:
-    if down.running is not None:
-        for job, leases in worker.leases.items():
-            if job.id == down.running.job:
-                task = job.rounds.get(down.running.round, {}).get(down.running.index)
-                return task if task in leases else None
+    """The task that the worker's page named; a worker killed on purpose names none."""
+    if down.running is None:
         return None
-    if worker.lease_count == 1 and not worker.orphans:
-        return next(iter(next(iter(worker.leases.values()))))
+    for job, leases in worker.leases.items():
+        if job.id == down.running.job:
+            task = job.rounds.get(down.running.round, {}).get(down.running.index)
+            return task if task in leases else None
     return None
 
 

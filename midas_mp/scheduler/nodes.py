@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from midas_mp.errors import ProtocolError
 from midas_mp.scheduler import losses
-from midas_mp.scheduler.records import Client, Node, Worker
+from midas_mp.scheduler.records import ClientRecord, Node, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import NODE, WORKER, advance
 from midas_mp.wire.messages import (
@@ -56,7 +56,7 @@ def greet_launcher(state: State, peer: int, hello: Hello) -> None:
 
 def greet_client(state: State, peer: int, hello: Hello) -> None:
     """Welcome a client; several may have the same name."""
-    state.clients[peer] = Client(peer, hello.name)
+    state.clients[peer] = ClientRecord(peer, hello.name)
     state.send(peer, Welcome(PROTOCOL_VERSION, state.release, hello.name, 0))
 
 

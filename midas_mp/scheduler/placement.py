@@ -40,7 +40,7 @@ def place(state: State) -> None:
     for job in state.started.values():
         if not (state.idle or state.hungry):
             return
-        if not job.waiting_count or not job.lease_allowance:
+        if not (job.waiting_count and job.lease_allowance and state.suitable_count(job)):
             continue
         if job.suspects:
             place_suspects(state, job, reserved, lease_alone)

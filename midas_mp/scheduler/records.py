@@ -152,7 +152,7 @@ class Worker:
         return f"worker {self.name}"
 
 
-class Client:
+class ClientRecord:
     """One connected client."""
 
     __slots__ = ("jobs", "name", "peer", "refused")
@@ -195,7 +195,7 @@ class Job:
         "workers_reported",
     )
 
-    def __init__(self, client: Client, message: OpenJob, now: float) -> None:
+    def __init__(self, client: ClientRecord, message: OpenJob, now: float) -> None:
         self.id = message.job
         self.client = client
         self.title = message.title

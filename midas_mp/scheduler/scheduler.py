@@ -17,7 +17,7 @@ from midas_mp.scheduler import jobs, nodes, results
 from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Received
 from midas_mp.scheduler.placement import place
 from midas_mp.scheduler.recall import recall
-from midas_mp.scheduler.records import Client, Node
+from midas_mp.scheduler.records import ClientRecord, Node
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.status import report, start_jobs, wake_at
 from midas_mp.scheduler.suspects import patience_ends
@@ -158,7 +158,7 @@ def _handler(table: dict[type[Message], _Handler], frame: Frame, role: str) -> _
     return handler
 
 
-def _say_goodbye(state: State, peer: Node | Client, message: Goodbye) -> None:
+def _say_goodbye(state: State, peer: Node | ClientRecord, message: Goodbye) -> None:
     _forget(state, peer.peer, message.reason, is_orderly=True)
     state.drop(peer.peer, message.reason)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from midas_mp import limits
 from midas_mp.scheduler.events import Ready
-from midas_mp.scheduler.records import Client, Job, Node, Worker
+from midas_mp.scheduler.records import ClientRecord, Job, Node, Worker
 from midas_mp.scheduler.tables import WORKER, JobState, WorkerState, advance
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
 from midas_mp.wire.messages import AnyMessage
@@ -20,7 +20,7 @@ class State:
         self.now = 0.0
         self.nodes: dict[int, Node] = {}
         """By peer."""
-        self.clients: dict[int, Client] = {}
+        self.clients: dict[int, ClientRecord] = {}
         """By peer."""
         self.epochs: dict[str, int] = {}
         """Connections so far, by node id."""

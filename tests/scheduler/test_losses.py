@@ -38,10 +38,18 @@ def test_only_the_task_that_was_running_is_blamed(cluster: Any) -> None:
     assert blames(cluster) == {2: 1}
 
 
-def test_the_only_task_of_a_worker_that_died_silently_is_blamed(cluster: Any) -> None:
+def test_a_worker_that_was_killed_on_purpose_names_none_and_blames_none(cluster: Any) -> None:
     _, node = busy(cluster, 1)
     cluster.down(node, 1)
-    assert blames(cluster) == {0: 1}
+    assert blames(cluster) == {}
+
+
+def test_a_worker_without_the_engine_gets_nothing_when_nobody_else_is_there(cluster: Any) -> None:
+    _, node = busy(cluster, 3)
+    cluster.down(node, 1)
+    cluster.up(node, 5, engines=("5.4",))
+    assert cluster.leased(node, 5) == []
+    assert cluster.scheduler.statistics().tasks_waiting == 3
 
 
 def test_of_several_none_is_blamed_without_a_name(cluster: Any) -> None:
@@ -90,7 +98,7 @@ def test_a_task_that_kills_every_worker_fails_and_its_mates_do_not(cluster: Any)
 
 def test_a_suspect_whose_node_goes_stays_a_suspect(cluster: Any) -> None:
     _, node = busy(cluster, 1)
-    cluster.down(node, 1)
+    cluster.down(node, 1, running=TaskRef("job", 0, 0))
     cluster.up(node, 1, epoch=1)
     cluster.lose(node)
     assert blames(cluster) == {0: 1}
@@ -100,7 +108,7 @@ def test_a_suspect_whose_node_goes_stays_a_suspect(cluster: Any) -> None:
 
 def test_a_late_result_clears_a_suspect(cluster: Any) -> None:
     client, node = busy(cluster, 1)
-    cluster.down(node, 1)
+    cluster.down(node, 1, running=TaskRef("job", 0, 0))
     cluster.up(node, 5, engines=("5.4",))
     cluster.finish(node, 1, TaskRef("job", 0, 0))
     assert len(cluster.read_only(client, TaskResults)) == 1
