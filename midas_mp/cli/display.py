@@ -161,7 +161,7 @@ class BarDisplay(Display):
             if time.monotonic() - self.began_s < BAR_DELAY_S:
                 return
             self._bar = self._make_bar()
-            self._task = self._bar.add_task("", total=self.count)
+            self._task = self._bar.add_task("", total=self.count, figures="")
             self._bar.start()
         assert self._task is not None
         self._bar.update(
@@ -169,6 +169,7 @@ class BarDisplay(Display):
             completed=self.done_with_parts,
             description=f"{self.done}/{self.count}",
             figures=self.figures(),
+            refresh=True,
         )
 
     def finish(self) -> None:
