@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -74,8 +75,11 @@ class Display:
         self.began_s = time.monotonic()
         self._tick()
 
-    def advanced(self, done: int, failed: int) -> None:
+    def advanced(self, done: int, failed: int, ended: Sequence[int]) -> None:
         self.done, self.failed = done, failed
+        if self.fractions:
+            for index in ended:
+                self.fractions.pop(index, None)
 
     def printed(self, index: int, worker: str, text: bytes) -> None:
         tag = f"[{index} {worker}] " if worker else ""
@@ -101,11 +105,7 @@ class Display:
     @property
     def done_with_parts(self) -> float:
         """Tasks done, with the parts that running tasks say they have done."""
-        if len(self.fractions) > 2 * max(self.workers, 8):
-            # those of long ended tasks would pile up; the ones that still run speak again
-            self.fractions.clear()
-        parts = sum(fraction for fraction in self.fractions.values() if fraction < 1)
-        return min(self.done + parts, self.count)
+        return min(self.done + sum(self.fractions.values()), self.count)
 
     def figures(self) -> str:
         """``12.5/s, about 40 s left, 2 workers``."""
@@ -119,7 +119,7 @@ class Display:
         parts.append(f"{self.workers} worker{'' if self.workers == 1 else 's'}")
         if self.failed:
             parts.append(f"{self.failed} failed")
-        inside = [f"task {i} at {f:.0%}" for i, f in sorted(self.fractions.items()) if f < 1][:2]
+        inside = [f"task {i} at {f:.0%}" for i, f in sorted(self.fractions.items())[:2]]
         return ", ".join(parts + inside)
 
     def _tick(self) -> None:

@@ -275,7 +275,7 @@ class ScriptJob:
             self._done += len(outcomes)
             if submitted:
                 job.acknowledge(ROUND, submitted)
-            self._view.advanced(self._done, self._failed)
+            self._view.advanced(self._done, self._failed, [o.index for o in outcomes])
 
     def _arrive(self, arrived: _Arrived) -> None:
         self._arrived.append(arrived)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from midas_mp.errors import ScriptError
@@ -13,8 +14,8 @@ class View(Protocol):
     def started(self, count: int, workers: int) -> None:
         """The job begins with so many tasks on so many workers."""
 
-    def advanced(self, done: int, failed: int) -> None:
-        """So many tasks have ended, so many of them badly."""
+    def advanced(self, done: int, failed: int, ended: Sequence[int]) -> None:
+        """So many tasks have ended, so many of them badly; these are new among them."""
 
     def printed(self, index: int, worker: str, text: bytes) -> None:
         """Text as the script made it, not safe for a terminal.
