@@ -148,6 +148,7 @@ class Client:
         self._link: Link | None = None
         self._jobs: dict[str, ClientJob] = {}
         self._welcomed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._loss: MidasError | None = None
         self._is_closed = False
 
     @staticmethod
@@ -177,8 +178,11 @@ class Client:
         *,
         workers_min: int = 1,
     ) -> ClientJob:
-        """Queues a job at the host; await its ``wait_started``."""
+        """Queues a job at the host; await its ``wait_started``, which tells of a lost host too."""
         job = ClientJob(self, uuid.uuid4().hex[:16], observer)
+        if self._loss is not None:
+            job.lose(self._loss)
+            return job
         self._jobs[job.id] = job
         self.say(OpenJob(job.id, title[:256], spec, workers_min))
         self.say(
@@ -227,6 +231,7 @@ class Client:
             self._lose(ClusterLost(f"the connection to the host was lost{cause}"))
 
     def _lose(self, error: MidasError) -> None:
+        self._loss = self._loss or error
         if not self._welcomed.done():
             self._welcomed.set_exception(error)
         for job in list(self._jobs.values()):

@@ -146,9 +146,7 @@ class ScriptJob:
             workers_min=options.workers_min,
         )
         try:
-            workers = await self._wait_started(job)
-            self._count = (options.tasks or ONE_TASK_PER_WORKER).resolve(workers)
-            self._view.started(self._count, workers)
+            await self._until_lost(self._start(job))
             await self._until_lost(self._produce(job), self._store_results(job))
             return await self._interpret()
         finally:
@@ -174,6 +172,11 @@ class ScriptJob:
         return options.modules != self._options.modules or (
             options.memory_bytes != self._options.memory_bytes and not options.driver_memory_bytes
         )
+
+    async def _start(self, job: EngineJob) -> None:
+        workers = await self._wait_started(job)
+        self._count = (self._options.tasks or ONE_TASK_PER_WORKER).resolve(workers)
+        self._view.started(self._count, workers)
 
     async def _wait_started(self, job: EngineJob) -> int:
         try:

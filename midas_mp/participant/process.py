@@ -13,6 +13,7 @@ tells what runs and since when, signals go through the zygote.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -108,7 +109,9 @@ class Supervisor:
 
     def signal(self, process: LuaProcess, signum: int) -> None:
         if process.child is not None and not process.has_exited:
-            self._zygote.signal(process.child, signum)
+            # a lost zygote is told by dispatch, and took its children along
+            with contextlib.suppress(ProcessLost):
+                self._zygote.signal(process.child, signum)
 
     def forget(self, process: LuaProcess) -> None:
         self._processes.discard(process)
@@ -138,6 +141,9 @@ class Supervisor:
             self._loop.remove_reader(self._zygote.fileno())
             if not self._is_closed:
                 self._zygote_lost(error)
+                for process in [p for p in self._processes if not p.has_exited]:
+                    # the kernel killed it with the zygote, which can no longer say so
+                    process.exited(ChildExit(process.name, 0, None, signal.SIGKILL, 0))
 
     def _look(self) -> None:
         self._watch_timer = None
