@@ -35,8 +35,9 @@ _NO_LIMIT: Final = 2**62
 """Given at creation: only then does lupa count memory at all."""
 
 _HEADROOM_BYTES: Final = limits.MB
-"""Left free when the window opens: lupa converts a call's arguments outside any protection, and
-an allocation that fails there ends the process."""
+"""Left free, besides half of what is used, when the window opens: lupa converts a call's arguments
+outside any protection, and an allocation that fails there ends the process.  The largest is the
+engine's table of strings, which doubles: 16 bytes for each string of 32 bytes or more."""
 
 
 class Profile(enum.StrEnum):
@@ -110,6 +111,7 @@ class Runtime:
             self._config_after_failure,
             self._store,
             self._store_error,
+            self._forget,
         ) = _boot(self._lua, settings)
         self._is_worker = profile is Profile.WORKER
 
@@ -218,7 +220,7 @@ class Runtime:
         """Drops the state.  Its finalisers are the library's own: none of a script's runs."""
         for door in ("_compile", "_call", "_start", "_config_after_failure", "_store"):
             setattr(self, door, _closed)
-        self._store_error = _closed
+        self._store_error = self._forget = _closed
         self._memory_bytes = 0
         self._lua = None
 
@@ -232,11 +234,12 @@ class Runtime:
         is_tight = used + input_bytes > self._memory_bytes
         is_half_full = used > max(self._memory_bytes // 2, self._collected_bytes * 5 // 4)
         if is_tight or is_half_full:
+            self._forget()
             self._lua.gccollect()
             used = self._collected_bytes = self.memory_used
         if used + input_bytes > self._memory_bytes:
             return False
-        floor = used + used // 8 + input_bytes + _HEADROOM_BYTES
+        floor = used + used // 2 + input_bytes + _HEADROOM_BYTES
         self._lua.set_max_memory(max(self._memory_bytes, floor), total=True)
         return True
 

@@ -56,9 +56,9 @@ class Script:
             self.close()
             raise
 
-    def call(self, entry="execute_code", payload=None, *, index=0, count=1, round=0, attempt=0):  # noqa: A002 - the context's own word
+    def call(self, entry="execute_code", payload=None, *, count=1, **where):
         data = None if payload is None else msgpack.packb(payload)
-        context = Context(index, count, round, attempt)
+        context = Context(**{"index": 0, "count": count, **where})
         result = self.runtime.call(self.bundle.digest, entry, context, data)
         return msgpack.unpackb(result, strict_map_key=False)
 

@@ -286,3 +286,21 @@ def test_output_bytes_counts_what_was_written():
     runtime.close()
     os.close(output)
     os.close(output_fd)
+
+
+def test_a_kept_state_full_of_strings_answers_or_fails_but_never_panics(script):
+    # The engine's string table doubles while lupa pushes a call's arguments, outside protection.
+    state = script(
+        "kept = {} function execute_code() for i = 1, 3000 do kept[#kept + 1] = 's' .. #kept end "
+        "return #kept end",
+        isolate=False,
+        memory_bytes=8 * limits.MB,
+    )
+    outcomes = []
+    for index in range(60):
+        try:
+            outcomes.append(state.call(index=index, payload=f"p{index}"))
+        except ScriptError as error:
+            outcomes.append(error.kind)
+    assert outcomes[:5] == [3000, 6000, 9000, 12000, 15000]
+    assert "memory" in outcomes

@@ -29,4 +29,4 @@ for key in pairs(real) do real[key] = nil end
 real.debug = { traceback = traceback }
 
 return doors.compile, doors.call, doors.start, doors.config_after_failure, doors.store,
-  doors.store_error
+  doors.store_error, doors.forget

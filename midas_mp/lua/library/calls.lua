@@ -17,20 +17,19 @@ local results, errors = {}, {}
 
 -- What is going on, for whoever has to explain why it failed.
 local phase, where, entry, entry_function, sending = "", "", "", nil, nil
-local was_handled, trace = false, ""
+local trace = ""
 
 -- -- failures -------------------------------------------------------------------------------------
 
 -- Runs where the error was raised: the stack is still there to be read.
 local function handle(e)
-  was_handled = true
   if phase == "decode" or phase == "encode" or phase == "missing" then return e end
   trace = failure.traceback(3, entry, entry_function)
   return failure.describe(e)
 end
 
 local function report(e)
-  if not was_handled and e == OUT_OF_MEMORY then return "memory", e, "" end
+  if e == OUT_OF_MEMORY and trace == "" then return "memory", e, "" end
   if phase == "missing" then return "missing_function", e, "" end
   if e == REFUSED then return "unsendable", explain(sending, where), "" end
   if type(e) == "table" then return "unsendable", where .. ": " .. e.refused, "" end
@@ -39,7 +38,7 @@ end
 
 -- Runs `f` as the script's code is always run: nothing that it does gets past this function.
 local function protect(f, ...)
-  was_handled, trace, sending, entry_function = false, "", nil, nil
+  trace, sending, entry_function = "", nil, nil
   libraries.reset()
   local ok, text, more = xpcall(f, handle, ...)
   output.flush()
@@ -117,7 +116,7 @@ end
 
 local function run_interpret(bundle, name, place, _, round, count)
   local env = environment.kept(bundle)
-  results.n = count
+  rawset(results, "n", count)
   rawset(env, "results", results)
   rawset(env, "errors", errors)
   local f = find_function(bundle, env, name)
@@ -194,13 +193,19 @@ end
 
 function doors.store(index, payload)
   return protect(function()
-    results[index + 1] = receive(payload, format("results[%d]", index + 1))
-    errors[index + 1] = nil
+    rawset(results, index + 1, receive(payload, format("results[%d]", index + 1)))
+    rawset(errors, index + 1, nil)
   end)
 end
 
+-- Before a collection: nothing that the last call made is held here any more.
+function doors.forget()
+  sending, entry_function = nil, nil
+  environment.forget(bundles)
+end
+
 function doors.store_error(index, message)
-  errors[index + 1] = message
+  rawset(errors, index + 1, message)
 end
 
 return doors

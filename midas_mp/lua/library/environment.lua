@@ -9,7 +9,8 @@
 --   environment.kept(bundle)     the bundle's own one for the job, whole, now current
 --   environment.set_context(bundle, index, count, round, attempt)
 local settings, libraries = ...
-local error, next, rawequal, rawget, select, type = error, next, rawequal, rawget, select, type
+local error, next, rawequal, rawget, rawset = error, next, rawequal, rawget, rawset
+local select, type = select, type
 local setmetatable, getmetatable, set_any_metatable = setmetatable, getmetatable, debug.setmetatable
 local setfenv, load, collectgarbage = setfenv, load, collectgarbage
 local byte, find, gmatch = string.byte, string.find, string.gmatch
@@ -208,12 +209,29 @@ function environment.kept(bundle)
   return env, true
 end
 
+local nowhere = {}
+
+function environment.forget(bundles)
+  for i = 1, touched_count do base[touched[i]] = nil end
+  touched_count = 0
+  env, inherits, loaded, loading = nil, false, nil, nil
+  for _, bundle in next, bundles do
+    if not bundle.world then
+      setfenv(bundle.main, nowhere)
+      for _, chunk in next, bundle.modules do setfenv(chunk, nowhere) end
+    end
+  end
+end
+
 function environment.set_context(bundle, new_index, new_count, new_round, new_attempt)
   index, count, round, attempt = new_index, new_count, new_round, new_attempt
   local world = bundle.world
   if world then
     local midas = world.midas
-    midas.index, midas.count, midas.round, midas.attempt = index, count, round, attempt
+    rawset(midas, "index", index)
+    rawset(midas, "count", count)
+    rawset(midas, "round", round)
+    rawset(midas, "attempt", attempt)
   end
 end
 

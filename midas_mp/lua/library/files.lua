@@ -58,7 +58,12 @@ if settings.may_read_files then
     return open_file(path, mode)
   end
 
-  io.lines, io.read, io.stdin, io.close = native.lines, native.read, native.stdin, native.close
+  -- Without an argument Lua's own would close the process' stdout.
+  function io.close(file)
+    return methods.close(file)
+  end
+
+  io.lines, io.read, io.stdin = native.lines, native.read, native.stdin
 end
 
 return io

@@ -47,7 +47,8 @@ def test_neighbouring_indices_are_independent(script):
 def test_a_script_may_seed_for_itself(task):
     assert (
         task(
-            "math.randomseed(1) local a = math.random() math.randomseed(1) return a == math.random()"
+            "math.randomseed(1) local a = math.random()\n"
+            "math.randomseed(1) return a == math.random()"
         )
         is True
     )

@@ -12,7 +12,8 @@ function execute_code()
   for i = 1, #codes do offsets[i] = utf8.offset(s, i) end
   local matched = 0
   for _ in s:gmatch(utf8.charpattern) do matched = matched + 1 end
-  return {codes, starts, table.concat(parts), utf8.len(s), {utf8.codepoint(s, 1, -1)}, offsets, matched}
+  local all = {utf8.codepoint(s, 1, -1)}
+  return {codes, starts, table.concat(parts), utf8.len(s), all, offsets, matched}
 end
 """
 
