@@ -20,7 +20,7 @@ from midas_mp import __version__, limits
 from midas_mp.errors import ClusterLost, MidasError, PeerRefused, ProcessLost, ProtocolError
 from midas_mp.lua.output import Printed, Progressed
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
-from midas_mp.participant.seat import Batch, Seat
+from midas_mp.participant.seat import CallBatch, Seat
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
 from midas_mp.transport.link import Link
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
@@ -266,7 +266,7 @@ class Launcher:
         if frames:
             process.send(frames)
 
-    def _introduction(self, seat: Seat, batch: Batch) -> list[Frame]:
+    def _introduction(self, seat: Seat, batch: CallBatch) -> list[Frame]:
         """What this process must be told before it can run the batch."""
         job_id, digest = batch.order.job, batch.order.digest
         job = self._jobs.get(job_id)
@@ -359,7 +359,7 @@ class Launcher:
         self._say(CONTROL_CHANNEL, message)
 
     def _report_timeout(
-        self, seat: Seat, batch: Batch, call: Call, deadline_s: float, peak_bytes: int
+        self, seat: Seat, batch: CallBatch, call: Call, deadline_s: float, peak_bytes: int
     ) -> None:
         failure = Failure(
             "timeout",

@@ -29,7 +29,7 @@ FRAME_TIME_TARGET_US: Final = limits.FRAME_TIME_TARGET_S * 1e6
 
 
 @dataclasses.dataclass(slots=True)
-class Batch:
+class CallBatch:
     """Calls of one job and round, with their buffers; shrinks from either end."""
 
     order: RunTasks
@@ -38,15 +38,15 @@ class Batch:
     buffers: list[Buffer]
 
     @classmethod
-    def of(cls, frame: Frame) -> Batch:
+    def of(cls, frame: Frame) -> CallBatch:
         order = frame.message
         assert isinstance(order, RunTasks)
         return cls(order, list(order.calls), list(frame.buffers))
 
-    def take_first(self, count: int) -> Batch:
+    def take_first(self, count: int) -> CallBatch:
         calls = self.calls[:count]
         buffer_count = sum(call.buffer_count for call in calls)
-        taken = Batch(self.order, calls, self.buffers[:buffer_count])
+        taken = CallBatch(self.order, calls, self.buffers[:buffer_count])
         del self.calls[:count]
         del self.buffers[:buffer_count]
         return taken
@@ -90,8 +90,8 @@ class Seat:
         self.ready: WorkerReady | None = None
         self.known: dict[str, set[str]] = {}
         self.is_registered = False
-        self._queue: deque[Batch] = deque()
-        self._in_hand: deque[Batch] = deque()
+        self._queue: deque[CallBatch] = deque()
+        self._in_hand: deque[CallBatch] = deque()
         self._estimates: dict[str, Estimate] = {}
         self._finished_count = 0
 
@@ -105,9 +105,9 @@ class Seat:
     # -- filling ---------------------------------------------------------------------------------
 
     def enqueue(self, frame: Frame) -> None:
-        self._queue.append(Batch.of(frame))
+        self._queue.append(CallBatch.of(frame))
 
-    def next_batches(self) -> Iterator[Batch]:
+    def next_batches(self) -> Iterator[CallBatch]:
         """What to send to the process now: it is then in its hands.
 
         One frame runs; a second may wait in the socket, out of reach, only if both together are
@@ -127,7 +127,7 @@ class Seat:
                 taken = batch
             else:
                 taken = batch.take_first(count)
-            self._in_hand.append(Batch(taken.order, list(taken.calls), []))
+            self._in_hand.append(CallBatch(taken.order, list(taken.calls), []))
             yield taken
 
     def _expected_us(self, job: str) -> float:
@@ -192,7 +192,7 @@ class Seat:
     def is_busy(self) -> bool:
         return bool(self._in_hand)
 
-    def task_of(self, running: RunningTask | None) -> tuple[Batch, Call] | None:
+    def task_of(self, running: RunningTask | None) -> tuple[CallBatch, Call] | None:
         """Which task the page means: the process counts its calls, and so does the seat.
 
         The page is written by the process, so what does not fit is no answer.
