@@ -13,7 +13,7 @@ from midas_mp.cli.parameters import DURATION
 from midas_mp.transport.address import Address
 
 
-@click.command()
+@click.command(short_help="Coordinate participants, for one script or for many.")
 @address_option("Where to listen.")
 @click.option(
     "--workers-min",
@@ -21,6 +21,7 @@ from midas_mp.transport.address import Address
     default=1,
     show_default=True,
     envvar="MIDAS_WORKERS_MIN",
+    metavar="N",
     help="Start SCRIPT when so many workers are there.",
 )
 @click.option(
@@ -43,12 +44,13 @@ def host(script: Path | None, address: str, *, insecure: bool, **said: Any) -> i
     guard(where, insecure=insecure)
     if script is None:
         return _stand(where)
+    options = make_options(script, said)
     zygote = start_zygote()
     from midas_mp.driver.session import run_as_host
 
     return run_script(
         script,
-        make_options(said),
+        options,
         said,
         zygote,
         lambda run: run_as_host(run, where, announce=announce),

@@ -11,6 +11,7 @@ import click
 from midas_mp.cli.parameters import DURATION, SIZE, TASKS
 from midas_mp.cli.report import write_line
 from midas_mp.config import JobOptions
+from midas_mp.errors import UsageError
 
 if TYPE_CHECKING:
     from midas_mp.driver.job import Answer
@@ -63,6 +64,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         default=0,
         show_default=True,
         envvar="MIDAS_SEED",
+        metavar="N",
         help="Seed of math.random; same seed, same answer.",
     ),
     click.option(
@@ -85,7 +87,8 @@ def job_options(*, script_is_required: bool) -> Callable[[Callable[..., Any]], C
     """Adds the options of a job, the script and its arguments."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        command = click.argument("args", nargs=-1, type=click.UNPROCESSED)(command)
+        words = click.argument("args", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARG …]")
+        command = words(command)
         for option in reversed(_OPTIONS):
             command = option(command)
         kind = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -94,8 +97,17 @@ def job_options(*, script_is_required: bool) -> Callable[[Callable[..., Any]], C
     return add
 
 
-def make_options(said: Mapping[str, Any]) -> JobOptions:
-    """The options of a job out of what the command line said."""
+def make_options(script: Path, said: Mapping[str, Any]) -> JobOptions:
+    """The options of a job out of what the command line said.
+
+    Raises:
+        UsageError: a path or an argument that is not UTF-8, which is what travels.
+    """
+    for text in (str(Path.cwd()), str(script.resolve()), *said["args"]):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{text!a} is not UTF-8; arguments and paths must be") from None
     names = JobOptions.__dataclass_fields__.keys() & said.keys()
     return JobOptions(**{name: said[name] for name in names}, arg=tuple(said["args"]))
 

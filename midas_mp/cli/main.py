@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,7 +20,6 @@ from midas_mp.errors import MidasError
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
-EXIT_WORLD = 4
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,7 +28,7 @@ EXIT_WORLD = 4
     "--debug", is_flag=True, envvar="MIDAS_DEBUG", help="Show Python tracebacks of errors."
 )
 def cli(*, debug: bool) -> None:
-    r"""Run one Lua script on every core of this machine, or of a fleet.
+    """Run one Lua script on every core of this machine, or of a fleet.
 
     A script defines three functions: generate_data(index, count) makes the data of each task,
     execute_code() works on it on some worker, interpret_results() makes the answer of all
@@ -38,9 +40,11 @@ def cli(*, debug: bool) -> None:
       midas participant --workers auto              lends this machine's cores to a host
       midas run primes.lua --address 127.0.0.1      at a standing host
 
+    Every option of a command can be set by a variable too, such as MIDAS_TASKS for --tasks.
+
     Exit codes: 0 ok, 1 the script failed, 2 wrong usage, 3 refused by a peer, 4 the port, the
     host or the workers are missing, 70 a bug in Midas, 130 Ctrl-C, 143 SIGTERM.
-    """
+    """  # noqa: D301 - click wants the very character, to keep the lines as they are
     del debug  # main() looks for it, since an error may come before it is parsed
 
 
@@ -51,10 +55,11 @@ cli.add_command(participant)
 
 def main(args: list[str] | None = None) -> None:
     """Entry point: never returns, never shows a traceback unless asked to."""
+    _prepare_streams()
     try:
         sys.exit(_exit_code(sys.argv[1:] if args is None else args))
     finally:
-        _close_stdout()
+        _close_streams()
 
 
 def _exit_code(args: list[str]) -> int:
@@ -67,19 +72,37 @@ def _exit_code(args: list[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        return EXIT_WORLD
     except Exception as error:
-        if "--debug" in args or os.environ.get("MIDAS_DEBUG"):
+        if _wants_traceback(args):
             raise
         write_line(describe(error))
         return error.exit_code if isinstance(error, MidasError) else EXIT_BUG
     return result if isinstance(result, int) else 0
 
 
-def _close_stdout() -> None:
-    """A reader that went away (``| head``) is no error of ours; Python would complain at exit."""
-    try:
-        sys.stdout.flush()
-    except (BrokenPipeError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _wants_traceback(args: list[str]) -> bool:
+    """Looks only in front of the command: what follows may be the script's."""
+    own = itertools.takewhile(lambda arg: arg.startswith("-"), args)
+    return "--debug" in own or bool(os.environ.get("MIDAS_DEBUG"))
+
+
+def _prepare_streams() -> None:
+    """Who closed stdout or stderr does not want it, but nothing else may take its descriptor."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # descriptors are given lowest first, so this is the one that was missing
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - it stays
+            setattr(sys, name, stream)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # help, where there is no UTF-8
+
+
+def _close_streams() -> None:
+    """What cannot be written any more (``| head``, a full disk) has been told, or is no error of
+    ours; Python would complain about it at exit.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -26,6 +26,7 @@ from midas_mp.transport.address import Address
 @click.option(
     "--name",
     envvar="MIDAS_NAME",
+    metavar="NAME",
     help="Name of this node; its workers are NAME-000, NAME-001 …  [default: the host name]",
 )
 @click.option(

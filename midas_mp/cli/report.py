@@ -26,8 +26,8 @@ def printable(text: str | bytes) -> str:
 
 
 def write_line(text: str) -> None:
-    """One line or block on stderr; a stderr that went away is nobody's error."""
-    with contextlib.suppress(BrokenPipeError):
+    """One line or block on stderr; a stderr that takes nothing more is nobody's error."""
+    with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one place that prints
 
 

@@ -34,7 +34,7 @@ def run(script: Path, address: str | None, workers: int | None, **said: Any) -> 
     Without --address all of it happens on this machine and no port is opened.  What follows
     -- is the script's, as arg[1], arg[2] …
     """
-    options = make_options(said)
+    options = make_options(script, said)
     if address is None:
         zygote = start_zygote()
         from midas_mp.driver.session import run_on_this_machine

@@ -7,10 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from types import FrameType
+from typing import Any, Final, NoReturn, TypeVar
+
+import click
 
 from midas_mp.cli.report import lua_number
-from midas_mp.errors import MidasError
+from midas_mp.errors import MidasError, WorldError
 
 T = TypeVar("T")
 
@@ -34,7 +37,8 @@ class Stopped(MidasError):
 async def until_stopped(
     work: Coroutine[Any, Any, T], *, announce: Callable[[str], None] | None = None
 ) -> T:
-    """Awaits ``work``; the first signal cancels it, a second one ends the process at once.
+    """Awaits ``work``; the first signal cancels it, a second one ends the process at once, also
+    where taking things down hangs.
 
     Raises:
         Stopped: a signal came; everything has been taken down in order.
@@ -44,10 +48,10 @@ async def until_stopped(
     received: list[int] = []
 
     def stop(signum: int) -> None:
-        if received:
-            # children see the end of their sockets and go too
-            os._exit(128 + signum)
         received.append(signum)
+        for each in STOPPING_SIGNALS:
+            loop.remove_signal_handler(each)
+            signal.signal(each, _end_at_once)  # the loop itself may be what hangs
         if announce is not None:
             announce(f"stopping ({signal.Signals(signum).name}); once more to stop at once")
         task.cancel()
@@ -61,17 +65,33 @@ async def until_stopped(
             raise Stopped(received[0]) from None
         raise
     finally:
-        for signum in STOPPING_SIGNALS:
-            loop.remove_signal_handler(signum)
+        if not received:
+            for signum in STOPPING_SIGNALS:
+                loop.remove_signal_handler(signum)
+
+
+def _end_at_once(signum: int, _frame: FrameType | None) -> NoReturn:
+    """Children see the end of their sockets and go too."""
+    os._exit(128 + signum)
 
 
 def print_answer(value: str | bytes | float | None) -> None:
-    """The answer of a job on stdout, and a line feed; None prints nothing."""
+    """The answer of a job on stdout, and a line feed; None prints nothing.
+
+    Raises:
+        click.exceptions.Exit: the reader went away.
+        WorldError: stdout takes it not, for another reason.
+    """
     if value is None:
         return
     if isinstance(value, int | float):
         value = lua_number(value)
     data = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data + b"\n")
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise click.exceptions.Exit(WorldError.exit_code) from None
+    except OSError as error:
+        raise WorldError(f"cannot write the answer to stdout: {error.strerror}") from None
