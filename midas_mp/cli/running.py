@@ -89,7 +89,9 @@ def print_answer(value: str | bytes | float | None) -> None:
     data = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
     try:
         sys.stdout.flush()
-        sys.stdout.buffer.write(data + b"\n")
+        rest = memoryview(data + b"\n")
+        while rest:  # with PYTHONUNBUFFERED a write may take only a part
+            rest = rest[sys.stdout.buffer.write(rest) :]
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise click.exceptions.Exit(WorldError.exit_code) from None

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from midas_mp import limits
-from midas_mp.errors import ProcessLost, ProtocolError, ScriptError
+from midas_mp.errors import MidasError, ProcessLost, ProtocolError, ScriptError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.output import Printed, Progressed
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
@@ -35,12 +35,16 @@ from midas_mp.wire.messages import (
     ResultsStored,
     RunTasks,
     ScriptLoaded,
+    Status,
     StoreResults,
     TaskResults,
     WorkerReady,
 )
 
 SCRIPT_PROCESS_NAME = "script"
+
+MAIN_CHUNK = "main chunk"
+"""What Lua calls the top level of a file."""
 
 
 class Loaded(NamedTuple):
@@ -77,6 +81,7 @@ class ScriptProcess:
 
     Attributes:
         ready: done when the process is confined; holds its sandbox level.
+        lost: done when the process has died; holds why.
     """
 
     def __init__(
@@ -91,8 +96,8 @@ class ScriptProcess:
     ) -> None:
         self._printed = printed
         self._requests: deque[_Request] = deque()
-        self._error: Exception | None = None
         self.ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         spec = ChildSpec(
             name=SCRIPT_PROCESS_NAME,
             node=node,
@@ -133,6 +138,8 @@ class ScriptProcess:
         failure = None
         if len(frame.buffers) > 1:
             failure = script_error(bytes(frame.buffers[1]), worker=None)
+            if failure.kind != "syntax":
+                failure.function = MAIN_CHUNK
         return Loaded(frozenset(message.functions), config, failure)
 
     def unload(self, job: str) -> None:
@@ -166,9 +173,8 @@ class ScriptProcess:
 
     def _ask(self, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if self._error is not None:
-            answer.set_exception(self._error)
-            return answer
+        if self.lost.done():
+            return self.lost
         self._requests.append(_Request(message, answer))
         self._process.send([Frame(CONTROL_CHANNEL, message, buffers)])
         return answer
@@ -192,7 +198,6 @@ class ScriptProcess:
 
     def process_ended(self, process: LuaProcess, end: ProcessEnd) -> None:
         error = self._verdict(process, end)
-        self._error = error
         requests, self._requests = self._requests, deque()
         for request in requests:
             if not request.answer.done():
@@ -201,19 +206,34 @@ class ScriptProcess:
         if not self.ready.done():
             self.ready.set_exception(error)
             self.ready.exception()
+        self.lost.set_exception(error)
+        self.lost.exception()
 
-    def _verdict(self, process: LuaProcess, end: ProcessEnd) -> Exception:
+    def _verdict(self, process: LuaProcess, end: ProcessEnd) -> MidasError:
         function, index = self._doing()
         peak = f"peak memory {end.exit.peak_bytes / limits.MB:.0f} MB"
         if end.overdue is not None:
             message = f"timeout of {process.deadline_s:g} s reached, killed; {peak}"
             return ScriptError("timeout", message, function=function, index=index)
         if end.exit.exit_code == WORKER_SPOILED:
-            return ScriptError("memory", f"out of memory; {peak}", function=function, index=index)
+            return self._reported() or ScriptError(
+                "memory", f"out of memory; {peak}", function=function, index=index
+            )
         if end.exit.signal == signal.SIGKILL:
             return ProcessLost(f"the script process was {end.cause}")
         message = f"the script process died: {end.cause}; {peak}"
         return ScriptError("lost", message, function=function, index=index)
+
+    def _reported(self) -> ScriptError | None:
+        """What the process said, before it left, of the call that made it unfit."""
+        request = self._requests[0] if self._requests else None
+        if request is None or not request.outcomes or not isinstance(request.asked, RunTasks):
+            return None
+        last = request.outcomes[-1]
+        if last.status is Status.OK:
+            return None
+        payload = bytes(request.buffers[-1])
+        return script_error(payload, function=request.asked.entry, index=last.index, worker=None)
 
     def _doing(self) -> tuple[str | None, int | None]:
         """The function, and the index where it is called once per task."""
@@ -221,7 +241,7 @@ class ScriptProcess:
             return None, None
         request = self._requests[0]
         if isinstance(request.asked, LoadScript):
-            return "main chunk", None
+            return MAIN_CHUNK, None
         if not isinstance(request.asked, RunTasks):
             return None, None
         order = request.asked
