@@ -197,7 +197,8 @@ class Client:
         for job in list(self._jobs.values()):
             job.close("the client is closing")
         if self._link is not None:
-            self._link.close(Frame(CONTROL_CHANNEL, Goodbye("done")))
+            may_speak = self._link.conversation.may_speak
+            self._link.close(Frame(CONTROL_CHANNEL, Goodbye("done")) if may_speak else None)
             self._link = None
 
     def say(self, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> None:

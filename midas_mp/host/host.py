@@ -118,6 +118,6 @@ class Host:
         link = self._links.pop(peer, None)
         if link is not None:
             del self._peers[link]
-            # one that was refused has been told why
-            is_open = link.conversation.is_open
-            link.close(Frame(CONTROL_CHANNEL, Goodbye(reason)) if is_open else None)
+            # one that was refused, or said goodbye to, has been told why
+            may_speak = link.conversation.may_speak
+            link.close(Frame(CONTROL_CHANNEL, Goodbye(reason)) if may_speak else None)

@@ -219,6 +219,11 @@ class Conversation:
         return self._state in _GREETED_STATES
 
     @property
+    def may_speak(self) -> bool:
+        """Whether we may say something: the greeting is over and our Goodbye is not said."""
+        return self._state in (_S.OPEN, _S.LEFT)
+
+    @property
     def is_greeting_due(self) -> bool:
         """Whether the peer still owes us its greeting, or its answer to ours."""
         if self.local is Role.HOST:
