@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 from midas_mp import __version__, limits
 from midas_mp.errors import ClusterLost, MidasError, PeerRefused, ProcessLost, ProtocolError
 from midas_mp.lua.output import Printed, Progressed
+from midas_mp.participant.postmortem import own_failure
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.seat import CallBatch, Seat
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
@@ -69,6 +70,7 @@ class NodeSettings(NamedTuple):
 class _Job:
     begin: Frame
     timeout_s: float
+    memory_bytes: int
     bundles: dict[str, Frame] = dataclasses.field(default_factory=dict)
 
 
@@ -119,7 +121,7 @@ class Launcher:
             __version__,
             self._node_id,
             self._name or self._settings.name,
-            self._settings.name_is_explicit or bool(self._name),
+            self._settings.name_is_explicit,
             self._settings.workers,
         )
         link.send([Frame(CONTROL_CHANNEL, hello)])
@@ -128,15 +130,27 @@ class Launcher:
         """Says goodbye and takes nothing more; the supervisor then ends the processes."""
         self._is_closing = True
         if self._link is not None:
-            self._link.close(Frame(CONTROL_CHANNEL, Goodbye(reason)))
+            may_speak = self._link.conversation.may_speak
+            self._link.close(Frame(CONTROL_CHANNEL, Goodbye(reason)) if may_speak else None)
             self._link = None
 
     # -- from the host -------------------------------------------------------------------------
 
-    def frames_received(self, _link: Link, frames: list[Frame]) -> None:
+    def frames_received(self, link: Link, frames: list[Frame]) -> None:
+        try:
+            self._take(frames)
+        except ProtocolError as error:
+            self._parting = error
+            link.abort()
+
+    def _take(self, frames: list[Frame]) -> None:
         fed: dict[int, Seat] = {}
         for frame in frames:
-            if isinstance(frame.message, RunTasks):
+            message = frame.message
+            if isinstance(message, RunTasks):
+                job = self._jobs.get(message.job)
+                if job is None or message.digest not in job.bundles:
+                    raise ProtocolError(f"tasks of job {message.job}, whose bundle never came")
                 seat = self._seat(frame.channel)
                 if seat.ready is not None:
                     seat.enqueue(frame)
@@ -152,7 +166,7 @@ class Launcher:
                 returned = self._seat(frame.channel).recall(count)
                 self._say(frame.channel, TasksReturned(returned))
             case BeginJob(job=job, spec=spec):
-                self._jobs[job] = _Job(frame, spec.timeout_s)
+                self._jobs[job] = _Job(frame, spec.timeout_s, spec.memory_bytes)
             case PutBundle(job=job, digest=digest):
                 if job in self._jobs:
                     self._jobs[job].bundles[digest] = frame
@@ -239,6 +253,9 @@ class Launcher:
 
     def _register(self, seat: Seat) -> None:
         assert seat.ready is not None
+        assert seat.process is not None
+        if seat.process.killed_on_purpose:
+            return  # dead, only not buried yet; the next one comes
         seat.is_registered = True
         message = WorkerUp(
             seat.channel,
@@ -269,9 +286,7 @@ class Launcher:
     def _introduction(self, seat: Seat, batch: CallBatch) -> list[Frame]:
         """What this process must be told before it can run the batch."""
         job_id, digest = batch.order.job, batch.order.digest
-        job = self._jobs.get(job_id)
-        if job is None or digest not in job.bundles:
-            raise ProtocolError(f"tasks of job {job_id}, whose bundle never came")
+        job = self._jobs[job_id]
         frames: list[Frame] = []
         if job_id not in seat.known:
             seat.known[job_id] = set()
@@ -300,15 +315,14 @@ class Launcher:
             else:
                 raise ProtocolError(f"a worker sent {type(message).__name__}")
         self._feed(seat)
-        if upward and self._link is not None:
-            self._link.send(upward)
+        self._tell(upward)
 
     def process_output(self, process: LuaProcess, records: Sequence[Printed | Progressed]) -> None:
         seat = self._seat_of(process)
-        if seat is None or self._link is None:
+        if seat is None:
             return
         worker = self.worker_name(seat)
-        self._link.send(
+        self._tell(
             [
                 Frame(
                     seat.channel,
@@ -344,36 +358,32 @@ class Launcher:
             self._start(seat)
 
     def _report_end(self, seat: Seat, process: LuaProcess, end: ProcessEnd) -> None:
-        overdue = seat.task_of(end.overdue)
-        if overdue is not None:
-            self._report_timeout(seat, *overdue, process.deadline_s, end.exit.peak_bytes)
-        blamed = None if end.exit.exit_code == WORKER_SPOILED else seat.task_of(end.running)
         running = None
-        if blamed is not None:
-            order, call = blamed[0].order, blamed[1]
-            running = TaskRef(order.job, order.round, call.index)
+        found = seat.task_of(end.overdue or end.running)
+        if found is not None and end.exit.exit_code != WORKER_SPOILED:
+            order, call = found[0].order, found[1]
+            failure = own_failure(
+                end, deadline_s=process.deadline_s, memory_bytes=self._memory_bytes(order.job)
+            )
+            if failure is None:
+                running = TaskRef(order.job, order.round, call.index)
+            else:
+                self._report_failure(seat, order, call, failure)
         seat.is_registered = False
         message = WorkerDown(
             seat.channel, seat.epoch, end.cause[:1_000], running, end.exit.peak_bytes
         )
         self._say(CONTROL_CHANNEL, message)
 
-    def _report_timeout(
-        self, seat: Seat, batch: CallBatch, call: Call, deadline_s: float, peak_bytes: int
-    ) -> None:
-        failure = Failure(
-            "timeout",
-            f"timeout of {deadline_s:g} s reached, killed; "
-            f"peak memory {peak_bytes / limits.MB:.0f} MB",
-        )
-        payload = failure.to_payload()
-        outcome = Outcome(call.index, call.attempt, Status.FAILED, int(deadline_s * 1e6))
-        order = batch.order
-        self._say(
-            seat.channel,
-            TaskResults(order.job, order.round, self.worker_name(seat), [outcome]),
-            payload,
-        )
+    def _report_failure(self, seat: Seat, order: RunTasks, call: Call, failure: Failure) -> None:
+        outcome = Outcome(call.index, call.attempt, Status.FAILED, 0)
+        results = TaskResults(order.job, order.round, self.worker_name(seat), [outcome])
+        self._say(seat.channel, results, failure.to_payload())
+
+    def _memory_bytes(self, job: str) -> int:
+        """The bound of a Lua state of the job on this node."""
+        wanted = self._jobs[job].memory_bytes if job in self._jobs else 0
+        return min(wanted or self._settings.memory_bytes, self._settings.memory_bytes)
 
     # -- small things ------------------------------------------------------------------------------
 
@@ -389,8 +399,12 @@ class Launcher:
         message: TaskResults | TasksReturned | WorkerUp | WorkerDown,
         *buffers: bytes,
     ) -> None:
-        if self._link is not None:
-            self._link.send([Frame(channel, message, buffers)])
+        self._tell([Frame(channel, message, buffers)])
+
+    def _tell(self, frames: Sequence[Frame]) -> None:
+        """Says it if a host listens: before its welcome there is none."""
+        if self._link is not None and self._link.conversation.may_speak:
+            self._link.send(frames)
 
     def _fail(self, error: ProcessLost) -> None:
         if not self.failed.done() and not self._is_closing:

@@ -207,14 +207,18 @@ class LuaProcess:
 
     # -- frames and output ---------------------------------------------------------------------
 
-    def frames_received(self, _link: Link, frames: list[Frame]) -> None:
+    def frames_received(self, link: Link, frames: list[Frame]) -> None:
         for frame in frames:
             message = frame.message
             if isinstance(message, TaskResults):
                 self._deliver_output(message.output_bytes)
             elif isinstance(message, ScriptLoaded | ResultsStored):
                 self._read_pipe_nowait()
-        self._listener.process_frames(self, frames)
+        try:
+            self._listener.process_frames(self, frames)
+        except ProtocolError:
+            # only a process that broke out of Lua answers what it was not asked
+            link.abort()
 
     def link_lost(self, _link: Link, _error: MidasError | None) -> None:
         self._link_is_lost = True
@@ -281,9 +285,9 @@ class LuaProcess:
 
     def _judge(self) -> None:
         suspect, self._suspect = self._suspect, None
-        running = self.running()
-        if suspect is None or self.has_exited:
+        if suspect is None or self.has_exited or self._is_over:
             return
+        running = self.running()
         if running is not None and running.serial == suspect.serial:
             self._overdue = running
             self.kill()

@@ -59,6 +59,7 @@ async def serve(
 
 async def _visit_hosts(address: Address, launcher: Launcher, announce: Announce) -> None:
     """One host after the other, as long as they end without blame."""
+    delay_s = FIRST_DELAY_S
     while True:
         link = await _connect(address, launcher, announce)
         launcher.greet(link)
@@ -66,7 +67,13 @@ async def _visit_hosts(address: Address, launcher: Launcher, announce: Announce)
         if isinstance(error, PeerError):
             raise error
         cause = f" ({error})" if error is not None else ""
-        announce(f"the host at {address} is gone{cause}; waiting for the next one")
+        if link.conversation.is_open:
+            announce(f"the host at {address} is gone{cause}; waiting for the next one")
+            delay_s = FIRST_DELAY_S
+        else:
+            # such as a forwarded port with nobody behind it
+            announce(f"{address} hung up without a welcome{cause}; trying again")
+            delay_s = await _back_off(delay_s)
 
 
 async def _connect(address: Address, launcher: Launcher, announce: Announce) -> Link:
@@ -81,5 +88,10 @@ async def _connect(address: Address, launcher: Launcher, announce: Announce) -> 
             if noticed_s is None or loop.time() - noticed_s >= REPEAT_NOTICE_S:
                 noticed_s = loop.time()
                 announce(f"waiting for a host: {error}")
-        await asyncio.sleep(random.uniform(0, delay_s))  # noqa: S311 - spreads load, no secret
-        delay_s = min(2 * delay_s, limits.RECONNECT_DELAY_S_MAX)
+        delay_s = await _back_off(delay_s)
+
+
+async def _back_off(delay_s: float) -> float:
+    """Waits up to so long, at random; how long to wait at most the next time."""
+    await asyncio.sleep(random.uniform(0, delay_s))  # noqa: S311 - spreads load, no secret
+    return min(2 * delay_s, limits.RECONNECT_DELAY_S_MAX)
