@@ -322,7 +322,7 @@ def eventually() -> Callable[[Callable[[], object]], Coroutine[Any, Any, None]]:
     """Waits, in ``run``, for a state that nobody announces."""
 
     async def wait(condition: Callable[[], object]) -> None:
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the kernel sets no event
             await asyncio.sleep(POLL_S)
 
     return wait

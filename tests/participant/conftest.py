@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Self, TypeVar
 
+import msgpack
+import psutil
 import pytest
 
+from midas_mp.errors import MidasError, ProcessLost
+from midas_mp.lua.bundle import Bundle
+from midas_mp.participant.launcher import Launcher, NodeSettings
+from midas_mp.participant.process import Supervisor
 from midas_mp.participant.zygote import Child, ChildExit, ChildSpec, Zygote
-from midas_mp.wire.framing import Frame, FrameDecoder, encode_all
-from midas_mp.wire.messages import AnyMessage
+from midas_mp.transport import memory
+from midas_mp.transport.link import Link
+from midas_mp.wire.conversation import Conversation
+from midas_mp.wire.framing import Buffer, Frame, FrameDecoder, encode_all
+from midas_mp.wire.messages import (
+    PROTOCOL_VERSION,
+    AnyMessage,
+    BeginJob,
+    Call,
+    Hello,
+    JobSpec,
+    PutBundle,
+    Role,
+    RunTasks,
+    TaskPrinted,
+    TaskResults,
+    Welcome,
+    WorkerUp,
+)
+
+M = TypeVar("M")
 
 PATIENCE_S: Final = 20.0
+MB: Final = 2**20
 
 
 class Peer:
@@ -80,3 +107,139 @@ def spawn(zygote: Zygote) -> Iterator[Callable[..., Peer]]:
     yield start
     for peer in peers:
         peer.child.close()
+
+
+class HostSide:
+    """A host as a launcher sees it, played by the test over a memory link."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self.frames: list[Frame] = []
+        """All it heard, in order."""
+        self.link: Link
+        self.losses: list[MidasError | None] = []
+        self._changed = asyncio.Event()
+        self._bundle: Bundle
+        conversation = Conversation(Role.LAUNCHER, Role.HOST)
+        to_host, self.link = memory.pair(
+            launcher, conversation, self, Conversation(Role.HOST, None)
+        )
+        launcher.greet(to_host)
+
+    # -- as a Receiver ---------------------------------------------------------------------------
+
+    def frames_received(self, _link: Link, frames: list[Frame]) -> None:
+        self.frames += frames
+        self._changed.set()
+
+    def link_lost(self, _link: Link, error: MidasError | None) -> None:
+        self.losses.append(error)
+        self._changed.set()
+
+    # -- hearing ---------------------------------------------------------------------------------
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def heard(self, kind: type[M]) -> list[M]:
+        return [frame.message for frame in self.frames if isinstance(frame.message, kind)]
+
+    async def hear(self, kind: type[M], count: int = 1) -> list[M]:
+        """So many messages of a kind; waits until they are there."""
+        await self.until(lambda: len(self.heard(kind)) >= count)
+        return self.heard(kind)
+
+    def outcomes(self) -> dict[int, tuple[str, object]]:
+        """What was said of each task: worker and status, or worker and failure."""
+        found: dict[int, tuple[str, object]] = {}
+        for frame in self.frames:
+            if isinstance(frame.message, TaskResults):
+                outcomes = frame.message.outcomes
+                for outcome, payload in zip(outcomes, frame.buffers, strict=True):
+                    assert outcome.index not in found, "a result that came twice"
+                    found[outcome.index] = (outcome.status.name, msgpack.unpackb(payload))
+        return found
+
+    async def results(self, count: int) -> dict[int, tuple[str, object]]:
+        await self.until(lambda: len(self.outcomes()) >= count)
+        return self.outcomes()
+
+    async def printed(self, text: bytes) -> None:
+        """Waits until a task has printed it."""
+        await self.until(
+            lambda: any(
+                isinstance(frame.message, TaskPrinted) and bytes(frame.buffers[0]) == text
+                for frame in self.frames
+            )
+        )
+
+    # -- speaking --------------------------------------------------------------------------------
+
+    def say(self, message: AnyMessage, buffers: Sequence[Buffer] = (), channel: int = 0) -> None:
+        self.link.send([Frame(channel, message, buffers)])
+
+    async def welcome(self, name: str = "laptop", epoch: int = 0) -> list[WorkerUp]:
+        """Lets the node in; its workers, when all of them are registered."""
+        (hello,) = await self.hear(Hello)
+        self.say(Welcome(PROTOCOL_VERSION, "0", name, epoch))
+        return await self.hear(WorkerUp, hello.workers_announced)
+
+    def begin(self, source: str, job: str = "job", **spec: object) -> None:
+        self._bundle = Bundle.from_sources("job.lua", [], [source.encode()])
+        self.say(BeginJob(job, JobSpec(**spec)))
+        self.say(PutBundle(job, self._bundle.digest, "job.lua", []), [source.encode()])
+
+    def submit(self, channel: int, tasks: dict[int, object], job: str = "job") -> None:
+        """Gives the worker of a channel a batch: index to payload."""
+        calls = [Call(index) for index in tasks]
+        message = RunTasks(job, 0, 1_000, self._bundle.digest, "execute_code", calls)
+        self.say(message, [msgpack.packb(value) for value in tasks.values()], channel)
+
+
+class Node:
+    """A launcher with its supervisor and zygote; ``async with`` leaves nothing behind."""
+
+    def __init__(self, **settings: object) -> None:
+        fields = {
+            "name": "laptop",
+            "name_is_explicit": False,
+            "workers": 1,
+            "memory_bytes": 256 * MB,
+        }
+        self.zygote = Zygote.start()
+        self.zygote_losses: list[ProcessLost] = []
+        self.supervisor = Supervisor(self.zygote, zygote_lost=self.zygote_losses.append)
+        self.announced: list[str] = []
+        self.launcher = Launcher(
+            self.supervisor,
+            NodeSettings(**(fields | settings)),
+            node_id="ab12",
+            announce=self.announced.append,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        try:
+            self.launcher.leave("the test is over")
+        finally:
+            self.supervisor.close()
+
+    def meet(self) -> HostSide:
+        """A new host that has heard nothing yet."""
+        return HostSide(self.launcher)
+
+    def worker(self, name: str = "laptop-000") -> psutil.Process:
+        """The operating system's view of the process that sits on a seat."""
+        pids = {
+            seat.channel: seat.ready.pid for seat in self.launcher._seats.values() if seat.ready
+        }
+        return psutil.Process(pids[int(name.rsplit("-", 1)[1]) + 1])
+
+
+@pytest.fixture
+def node() -> type[Node]:
+    """``async with node(workers=2) as n: host = n.meet()``."""
+    return Node
