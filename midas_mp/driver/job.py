@@ -93,6 +93,7 @@ class ScriptJob:
         self._arrived: deque[_Arrived] = deque()
         self._has_arrived = asyncio.Event()
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        script.lost.add_done_callback(self._script_lost)
 
     async def load(self) -> None:
         """Runs the script's top level; settles what ``config`` says.
@@ -344,6 +345,11 @@ class ScriptJob:
 
     def noticed(self, text: str) -> None:
         self._view.noticed(text)
+
+    def _script_lost(self, lost: asyncio.Future[None]) -> None:
+        error = None if lost.cancelled() else lost.exception()
+        if isinstance(error, MidasError):
+            self.job_lost(error)
 
     def job_lost(self, error: MidasError) -> None:
         if not self._lost.done():
