@@ -20,6 +20,7 @@ from midas_mp import limits
 from midas_mp.errors import MidasError, ProcessLost, ProtocolError, ScriptError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.output import Printed, Progressed
+from midas_mp.participant.postmortem import own_failure
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
@@ -95,6 +96,7 @@ class ScriptProcess:
         printed: Callable[[bytes], None],
     ) -> None:
         self._printed = printed
+        self._memory_bytes = memory_bytes
         self._requests: deque[_Request] = deque()
         self.ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -121,6 +123,7 @@ class ScriptProcess:
             ProcessLost: the process died.
         """
         await asyncio.shield(self.ready)
+        self._memory_bytes = spec.memory_bytes or self._memory_bytes
         self._process.send(
             [
                 Frame(CONTROL_CHANNEL, BeginJob(job, spec)),
@@ -212,9 +215,9 @@ class ScriptProcess:
     def _verdict(self, process: LuaProcess, end: ProcessEnd) -> MidasError:
         function, index = self._doing()
         peak = f"peak memory {end.exit.peak_bytes / limits.MB:.0f} MB"
-        if end.overdue is not None:
-            message = f"timeout of {process.deadline_s:g} s reached, killed; {peak}"
-            return ScriptError("timeout", message, function=function, index=index)
+        failure = own_failure(end, deadline_s=process.deadline_s, memory_bytes=self._memory_bytes)
+        if failure is not None:
+            return ScriptError(failure.kind, failure.message, function=function, index=index)
         if end.exit.exit_code == WORKER_SPOILED:
             return self._reported() or ScriptError(
                 "memory", f"out of memory; {peak}", function=function, index=index

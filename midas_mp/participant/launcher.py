@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -28,9 +29,7 @@ from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     BeginJob,
-    Call,
     EndJob,
-    Failure,
     Goodbye,
     Hello,
     Outcome,
@@ -359,8 +358,9 @@ class Launcher:
 
     def _report_end(self, seat: Seat, process: LuaProcess, end: ProcessEnd) -> None:
         running = None
-        found = seat.task_of(end.overdue or end.running)
-        if found is not None and end.exit.exit_code != WORKER_SPOILED:
+        last = end.overdue or end.running
+        found = seat.task_of(last)
+        if last is not None and found is not None and end.exit.exit_code != WORKER_SPOILED:
             order, call = found[0].order, found[1]
             failure = own_failure(
                 end, deadline_s=process.deadline_s, memory_bytes=self._memory_bytes(order.job)
@@ -368,17 +368,15 @@ class Launcher:
             if failure is None:
                 running = TaskRef(order.job, order.round, call.index)
             else:
-                self._report_failure(seat, order, call, failure)
+                duration_us = (time.monotonic_ns() - last.started_ns) // 1000
+                outcome = Outcome(call.index, call.attempt, Status.FAILED, duration_us)
+                results = TaskResults(order.job, order.round, self.worker_name(seat), [outcome])
+                self._say(seat.channel, results, failure.to_payload())
         seat.is_registered = False
         message = WorkerDown(
             seat.channel, seat.epoch, end.cause[:1_000], running, end.exit.peak_bytes
         )
         self._say(CONTROL_CHANNEL, message)
-
-    def _report_failure(self, seat: Seat, order: RunTasks, call: Call, failure: Failure) -> None:
-        outcome = Outcome(call.index, call.attempt, Status.FAILED, 0)
-        results = TaskResults(order.job, order.round, self.worker_name(seat), [outcome])
-        self._say(seat.channel, results, failure.to_payload())
 
     def _memory_bytes(self, job: str) -> int:
         """The bound of a Lua state of the job on this node."""
