@@ -115,7 +115,8 @@ class Display:
         if done and elapsed_s:
             rate = done / elapsed_s
             parts.append(f"{rate:.3g} tasks/s")
-            parts.append(f"about {_duration((self.count - done) / rate)} left")
+            if self.workers:
+                parts.append(f"about {_duration((self.count - done) / rate)} left")
         parts.append(f"{self.workers} worker{'' if self.workers == 1 else 's'}")
         if self.failed:
             parts.append(f"{self.failed} failed")
