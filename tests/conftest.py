@@ -89,6 +89,10 @@ class Command:
                     pytest.fail(f"no {pattern!r} came; stderr: {self.err}\nstdout: {self.out}")
             return found[count - 1]
 
+    def wait_until(self, look: Callable[[], object]) -> None:
+        """For what the command does to something else."""
+        self._until(look, "what was waited for")
+
     def address(self) -> str:
         """Where this host listens."""
         return self.wait_for(r"listening on (127\.0\.0\.1:\d+)")[1]
@@ -145,7 +149,7 @@ class Command:
         return children if len(children) == count else []
 
     @staticmethod
-    def _until(look: Callable[[], list[psutil.Process]], what: str) -> list[psutil.Process]:
+    def _until(look: Callable[[], T], what: str) -> T:
         until = time.monotonic() + PATIENCE_S
         while not (found := look()):
             assert time.monotonic() < until, f"there never was {what}"

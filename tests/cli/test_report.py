@@ -86,7 +86,7 @@ def test_an_error_names_function_task_worker_and_line(midas, script, place):
 @pytest.mark.parametrize(
     ("bodies", "told"),
     [
-        ({"top": "local ="}, "  job.lua:1: <name> expected near '='"),
+        ({"top": "local ="}, "  job.lua:1: '<name>' expected near '='"),
         ({"top": "\x1bLJ"}, "  job.lua is Lua bytecode; only Lua source is run"),
         (
             {"interpret": "end interpret_results = nil do"},

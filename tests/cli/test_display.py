@@ -1,0 +1,200 @@
+"""How a job looks while it runs: on a terminal, in a pipe, and not at all."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import threading
+
+import pytest
+
+from midas_mp.cli.display import BarDisplay, Display, PlainDisplay, make_display
+from midas_mp.errors import ScriptError
+
+WAIT_FOR_A_LINE = "if index == 3 then io.read() end return { index = index }"
+
+
+class Terminal:
+    """A pseudo-terminal whose screen can be read."""
+
+    def __init__(self) -> None:
+        self._screen, self.fd = pty.openpty()
+        self._text = bytearray()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def close(self) -> str:
+        """All that was written to it."""
+        os.close(self.fd)
+        self._reader.join(20)
+        os.close(self._screen)
+        return self._text.decode()
+
+    def text(self) -> str:
+        return self._text.decode("utf-8", "replace")
+
+    def _read(self) -> None:
+        try:
+            while data := os.read(self._screen, 65_536):
+                self._text += data
+        except OSError:
+            return  # the other side has been closed
+
+
+# -- figures -----------------------------------------------------------------------------------
+
+
+def test_figures_tell_the_rate_the_rest_and_who_works():
+    display = Display()
+    display.count, display.workers = 100, 1
+    assert display.figures() == "1 worker"
+    display.began_s -= 10
+    display.advanced(50, 2, range(50))
+    assert re.fullmatch(
+        r"(5|4\.99|5\.0\d*) tasks/s, about 10 s left, 1 worker, 2 failed", display.figures()
+    )
+
+
+def test_figures_promise_no_end_where_nobody_works():
+    display = Display()
+    display.count = 100
+    display.began_s -= 10
+    display.advanced(50, 0, range(50))
+    display.workers_changed(0)
+    assert "left" not in display.figures()
+    assert display.figures().endswith("0 workers")
+
+
+def test_parts_of_running_tasks_count_until_they_have_ended():
+    display = Display()
+    display.count, display.workers = 4, 2
+    display.progressed(0, 0.5)
+    display.progressed(1, 0.25)
+    assert display.done_with_parts == 0.75
+    assert display.figures().endswith("task 0 at 50%, task 1 at 25%")
+    display.advanced(1, 0, [0])
+    assert display.done_with_parts == 1.25
+    assert display.figures().endswith("2 workers, task 1 at 25%")
+
+
+# -- lines -------------------------------------------------------------------------------------
+
+
+def test_prints_are_tagged_and_nothing_in_them_is_obeyed(capsys):
+    display = Display()
+    display.printed(3, "laptop-000", b"red \x1b[31m\nsecond \xff")
+    display.printed(0, "", b"from the script itself")
+    assert capsys.readouterr().err == (
+        "[3 laptop-000] red \\x1b[31m\n[3 laptop-000] second \\xff\nfrom the script itself\n"
+    )
+
+
+def test_a_notice_is_a_line_of_midas(capsys):
+    Display().noticed("no workers\x07")
+    assert capsys.readouterr().err == "midas: no workers\\x07\n"
+
+
+def test_only_the_first_failures_are_shown(capsys):
+    with Display() as display:
+        for index in range(25):
+            display.task_failed(ScriptError("runtime", "no luck", index=index))
+    err = capsys.readouterr().err
+    assert err.count("script error in task") == 10
+    assert err.endswith("midas: 15 more failed tasks are not shown\n")
+
+
+def test_where_there_is_no_terminal_lines_are_rare(capsys):
+    display = PlainDisplay()
+    display.count, display.done, display.workers = 8, 2, 2
+    display.refresh()
+    assert capsys.readouterr().err == ""
+    display._line_s -= 11
+    display.refresh()
+    display.refresh()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("midas: 2/8 tasks (25%), ")
+
+
+def test_the_kind_fits_where_stderr_goes(monkeypatch):
+    assert type(make_display(wants_progress=True)) is PlainDisplay
+    assert type(make_display(wants_progress=False)) is Display
+    terminal = Terminal()
+    with os.fdopen(os.dup(terminal.fd), "w", encoding="utf-8") as stream:
+        monkeypatch.setattr("sys.stderr", stream)
+        assert type(make_display(wants_progress=True)) is BarDisplay
+    terminal.close()
+
+
+# -- the command ---------------------------------------------------------------------------------
+
+
+def test_prints_appear_while_the_task_runs(start, script):
+    run = start("run", script('print("live") while true do end'), "--tasks", "1")
+    run.wait_for(r"\[0 \S+-000\] live\n")
+    run.stop()
+
+
+def test_all_prints_of_a_task_come_in_order_and_before_the_end(midas, script):
+    path = script(
+        "for i = 1, 500 do print(i) end return 1",
+        generate='print("generating", index) return {}',
+        interpret='print("interpreting") return "done"',
+    )
+    ended = midas("run", path, "--tasks", "6", "--workers", "2")
+    assert (ended.code, ended.out) == (0, "done\n")
+    lines = ended.err.splitlines()
+    assert lines[-1] == "interpreting"
+    assert [line for line in lines if line.startswith("gen")] == [
+        f"generating\t{index}" for index in range(6)
+    ]
+    for index in range(6):
+        printed = [line.split("] ")[1] for line in lines if line.startswith(f"[{index} ")]
+        assert printed == [str(i) for i in range(1, 501)]
+    assert len(lines) == 1 + 6 + 6 * 500
+
+
+@pytest.mark.parametrize("word", ["print", "_print", "midas.print"])
+def test_every_word_for_printing_reaches_the_user(midas, script, word):
+    ended = midas("run", script(f'{word}("a\\tb \\27[31m") return 1'), "--tasks=1", "--workers=1")
+    assert re.fullmatch(r"\[0 \S+-000\] a\tb \\x1b\[31m\n", ended.err)
+
+
+def test_prints_of_a_task_that_is_killed_are_not_lost(midas, script):
+    path = script('for i = 1, 100 do print("line", i) end while true do end')
+    ended = midas("run", path, "--tasks", "1", "--timeout", "200ms")
+    assert ended.code == 1
+    assert re.findall(r"line\t(\d+)", ended.err) == [str(i) for i in range(1, 101)]
+
+
+def test_a_terminal_shows_a_bar_and_clears_it(start, script):
+    path = script('print("from a task \\27[5m") return global_data.index', generate=WAIT_FOR_A_LINE)
+    terminal = Terminal()
+    run = start(
+        *("run", path, "--tasks", "4"), stderr=terminal.fd, env={"TERM": "xterm", "COLUMNS": "100"}
+    )
+    run.wait_until(lambda: re.search(r"[0-3]/4 .*%.*worker", terminal.text()))
+    run.say("go on")
+    ended = run.wait()
+    shown = terminal.close()
+    assert (ended.code, ended.out) == (0, "0,1,2,3\n")
+    assert shown.count("from a task \\x1b[5m") == 4
+    assert "\x1b[5m" not in shown
+    after_the_bar = shown[shown.rindex("/4 ") :]
+    assert "\x1b[2K" in after_the_bar
+    assert "\x1b[?25h" in after_the_bar  # the cursor is back
+
+
+@pytest.mark.parametrize("how", ["option", "pipe"])
+def test_no_bar_where_none_is_wanted_or_none_can_be(start, script, how):
+    path = script(generate=WAIT_FOR_A_LINE)
+    terminal = Terminal()
+    if how == "option":
+        run = start("run", path, "--tasks=4", "--no-progress", stderr=terminal.fd)
+    else:
+        run = start("run", path, "--tasks=4")
+    run.say("go on")
+    ended = run.wait()
+    shown = terminal.close()
+    assert (ended.code, ended.out) == (0, "0,1,2,3\n")
+    assert (shown, ended.err) == ("", "")

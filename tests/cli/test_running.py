@@ -1,0 +1,118 @@
+"""Signals, and how an answer is printed."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+
+import psutil
+import pytest
+
+from midas_mp.cli.running import Stopped, print_answer, until_stopped
+from midas_mp.transport import loop
+
+SPIN = 'print("spinning") while true do end'
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+def test_what_the_work_returns_is_returned_and_signals_are_as_before():
+    before = [signal.getsignal(signum) for signum in SIGNALS]
+
+    async def work():
+        await asyncio.sleep(0)
+        return 42
+
+    assert loop.run(until_stopped(work())) == 42
+    assert [signal.getsignal(signum) for signum in SIGNALS] == before
+
+
+def test_a_cancellation_that_no_signal_caused_stays_one():
+    async def work():
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        loop.run(until_stopped(work()))
+
+
+def test_stopped_says_by_what_and_has_the_exit_code_of_shells():
+    assert str(Stopped(signal.SIGTERM)) == "stopped by SIGTERM"
+    assert Stopped(signal.SIGTERM).exit_code == 143
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+@pytest.mark.parametrize("place", ["top", "generate", "execute", "interpret"])
+def test_a_signal_ends_a_run_in_order_wherever_it_is(start, script, signum, place):
+    run = start("run", script(**{place: SPIN}), "--tasks", "1")
+    run.wait_for("spinning")
+    ended = run.stop(signum)
+    assert (ended.code, ended.out) == (SIGNALS[signum], "")
+    assert ended.err.endswith(f"midas: stopped by {signum.name}\n")
+    assert "Traceback" not in ended.err
+
+
+def test_a_run_that_reads_stdin_can_be_stopped(start, script):
+    run = start("run", script(generate='print("reading") return io.read()'), "--tasks", "1")
+    run.wait_for("reading")
+    run.send(signal.SIGINT)
+    run.process.wait(40)
+    assert run.process.returncode == 130
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("role", ["host", "host with a script", "participant"])
+def test_a_signal_ends_the_others_too(start, script, signum, role):
+    options = ["--address", "127.0.0.1:0"]
+    match role:
+        case "host":
+            command = start("host", *options)
+            command.wait_for("listening")
+        case "host with a script":
+            command = start("host", script(), *options)
+            command.wait_for("listening")
+        case "participant":
+            where = start("host", *options).address()
+            command = start("participant", "--address", where, "--workers", "1")
+            command.wait_for("joined")
+    ended = command.stop(signum)
+    assert (ended.code, ended.out) == (SIGNALS[signum], "")
+    assert f"midas: stopped by {signum.name}\n" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_participant_that_waits_for_a_host_can_be_stopped(start):
+    command = start("participant", "--address", "127.0.0.1:1", "--workers", "1")
+    command.wait_for("waiting for a host")
+    assert command.stop(signal.SIGINT).code == 130
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_at_once_what_hangs(start, signum):
+    where = start("host", "--address", "127.0.0.1:0").address()
+    node = start("participant", "--address", where, "--workers", "1")
+    node.wait_for("joined")
+    zygote, (worker,) = node.zygote(), node.children(1)
+    zygote.suspend()  # so that taking it down hangs
+    node.send(signal.SIGINT)
+    node.wait_for(r"stopping \(SIGINT\); once more to stop at once")
+    ended = node.stop(signum)
+    assert ended.code == SIGNALS[signum]
+    assert "stopped by" not in ended.err
+    zygote.resume()
+    assert psutil.wait_procs([zygote, worker], timeout=20)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        (None, b""),
+        ("größer", "größer\n".encode()),
+        (b"\xff\x00", b"\xff\x00\n"),
+        (3, b"3\n"),
+        (math.pi, b"3.1415926535898\n"),
+        ("", b"\n"),
+    ],
+)
+def test_an_answer_is_printed_as_bytes(value, printed, capfdbinary):
+    print_answer(value)
+    assert capfdbinary.readouterr().out == printed
