@@ -225,7 +225,8 @@ class LuaWorker:
         hard = self._spec.memory_hard_bytes
         if not hard:
             return soft
-        ceiling = max(hard - limits.MEMORY_SLACK_BYTES, hard // 2)
+        slack = limits.MEMORY_SLACK_BYTES
+        ceiling = hard - slack if hard > slack else hard // 2
         return min(soft, ceiling) if soft else ceiling
 
     def _limit_data(self) -> None:
