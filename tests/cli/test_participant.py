@@ -1,0 +1,124 @@
+"""``midas participant``: lends workers, outlives its hosts, leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+
+import psutil
+import pytest
+
+SPIN = 'print("spinning") while true do end'
+
+
+@pytest.fixture
+def host(start):
+    return start("host", "--address", "127.0.0.1:0")
+
+
+@pytest.fixture
+def join(start):
+    def join(where, *options):
+        return start("participant", "--address", where, *options)
+
+    return join
+
+
+def test_it_serves_the_next_host_on_the_same_port(start, midas, join, host, script):
+    where = host.address()
+    node = join(where, "--workers", "2", "--name", "node")
+    node.wait_for("joined the host as node, 2 workers")
+    workers = node.children(2)
+    path = script()
+    for count in (1, 2):
+        host.kill()
+        node.wait_for("is gone", count=count)
+        host = start("host", "--address", where)
+        host.wait_for("listening")
+        node.wait_for("joined the host as node", count=count + 1)
+        assert midas("run", path, "--address", where).out == "0,1\n"
+    assert node.children(2) == workers
+
+
+def test_it_drops_what_runs_when_its_host_is_gone(start, midas, join, host, script):
+    where = host.address()
+    node = join(where, "--workers", "1")
+    run = start("run", script(SPIN), "--address", where, "--tasks", "1")
+    run.wait_for("spinning")
+    (worker,) = node.children(1)
+    host.kill()
+    node.wait_for("is gone")
+    assert psutil.wait_procs([worker], timeout=20)[1] == []
+    start("host", "--address", where).wait_for("listening")
+    node.wait_for("joined", count=2)
+    assert midas("run", script(name="next.lua"), "--address", where).out == "0\n"
+
+
+def test_workers_that_are_killed_are_replaced(midas, join, host, script):
+    node = join(host.address(), "--workers", "2")
+    node.wait_for("joined")
+    killed = node.children(2)
+    for worker in killed:
+        worker.kill()
+    psutil.wait_procs(killed, timeout=20)
+    assert not set(node.children(2)) & set(killed)
+    assert midas("run", script(), "--address", host.address(), "--tasks", "4").out == "0,1,2,3\n"
+
+
+def test_it_ends_when_its_zygote_is_killed(join, host):
+    node = join(host.address(), "--workers", "1")
+    node.wait_for("joined")
+    node.zygote().kill()
+    ended = node.wait()
+    assert ended.code == 4
+    assert "midas: the zygote ended: killed by SIGKILL" in ended.err
+    assert "Traceback" not in ended.err
+    host.wait_for("midas: node .* (left|lost)")
+
+
+def test_the_host_tells_when_it_is_killed(join, host):
+    node = join(host.address(), "--workers", "1", "--name", "node")
+    node.wait_for("joined")
+    processes = [node.zygote(), *node.children(1)]
+    node.send(signal.SIGKILL)
+    host.wait_for("midas: node node lost: ")
+    assert psutil.wait_procs(processes, timeout=20)[1] == []
+
+
+def test_a_name_that_was_typed_and_is_taken_is_refused(midas, join, host):
+    where = host.address()
+    join(where, "--workers", "1", "--name", "twin").wait_for("joined")
+    ended = midas("participant", "--address", where, "--workers", "1", "--name", "twin")
+    assert (ended.code, ended.out) == (3, "")
+    assert "midas: the name 'twin' is taken by another node: choose another --name" in ended.err
+
+
+def test_a_name_that_nobody_typed_gets_a_number(join, host):
+    where = host.address()
+    names = set()
+    for _ in range(2):
+        node = join(where, "--workers", "1")
+        names.add(node.wait_for(r"joined the host as (\S+),")[1])
+    assert len(names) == 2
+    shorter, longer = sorted(names, key=len)
+    assert longer == f"{shorter}-2"
+
+
+def test_options_may_come_from_the_environment(start, host):
+    variables = {"MIDAS_ADDRESS": host.address(), "MIDAS_WORKERS": "3", "MIDAS_NAME": "lab"}
+    node = start("participant", env=variables)
+    node.wait_for("joined the host as lab, 3 workers")
+    assert len(node.children(3)) == 3
+
+
+def test_its_owner_bounds_the_memory_whatever_a_job_asks_for(midas, join, host, script):
+    join(host.address(), "--workers", "1", "--memory", "32MB").wait_for("joined")
+    path = script('return #("x"):rep(64 * 2^20)')
+    ended = midas("run", path, "--tasks=1", "--memory=1GB", "--address", host.address())
+    assert (ended.code, ended.out) == (1, "")
+    assert "memory limit of 32 MB reached" in ended.err
+
+
+def test_a_host_that_is_not_there_is_looked_for_and_told(join):
+    node = join("127.0.0.1:1", "--workers", "1")
+    node.wait_for("midas: waiting for a host: no host listens at 127.0.0.1:1")
+    assert node.stop(signal.SIGTERM).code == 143
