@@ -41,6 +41,9 @@ KEEPALIVE_PROBES: Final = 4
 """A machine that vanished without a word is noticed after half a minute of silence; the kernel's
 own default is two hours."""
 
+OUTPUT_BACKLOG_BYTES_MAX: Final = 16 * MB
+"""Unsent bytes to one client above which the host drops what tasks print; some 200,000 lines."""
+
 # -- tasks -----------------------------------------------------------------------------------
 
 TASKS_PER_FRAME_MAX: Final = 256

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from midas_mp import __version__
 from midas_mp.errors import MidasError
+from midas_mp.host.output_valve import OutputValve
 from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Received
 from midas_mp.scheduler.scheduler import Scheduler
 from midas_mp.transport.link import Link
@@ -27,6 +28,11 @@ CLOSE_TIMEOUT_S: Final = 2.0
 """A peer that does not read its goodbye is not waited for."""
 
 
+class _Connection(NamedTuple):
+    link: Link
+    valve: OutputValve
+
+
 class Host:
     """The coordinator of one cluster; also the ``Receiver`` of every connection to it."""
 
@@ -34,7 +40,7 @@ class Host:
         self.scheduler = Scheduler(release=__version__)
         self._announce = announce
         self._loop = asyncio.get_running_loop()
-        self._links: dict[int, Link] = {}
+        self._connections: dict[int, _Connection] = {}
         self._peers: dict[Link, int] = {}
         self._peer_last = 0
         self._inbox: list[Event] = []
@@ -60,7 +66,7 @@ class Host:
     def link_lost(self, link: Link, error: MidasError | None) -> None:
         peer = self._peers.pop(link, None)
         if peer is not None:
-            del self._links[peer]
+            del self._connections[peer]
             self._inbox.append(PeerLost(peer, str(error) if error else CLEAN_END))
             self._wake()
         elif error is not None and not self._is_closed:
@@ -72,8 +78,8 @@ class Host:
         for handle in (self._turn, self._alarm):
             if handle is not None:
                 handle.cancel()
-        links = list(self._links.values())
-        self._links.clear()
+        links = [connection.link for connection in self._connections.values()]
+        self._connections.clear()
         self._peers.clear()
         for link in links:
             link.close(Frame(CONTROL_CHANNEL, Goodbye(reason)))
@@ -89,7 +95,7 @@ class Host:
             return
         self._peer_last += 1
         self._peers[link] = self._peer_last
-        self._links[self._peer_last] = link
+        self._connections[self._peer_last] = _Connection(link, OutputValve())
         self._inbox.append(PeerGreeted(self._peer_last, hello))
 
     def _wake(self) -> None:
@@ -101,9 +107,9 @@ class Host:
         events, self._inbox = self._inbox, []
         ready = self.scheduler.step(events, self._loop.time())
         for peer, frames in ready.outbox:
-            link = self._links.get(peer)
-            if link is not None:
-                link.send(frames)
+            to = self._connections.get(peer)
+            if to is not None:
+                to.link.send(to.valve.let_through(frames, to.link.unsent_bytes))
         for peer, reason in ready.drops:
             self._drop(peer, reason)
         for notice in ready.notices:
@@ -115,8 +121,9 @@ class Host:
             self._alarm = self._loop.call_at(ready.wake_at, self._wake)
 
     def _drop(self, peer: int, reason: str) -> None:
-        link = self._links.pop(peer, None)
-        if link is not None:
+        gone = self._connections.pop(peer, None)
+        if gone is not None:
+            link = gone.link
             del self._peers[link]
             # one that was refused, or said goodbye to, has been told why
             may_speak = link.conversation.may_speak

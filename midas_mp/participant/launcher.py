@@ -98,6 +98,8 @@ class Launcher:
         self._seats = {channel: Seat(channel) for channel in range(1, settings.workers + 1)}
         self._jobs: dict[str, _Job] = {}
         self._early_deaths = 0
+        self._holding: asyncio.Future[None] | None = None
+        """While the output of the workers is not read."""
         self._parting: MidasError | None = None
         """What the host said before it hung up."""
         self._is_closing = False
@@ -401,8 +403,21 @@ class Launcher:
 
     def _tell(self, frames: Sequence[Frame]) -> None:
         """Says it if a host listens: before its welcome there is none."""
-        if self._link is not None and self._link.conversation.may_speak:
-            self._link.send(frames)
+        link = self._link
+        if link is not None and link.conversation.may_speak:
+            link.send(frames)
+            if link.unsent_bytes > limits.SEND_BUFFER_BYTES_HIGH and self._holding is None:
+                self._holding = asyncio.ensure_future(self._hold_output(link))
+
+    async def _hold_output(self, link: Link) -> None:
+        """A host that reads slowly makes scripts that print wait, not this process grow."""
+        held = [seat.process for seat in self._seats.values() if seat.process is not None]
+        for process in held:
+            process.pause_output()
+        await link.drained()
+        self._holding = None
+        for process in held:
+            process.resume_output()
 
     def _fail(self, error: ProcessLost) -> None:
         if not self.failed.done() and not self._is_closing:

@@ -234,6 +234,15 @@ class LuaProcess:
     def output_ready(self) -> None:
         self._read_pipe_nowait(reads_max=1)
 
+    def pause_output(self) -> None:
+        """Leaves what is printed from now on in the pipe; a script that fills it waits."""
+        if self.child is not None and not self._is_over:
+            self._loop.remove_reader(self.child.output_fd)
+
+    def resume_output(self) -> None:
+        if self.child is not None and not self._is_over:
+            self._loop.add_reader(self.child.output_fd, self.output_ready)
+
     def _deliver_output(self, total_bytes: int) -> None:
         """Hands on what the process printed before it sent this result.
 
