@@ -7,7 +7,6 @@ The same words are understood on the command line, in ``MIDAS_*`` variables and 
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
@@ -22,17 +21,20 @@ _DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 36
 _SIZE: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?)(I?B)?", re.IGNORECASE)
 _SIZE_UNITS: Final = {"": 1, "K": limits.KB, "M": limits.MB, "G": limits.GB, "T": 1024 * limits.GB}
 
+_SHOWN_CHARACTERS_MAX: Final = 60
+"""Of a word that makes no sense: a script may have made it megabytes long."""
+
 
 def parse_duration(text: str) -> float:
     """``20s``, ``500ms``, ``1.5m``, ``2h`` or plain seconds, in seconds.
 
     Raises:
-        UsageError: it is none of these, or not above zero.
+        UsageError: it is none of these, not above zero, or more than a message may say.
     """
     match = _DURATION.fullmatch(text.strip())
     seconds = float(match[1]) * _DURATION_UNITS[(match[2] or "s").lower()] if match else 0.0
-    if not 0 < seconds < math.inf:
-        raise UsageError(f"{text!r} is not a duration; write it like 20s, 500ms, 5m or 1h")
+    if not 0 < seconds <= limits.DURATION_S_MAX:
+        raise UsageError(f"{_shown(text)} is not a duration; write it like 20s, 500ms, 5m or 1h")
     return seconds
 
 
@@ -40,15 +42,16 @@ def parse_size(text: str) -> int:
     """``256MB``, ``1.5GB``, ``64k`` or plain bytes, in bytes; MB is 2**20.
 
     Raises:
-        UsageError: it is none of these, or below 1 MB, where no Lua state can live.
+        UsageError: it is none of these, below 1 MB, where no Lua state can live, or beyond what
+            any machine has.
     """
     match = _SIZE.fullmatch(text.strip())
-    size = int(float(match[1]) * _SIZE_UNITS[match[2].upper()]) if match else 0
-    if size < limits.MB:
+    size = float(match[1]) * _SIZE_UNITS[match[2].upper()] if match else 0.0
+    if not limits.MB <= size <= limits.MEMORY_BYTES_MAX:
         raise UsageError(
-            f"{text!r} is not a memory size of 1MB or more; write it like 256MB or 2GB"
+            f"{_shown(text)} is not a memory size from 1MB to 1024TB; write it like 256MB or 2GB"
         )
-    return size
+    return int(size)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class TaskCount:
         match = re.fullmatch(r"(\d{1,15})(x?)", text.strip().lower())
         if match is None or (match[2] and int(match[1]) == 0):
             raise UsageError(
-                f"{text!r} is not a number of tasks; write it like 1000, or 4x for four per worker"
+                f"{_shown(text)} is not a number of tasks; "
+                "write it like 1000, or 4x for four per worker"
             )
         return cls(int(match[1]), bool(match[2]))
 
@@ -114,7 +118,7 @@ class JobOptions:
             reader = _CONFIG_READERS.get(key)
             if reader is None:
                 known = ", ".join(sorted(_CONFIG_READERS))
-                raise UsageError(f"config.{key} is unknown; known are: {known}")
+                raise UsageError(f"config.{_cut(str(key))} is unknown; known are: {known}")
             name, read = reader
             try:
                 said[name] = read(value)
@@ -132,7 +136,7 @@ def _read_tasks(value: object) -> TaskCount:
 
 def _read_whole(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise UsageError(f"{value!r} is not a whole number of 0 or more")
+        raise UsageError(f"{_shown(value)} is not a whole number of 0 or more")
     return value
 
 
@@ -149,12 +153,12 @@ def _read_on_error(value: object) -> OnError:
         return "stop"
     if value == "continue":
         return "continue"
-    raise UsageError(f"{value!r} is neither 'stop' nor 'continue'")
+    raise UsageError(f"{_shown(value)} is neither 'stop' nor 'continue'")
 
 
 def _read_flag(value: object) -> bool:
     if not isinstance(value, bool):
-        raise UsageError(f"{value!r} is neither true nor false")
+        raise UsageError(f"{_shown(value)} is neither true nor false")
     return value
 
 
@@ -162,6 +166,16 @@ def _read_names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise UsageError("must be a list of module names")
     return tuple(value)
+
+
+def _shown(value: object) -> str:
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _SHOWN_CHARACTERS_MAX:
+        return text
+    return text[: _SHOWN_CHARACTERS_MAX - 1] + "…"
 
 
 _CONFIG_READERS: Final[Mapping[str, tuple[str, Any]]] = {

@@ -99,6 +99,12 @@ ERROR_MESSAGE_BYTES_MAX: Final = 4 * KB
 TRACEBACK_BYTES_MAX: Final = 8 * KB
 """An error is read by a person; both texts together stay under one header."""
 
+ARGUMENT_BYTES_MAX: Final = 48 * KB
+"""All of a script's arguments with its path: they travel in one header."""
+
+DURATION_S_MAX: Final = 1e9
+"""Bound of a call that somebody asks for: thirty years are for ever."""
+
 PRINT_BYTES_MAX: Final = 1 * MB
 """One printed text; the rest is cut and says so."""
 
@@ -112,6 +118,9 @@ STATUS_PAGE_BYTES: Final = 64 * KB
 
 MEMORY_SHARE: Final = 0.8
 """Part of the usable RAM that workers and the script process may have together."""
+
+MEMORY_BYTES_MAX: Final = 2**50
+"""Of one Lua state: more than any machine has, and far from where a sum overflows."""
 
 MEMORY_SLACK_BYTES: Final = 256 * MB
 """Between the soft limit (Lua's allocator) and the hard one (RLIMIT_DATA): Python, copies of a

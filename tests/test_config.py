@@ -14,7 +14,9 @@ def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1s", "1d", "s", "nan", "1e999", "1 2s", "٣x"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1s", "1d", "s", "nan", "1e999", "1 2s", "٣x", "300000h", "9" * 400]
+)
 def test_bad_durations_say_how_to_write_one(text: str) -> None:
     with pytest.raises(UsageError, match="20s"):
         parse_duration(text)
@@ -28,7 +30,9 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "1", "0MB", "-5MB", "MB", "5XB", "1MBB"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "0MB", "-5MB", "MB", "5XB", "1MBB", "1025TB", "9" * 400 + "MB"]
+)
 def test_bad_sizes_say_how_to_write_one(text: str) -> None:
     with pytest.raises(UsageError, match="256MB"):
         parse_size(text)
@@ -97,3 +101,16 @@ def test_config_may_be_said_twice_with_the_same_outcome() -> None:
 def test_config_that_means_nothing_is_refused_by_name(config: object, match: str) -> None:
     with pytest.raises(UsageError, match=match):
         JobOptions().with_script_config(config)
+
+
+LONG = "x" * 10**6
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{key: LONG} for key in ("tasks", "timeout_s", "memory", "on_error", "isolate", LONG)],
+)
+def test_what_config_says_at_length_is_cut(config: dict[str, str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        JobOptions().with_script_config(config)
+    assert len(str(caught.value)) < 300

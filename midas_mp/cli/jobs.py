@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from midas_mp import limits
 from midas_mp.cli.parameters import DURATION, SIZE, TASKS
 from midas_mp.cli.report import write_line
 from midas_mp.config import JobOptions
@@ -60,7 +61,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option(
         "--seed",
-        type=int,
+        type=click.IntRange(-(2**63), 2**63 - 1),
         default=0,
         show_default=True,
         envvar="MIDAS_SEED",
@@ -101,13 +102,20 @@ def make_options(script: Path, said: Mapping[str, Any]) -> JobOptions:
     """The options of a job out of what the command line said.
 
     Raises:
-        UsageError: a path or an argument that is not UTF-8, which is what travels.
+        UsageError: a path or an argument that is not UTF-8, which is what travels; too many.
     """
     for text in (str(Path.cwd()), str(script.resolve()), *said["args"]):
         try:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError(f"{text!a} is not UTF-8; arguments and paths must be") from None
+    # each one with what msgpack puts before it
+    size_bytes = sum(len(text.encode()) + 5 for text in (str(script), *said["args"]))
+    if size_bytes > limits.ARGUMENT_BYTES_MAX:
+        raise UsageError(
+            f"the script's arguments are {size_bytes} bytes long, the limit is "
+            f"{limits.ARGUMENT_BYTES_MAX}; put them into a file that generate_data reads"
+        )
     names = JobOptions.__dataclass_fields__.keys() & said.keys()
     return JobOptions(**{name: said[name] for name in names}, arg=tuple(said["args"]))
 

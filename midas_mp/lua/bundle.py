@@ -24,6 +24,8 @@ _BYTECODE: Final = re.compile(rb"(--#[^\r\n]*[\r\n]+)?\x1b")
 """Its first byte, also where an engine looks for it: behind a first line like ``#!…``."""
 _MODULE_NAME: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _MODULE_NAME_MAX: Final = 256
+_MODULE_NAME_SHOWN_MAX: Final = 60
+"""Of what is no name at all, and may be megabytes long."""
 
 _TOKEN: Final = re.compile(
     rb"""
@@ -72,7 +74,8 @@ class Bundle:
         modules: dict[str, bytes] = {}
         for name in extra_modules:
             if not _is_module_name(name):
-                raise UsageError(f"{name!r} is not the name of a Lua module beside {script.name}")
+                shown = repr(name[:_MODULE_NAME_SHOWN_MAX])
+                raise UsageError(f"{shown} is not the name of a Lua module beside {script.name}")
             if not _add(script.parent, name, modules):
                 raise UsageError(f"the module {name!r} is not beside {script.name}")
         wanted = [*_requires(source), *(n for text in modules.values() for n in _requires(text))]

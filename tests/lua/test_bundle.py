@@ -217,3 +217,11 @@ def test_digests_are_equal_exactly_when_bundles_are(one, other):
 def test_reading_bundles_and_output_needs_no_lua():
     code = "import sys, midas_mp.lua.bundle, midas_mp.lua.output; sys.exit('lupa' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_module_name_that_is_none_is_not_told_at_length(tmp_path):
+    script = tmp_path / "a.lua"
+    script.write_text("")
+    with pytest.raises(UsageError, match=r"is not the name of a Lua module") as caught:
+        Bundle.collect(script, ["a." * 10**6])
+    assert len(str(caught.value)) < 300
