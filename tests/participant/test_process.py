@@ -1,0 +1,340 @@
+"""Lua processes as their parent's loop sees them; no launcher, no script process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+
+import psutil
+import pytest
+
+from midas_mp.errors import ProcessLost
+from midas_mp.lua.bundle import Bundle
+from midas_mp.lua.output import Printed, Progressed
+from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
+from midas_mp.participant.zygote import WORKER_BROKEN, ChildSpec, Zygote
+from midas_mp.wire.framing import Frame
+from midas_mp.wire.messages import (
+    BeginJob,
+    Call,
+    JobSpec,
+    PutBundle,
+    RunTasks,
+    TaskResults,
+    WorkerReady,
+)
+
+SPEC = ChildSpec("laptop-000", "laptop", "worker", 0, 0)
+LOOP = b"function execute_code() print('looping') while true do end end"
+
+
+class Listener:
+    """Remembers what it is told, of one process."""
+
+    def __init__(self) -> None:
+        self.told: list[Frame | Printed | Progressed] = []
+        self.ends: list[ProcessEnd] = []
+        self._changed = asyncio.Event()
+
+    def process_frames(self, process: LuaProcess, frames: list[Frame]) -> None:
+        self.told += frames
+        self._changed.set()
+
+    def process_output(self, process: LuaProcess, records: Sequence[Printed | Progressed]) -> None:
+        self.told += records
+        self._changed.set()
+
+    def process_ended(self, process: LuaProcess, end: ProcessEnd) -> None:
+        assert not self.ends, "it ended twice"
+        self.ends.append(end)
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def messages(self, kind: type) -> list:
+        frames = [thing for thing in self.told if isinstance(thing, Frame)]
+        return [frame.message for frame in frames if isinstance(frame.message, kind)]
+
+    async def ready(self) -> psutil.Process:
+        await self.until(lambda: self.messages(WorkerReady))
+        return psutil.Process(self.messages(WorkerReady)[0].pid)
+
+    async def printed(self) -> None:
+        await self.until(lambda: any(isinstance(thing, Printed) for thing in self.told))
+
+    async def ended(self) -> ProcessEnd:
+        await self.until(lambda: self.ends)
+        return self.ends[0]
+
+
+def call(process: LuaProcess, source: bytes, count: int = 1, job: str = "job") -> None:
+    """Begins a job and lets it run so many tasks."""
+    digest = Bundle.from_sources("job.lua", [], [source]).digest
+    calls = [Call(index, 0, 0) for index in range(count)]
+    process.send(
+        [
+            Frame(0, BeginJob(job, JobSpec())),
+            Frame(0, PutBundle(job, digest, "job.lua", []), [source]),
+            Frame(0, RunTasks(job, 0, count, digest, "execute_code", calls)),
+        ]
+    )
+
+
+def open_descriptors() -> list[str]:
+    return sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are all that is wanted
+
+
+# -- ends ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+def test_a_death_tells_what_ran(signum: signal.Signals, run: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        listener = Listener()
+        process = supervisor.start(SPEC, listener)
+        seen = await listener.ready()
+        call(process, LOOP, count=2)
+        await listener.printed()
+        seen.send_signal(signum)
+        end = await listener.ended()
+        assert (end.exit.signal, end.exit.exit_code) == (signum, None)
+        assert (end.running.serial, end.running.index) == (1, 0)
+        assert end.overdue is None
+        assert end.cause == f"killed by {signum.name}"
+        supervisor.close()
+
+    run(main())
+
+
+def test_a_kill_on_purpose_blames_nobody(run: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        listener = Listener()
+        process = supervisor.start(SPEC, listener)
+        await listener.ready()
+        call(process, LOOP)
+        await listener.printed()
+        assert process.running().index == 0
+        process.kill()
+        process.kill()
+        end = await listener.ended()
+        assert process.killed_on_purpose
+        assert end.running is None
+        supervisor.close()
+
+    run(main())
+
+
+def test_results_that_were_sent_come_before_the_end(run: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        for _ in range(10):
+            listener = Listener()
+            process = supervisor.start(SPEC, listener)
+            seen = await listener.ready()
+            call(process, b"function execute_code() print(1) return {} end", count=300)
+            await listener.printed()
+            seen.kill()
+            end = await listener.ended()
+            outcomes = [o for m in listener.messages(TaskResults) for o in m.outcomes]
+            assert [outcome.index for outcome in outcomes] == list(range(len(outcomes)))
+            printed = sum(isinstance(thing, Printed) for thing in listener.told)
+            assert printed >= len(outcomes)
+            if end.running is not None:
+                assert end.running.index >= len(outcomes)
+        supervisor.close()
+
+    run(main())
+
+
+def test_a_bug_of_ours_leaves_its_last_line(run: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        listener = Listener()
+        process = supervisor.start(SPEC, listener)
+        await listener.ready()
+        process.send(
+            [Frame(0, RunTasks("unknown", 0, 1, "0" * 64, "execute_code", [Call(0, 0, 0)]))]
+        )
+        end = await listener.ended()
+        assert end.exit.exit_code == WORKER_BROKEN
+        assert end.cause.startswith("exit code 70: ")
+        assert end.cause.endswith("job unknown is not open here")
+        assert "Traceback" in end.last_words
+        supervisor.close()
+
+    run(main())
+
+
+def test_what_is_said_to_a_dead_process_is_lost_in_silence(run: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        listener = Listener()
+        process = supervisor.start(SPEC, listener)
+        (await listener.ready()).kill()
+        await listener.ended()
+        call(process, LOOP)
+        process.kill()
+        process.limit(0.001)
+        assert process.has_exited
+        supervisor.close()
+
+    run(main())
+
+
+# -- deadline ------------------------------------------------------------------------------------
+
+
+def test_a_call_over_its_time_is_named(run: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        listener = Listener()
+        process = supervisor.start(SPEC, listener)
+        await listener.ready()
+        process.limit(0.1)
+        call(process, b"function execute_code() while midas.index > 0 do end end", count=3)
+        end = await listener.ended()
+        assert (end.overdue.serial, end.overdue.index) == (2, 1)
+        assert end.running is None
+        assert [o.index for m in listener.messages(TaskResults) for o in m.outcomes] in ([], [0])
+        supervisor.close()
+
+    run(main())
+
+
+def test_a_limit_can_be_lifted(run: Callable, eventually: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        process, other = supervisor.start(SPEC, Listener()), Listener()
+        await process._listener.ready()
+        call(process, LOOP)
+        process.limit(0.3)
+        process.limit(0)
+        limited = supervisor.start(SPEC, other)
+        await other.ready()
+        limited.limit(0.3)
+        call(limited, LOOP)
+        assert (await other.ended()).overdue is not None, "which began later"
+        assert not process.has_exited
+        assert process.running() is not None
+        supervisor.close()
+
+    run(main())
+
+
+def test_an_idle_process_has_no_deadline(run: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        idle, busy = Listener(), Listener()
+        supervisor.start(SPEC, idle).limit(0.05)
+        process = supervisor.start(SPEC, busy)
+        await idle.ready()
+        await busy.ready()
+        process.limit(0.2)
+        call(process, LOOP)
+        await busy.ended()
+        assert idle.ends == []
+        supervisor.close()
+
+    run(main())
+
+
+# -- the supervisor ------------------------------------------------------------------------------
+
+
+def test_the_loss_of_the_zygote_is_the_end_of_all(run: Callable) -> None:
+    async def main() -> None:
+        zygote = Zygote.start()
+        lost: asyncio.Future[ProcessLost] = asyncio.get_running_loop().create_future()
+        supervisor = Supervisor(zygote, zygote_lost=lost.set_result)
+        idle, busy = Listener(), Listener()
+        supervisor.start(SPEC, idle)
+        process = supervisor.start(SPEC, busy)
+        await idle.ready()
+        await busy.ready()
+        process.limit(60)
+        call(process, LOOP)
+        await busy.printed()
+        os.kill(zygote.pid, signal.SIGKILL)
+        assert "the zygote ended: killed by SIGKILL" in str(await lost)
+        assert (await busy.ended()).exit.signal == signal.SIGKILL
+        assert (await idle.ended()).exit.signal == signal.SIGKILL
+        with pytest.raises(ProcessLost, match="the zygote ended"):
+            supervisor.start(SPEC, Listener())
+        supervisor.close()
+        supervisor.close()
+
+    run(main())
+
+
+def test_a_closed_supervisor_starts_nothing(run: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        supervisor.close()
+        with pytest.raises(ProcessLost, match="closing"):
+            supervisor.start(SPEC, Listener())
+
+    run(main())
+
+
+async def _at_once(_listener: Listener, _process: LuaProcess) -> None:
+    """Before the process is even attached."""
+
+
+async def _when_attached(_listener: Listener, process: LuaProcess) -> None:
+    await process.attaching
+
+
+async def _when_ready(listener: Listener, _process: LuaProcess) -> None:
+    await listener.ready()
+
+
+async def _when_busy(listener: Listener, process: LuaProcess) -> None:
+    await listener.ready()
+    call(process, LOOP)
+    await listener.printed()
+
+
+async def _when_being_judged(listener: Listener, process: LuaProcess) -> None:
+    await _when_busy(listener, process)
+    process.limit(0.001)
+    while process._suspect is None:  # noqa: ASYNC110 - the moment that nobody is told of
+        await asyncio.sleep(0)
+
+
+async def _when_dying(listener: Listener, process: LuaProcess) -> None:
+    await listener.ready()
+    process.kill()
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [_at_once, _when_attached, _when_ready, _when_busy, _when_being_judged, _when_dying],
+)
+def test_closing_leaves_no_process_descriptor_or_task(moment: Callable, run: Callable) -> None:
+    async def main() -> None:
+        before: list[str] = []
+        for round_ in range(6):
+            supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+            zygote_pid = supervisor._zygote.pid
+            listeners = [Listener(), Listener()]
+            processes = [supervisor.start(SPEC, listener) for listener in listeners]
+            await asyncio.gather(*map(moment, listeners, processes))
+            told = [list(listener.ends) for listener in listeners]
+            supervisor.close()
+            supervisor.close()
+            await asyncio.sleep(0.02)  # what was due to happen to them must do no harm now
+            assert not psutil.pid_exists(zygote_pid)
+            assert [listener.ends for listener in listeners] == told, "nobody hears more"
+            if round_ == 0:
+                before = open_descriptors()
+        assert open_descriptors() == before
+        assert len(asyncio.all_tasks()) == 1
+
+    run(main())

@@ -1,0 +1,287 @@
+"""A standing participant: with hosts that come, go, refuse, and with what is no host at all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import psutil
+import pytest
+
+from midas_mp import limits
+from midas_mp.errors import PeerRefused, ProcessLost, ProtocolError
+from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.service import serve
+from midas_mp.participant.zygote import Zygote
+from midas_mp.transport import tcp
+from midas_mp.transport.address import Address
+from midas_mp.transport.link import Link
+from midas_mp.wire.conversation import Conversation
+from midas_mp.wire.framing import Frame
+from midas_mp.wire.messages import (
+    PROTOCOL_VERSION,
+    Goodbye,
+    Hello,
+    Refused,
+    Role,
+    Welcome,
+    WorkerUp,
+)
+
+SETTINGS = NodeSettings("laptop", name_is_explicit=False, workers=2, memory_bytes=256 * limits.MB)
+
+
+class Door:
+    """A host that a test plays: it lets in whoever knocks, and remembers what they say."""
+
+    def __init__(self, *, answer: Callable[[], Frame]) -> None:
+        self._answer = answer
+        self.links: list[Link] = []
+        self.heard: asyncio.Queue[object] = asyncio.Queue()
+
+    def frames_received(self, link: Link, frames: list[Frame]) -> None:
+        for frame in frames:
+            if isinstance(frame.message, Hello):
+                self.links.append(link)
+                answer = self._answer()
+                if isinstance(answer.message, Refused):
+                    link.close(answer)
+                else:
+                    link.send([answer])
+            self.heard.put_nowait(frame.message)
+
+    def link_lost(self, _link: Link, _error: object) -> None:
+        self.heard.put_nowait(None)
+
+    async def hear(self, kind: type) -> object:
+        """The next message of a kind; others, and ends of links, are passed over."""
+        while not isinstance(message := await self.heard.get(), kind):
+            pass
+        return message
+
+    async def workers(self) -> set[str]:
+        return {(await self.hear(WorkerUp)).name for _ in range(SETTINGS.workers)}
+
+
+def welcome() -> Frame:
+    return Frame(0, Welcome(PROTOCOL_VERSION, "0", "laptop", 0))
+
+
+@asynccontextmanager
+async def opened(
+    address: Address, answer: Callable[[], Frame] = welcome
+) -> AsyncIterator[tuple[Address, Door]]:
+    door = Door(answer=answer)
+    listener = await tcp.listen(address, lambda: (door, Conversation(Role.HOST, None)))
+    try:
+        yield listener.address, door
+    finally:
+        listener.close()
+        for link in door.links:
+            link.abort()
+
+
+class Participant:
+    """``serve`` under way."""
+
+    def __init__(self, address: Address, settings: NodeSettings = SETTINGS) -> None:
+        self.zygote = Zygote.start()
+        self.said: asyncio.Queue[str] = asyncio.Queue()
+        self.task = asyncio.create_task(
+            serve(address, settings, self.zygote, announce=self.said.put_nowait)
+        )
+
+    async def says(self, part: str) -> str:
+        """The next sentence with this in it."""
+        while part not in (sentence := await self.said.get()):
+            pass
+        return sentence
+
+    def worker_pids(self) -> set[int]:
+        return {child.pid for child in psutil.Process(self.zygote.pid).children()}
+
+
+@asynccontextmanager
+async def _serving(address: Address, **settings: object) -> AsyncIterator[Participant]:
+    participant = Participant(address, SETTINGS._replace(**settings))
+    try:
+        yield participant
+    finally:
+        participant.task.cancel()
+        await asyncio.gather(participant.task, return_exceptions=True)
+
+
+@pytest.fixture
+def serving() -> Callable[..., AbstractAsyncContextManager[Participant]]:
+    return _serving
+
+
+def test_it_joins_and_says_goodbye_when_it_is_stopped(run: Callable, serving: Callable) -> None:
+    async def main() -> None:
+        async with opened(Address(port=0)) as (address, door), serving(address) as participant:
+            hello = await door.hear(Hello)
+            assert (hello.role, hello.name, hello.workers_announced) == (
+                Role.LAUNCHER,
+                "laptop",
+                2,
+            )
+            assert await door.workers() == {"laptop-000", "laptop-001"}
+            assert await participant.says("joined") == "joined the host as laptop, 2 workers"
+            participant.task.cancel()
+            assert (await door.hear(Goodbye)).reason == "the participant is stopping"
+            with pytest.raises(asyncio.CancelledError):
+                await participant.task
+            assert not psutil.pid_exists(participant.zygote.pid)
+
+    run(main())
+
+
+def test_it_waits_for_a_host_that_is_not_up_yet(run: Callable, serving: Callable) -> None:
+    async def main() -> None:
+        async with opened(Address(port=0)) as (address, _):
+            pass
+        async with serving(address) as participant:
+            assert "no host listens at" in await participant.says("waiting for a host: ")
+            async with opened(address) as (_, door):
+                assert await door.workers() == {"laptop-000", "laptop-001"}
+
+    run(main())
+
+
+def test_it_serves_the_next_host_with_the_same_workers(run: Callable, serving: Callable) -> None:
+    async def main() -> None:
+        async with opened(Address(port=0)) as (address, first), serving(address) as participant:
+            node_id = (await first.hear(Hello)).node_id
+            await first.workers()
+            pids = participant.worker_pids()
+            for link in first.links:
+                link.close(Frame(0, Goodbye("the host is stopping")))
+            said = await participant.says("is gone")
+            assert said == (
+                f"the host at {address} is gone (the host is stopping); waiting for the next one"
+            )
+            assert (await first.hear(Hello)).node_id == node_id
+            assert await first.workers() == {"laptop-000", "laptop-001"}
+            assert participant.worker_pids() == pids
+            assert len(pids) == 2
+
+    run(main())
+
+
+def test_a_refusal_ends_it(run: Callable, serving: Callable) -> None:
+    refused = Frame(0, Refused("name_taken", "the name 'laptop' is taken"))
+
+    async def main() -> None:
+        async with (
+            opened(Address(port=0), lambda: refused) as (address, door),
+            serving(address, name_is_explicit=True) as participant,
+        ):
+            with pytest.raises(PeerRefused, match="the name 'laptop' is taken"):
+                await participant.task
+            assert (await door.hear(Hello)).name_is_explicit
+
+    run(main())
+
+
+def test_what_is_no_host_ends_it(run: Callable, serving: Callable) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with serving(Address(*server.sockets[0].getsockname())) as participant:
+            with pytest.raises(ProtocolError):
+                await participant.task
+        server.close()
+
+    run(main())
+
+
+def test_who_hangs_up_without_a_welcome_is_tried_ever_more_seldom(
+    run: Callable, serving: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forwarded port whose other end has no listener yet behaves like this."""
+    pauses: list[float] = []
+
+    def no_pause(_low: float, high: float) -> float:
+        pauses.append(high)
+        return 0.0
+
+    monkeypatch.setattr(random, "uniform", no_pause)
+    knocks = asyncio.Queue()
+
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        knocks.put_nowait(None)
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        address = Address(*server.sockets[0].getsockname())
+        async with serving(address) as participant:
+            for _ in range(12):
+                await knocks.get()
+            assert "hung up without a welcome" in await participant.says(str(address))
+            server.close()
+            await server.wait_closed()
+        assert pauses[:8] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6]
+        assert pauses[8] == limits.RECONNECT_DELAY_S_MAX
+
+    run(main())
+
+
+def test_a_name_that_nobody_typed_gives_way_at_the_next_host(
+    run: Callable, serving: Callable
+) -> None:
+    names = iter(["lab", "lab-2"])
+
+    def next_welcome() -> Frame:
+        return Frame(0, Welcome(PROTOCOL_VERSION, "0", next(names), 0))
+
+    async def main() -> None:
+        async with (
+            opened(Address(port=0), next_welcome) as (address, door),
+            serving(address) as participant,
+        ):
+            await door.hear(Hello)
+            assert await door.workers() == {"lab-000", "lab-001"}
+            for link in door.links:
+                link.abort()
+            again = await door.hear(Hello)
+            assert (again.name, again.name_is_explicit) == ("lab", False)
+            assert await door.workers() == {"lab-2-000", "lab-2-001"}
+            assert not participant.task.done()
+
+    run(main())
+
+
+def test_the_loss_of_the_zygote_ends_it(run: Callable, serving: Callable) -> None:
+    async def main() -> None:
+        async with opened(Address(port=0)) as (address, door), serving(address) as participant:
+            await door.workers()
+            os.kill(participant.zygote.pid, signal.SIGKILL)
+            with pytest.raises(ProcessLost, match="the zygote ended: killed by SIGKILL"):
+                await participant.task
+
+    run(main())
+
+
+def test_a_node_that_cannot_run_workers_gives_up(
+    run: Callable, serving: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MEMORY_SLACK_BYTES", 0)
+
+    async def main() -> None:
+        async with (
+            opened(Address(port=0)) as (address, _),
+            serving(address, memory_bytes=1) as participant,
+        ):
+            with pytest.raises(ProcessLost, match="workers cannot start here: "):
+                await participant.task
+
+    run(main())
