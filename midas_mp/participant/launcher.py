@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from midas_mp import __version__, limits
 from midas_mp.errors import ClusterLost, MidasError, PeerRefused, ProcessLost, ProtocolError
 from midas_mp.lua.output import Printed, Progressed
-from midas_mp.participant.postmortem import own_failure
+from midas_mp.participant.postmortem import broke_down, own_failure
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.seat import CallBatch, Seat
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
@@ -374,6 +374,9 @@ class Launcher:
                 outcome = Outcome(call.index, call.attempt, Status.FAILED, duration_us)
                 results = TaskResults(order.job, order.round, self.worker_name(seat), [outcome])
                 self._say(seat.channel, results, failure.to_payload())
+        elif last is None and broke_down(end):
+            # of what came before the task: its job or its script; nobody else can be to blame
+            running = seat.next_in_hand()
         seat.is_registered = False
         message = WorkerDown(
             seat.channel, seat.epoch, end.cause[:1_000], running, end.exit.peak_bytes

@@ -13,11 +13,19 @@ from typing import Final
 
 from midas_mp import limits
 from midas_mp.participant.process import ProcessEnd
+from midas_mp.participant.zygote import WORKER_SPOILED
 from midas_mp.wire.messages import Failure
 
 CRASH_SIGNALS: Final = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS})
 PANIC: Final = "PANIC"
 """What the engine says last when it gives up in order."""
+
+
+def broke_down(end: ProcessEnd) -> bool:
+    """Whether the process ended by what it did, and not because somebody wanted it to."""
+    if end.exit.signal is not None:
+        return end.exit.signal in CRASH_SIGNALS
+    return end.exit.exit_code not in (None, 0, WORKER_SPOILED)
 
 
 def own_failure(end: ProcessEnd, *, deadline_s: float, memory_bytes: int) -> Failure | None:

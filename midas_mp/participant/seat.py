@@ -188,6 +188,10 @@ class Seat:
     def has_in_hand(self, job: str) -> bool:
         return any(batch.order.job == job for batch in self._in_hand)
 
+    def next_in_hand(self) -> TaskRef | None:
+        """The first task that the process was given and has not answered."""
+        return self._in_hand[0].refs()[0] if self._in_hand else None
+
     @property
     def is_busy(self) -> bool:
         return bool(self._in_hand)

@@ -23,7 +23,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from midas_mp import limits
-from midas_mp.errors import ProtocolError, ScriptError
+from midas_mp.errors import ProtocolError, ScriptError, UsageError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.runtime import Context, Profile, Runtime
 from midas_mp.participant import confinement
@@ -62,6 +62,8 @@ ones between are sent sooner (a send costs some 20 us), so that none waits long 
 
 SEND_BYTES: Final = 1 * limits.MB
 """So much result is sent at once; joining more would cost memory and save nothing."""
+
+_REASON_CHARACTERS_MAX: Final = 1_000
 
 _NIL: Final = msgspec.msgpack.encode(None)
 
@@ -208,10 +210,12 @@ class LuaWorker:
                 raise ScriptError("memory", f"not enough memory for the source of {message.main}")
             bundle = Bundle.from_sources(message.main, message.modules, sources)
             if bundle.digest != message.digest:
-                raise ProtocolError(f"bundle {message.main} is not what its digest says")
+                raise UsageError(f"bundle {message.main} is not what its digest says")
             job.runtime.load(bundle)
         except ScriptError as error:
             job.broken[message.digest] = _failure(error)
+        except UsageError as error:  # its client's fault: it costs that client's tasks
+            job.broken[message.digest] = Failure("syntax", str(error)[:_REASON_CHARACTERS_MAX])
 
     def _job(self, name: str) -> OpenedJob:
         try:

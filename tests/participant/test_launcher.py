@@ -303,6 +303,22 @@ def test_the_death_of_an_idle_worker_blames_nobody(run: Callable, node: Callable
     run(main())
 
 
+def test_a_process_that_breaks_before_its_task_names_the_next(
+    run: Callable, node: Callable
+) -> None:
+    async def main() -> None:
+        async with node() as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin(ECHO, timeout_s=1e10)  # over what a worker takes
+            host.submit(1, {4: 1, 5: 1})
+            (down,) = await host.hear(WorkerDown)
+            assert down.running == TaskRef("job", 0, 4)
+            assert down.cause.startswith("exit code 70")
+
+    run(main())
+
+
 def test_a_process_with_a_full_state_is_replaced_and_blames_nobody(
     run: Callable, node: Callable
 ) -> None:

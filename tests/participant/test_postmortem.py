@@ -5,10 +5,10 @@ import signal
 import pytest
 
 from midas_mp import limits
-from midas_mp.participant.postmortem import own_failure
+from midas_mp.participant.postmortem import broke_down, own_failure
 from midas_mp.participant.process import ProcessEnd
 from midas_mp.participant.status_page import RunningTask
-from midas_mp.participant.zygote import ChildExit
+from midas_mp.participant.zygote import WORKER_BROKEN, WORKER_SPOILED, ChildExit
 from midas_mp.wire.messages import Failure
 
 RUNNING = RunningTask(1, 0, 7, 0)
@@ -58,3 +58,12 @@ def test_other_ends_are_for_another_try(of: ProcessEnd) -> None:
 
 def test_without_a_memory_limit_a_crash_is_just_a_crash() -> None:
     assert verdict(end(signum=signal.SIGSEGV, peak_mb=9_999), memory_bytes=0) is None
+
+
+def test_only_what_a_process_did_itself_is_a_breakdown() -> None:
+    assert broke_down(end(code=WORKER_BROKEN, peak_mb=20))
+    assert broke_down(end(signum=signal.SIGSEGV, peak_mb=20))
+    assert not broke_down(end(code=WORKER_SPOILED, peak_mb=20))
+    assert not broke_down(end(signum=signal.SIGKILL, peak_mb=20))
+    assert not broke_down(end(code=0, peak_mb=20))
+    assert not broke_down(end(peak_mb=20)), "it never started"

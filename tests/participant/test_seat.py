@@ -125,6 +125,15 @@ def test_the_page_is_believed_only_where_it_fits() -> None:
     assert seat.task_of(None) is None
 
 
+def test_the_next_in_hand_is_what_has_not_been_answered() -> None:
+    seat = Seat(1)
+    assert seat.next_in_hand() is None
+    seat.enqueue(work(3, 4))
+    assert seat.next_in_hand() is None
+    sent(seat)
+    assert seat.next_in_hand() == TaskRef("job", 0, 3)
+
+
 def test_a_batch_keeps_its_own_copy_of_the_calls() -> None:
     frame = work(0, 1)
     batch = CallBatch.of(frame)

@@ -239,12 +239,23 @@ def test_a_message_that_is_not_for_it_is_the_end(ready: Callable) -> None:
     assert "does not take Hello" in peer.child.page.last_words()
 
 
-def test_a_bundle_that_is_not_what_its_digest_says_is_the_end(ready: Callable) -> None:
+@pytest.mark.parametrize(
+    ("modules", "told"),
+    [([], "is not what its digest says"), (["../x"], "is not the name of a Lua module")],
+)
+def test_a_bundle_that_is_none_costs_its_own_tasks(
+    modules: list[str], told: str, ready: Callable
+) -> None:
     peer = ready()
-    peer.send(BeginJob("j1", JobSpec()))
+    job = Job(peer, "function execute_code() return 1 end")
     digest = hashlib.sha256(b"other").hexdigest()
-    peer.send(PutBundle("j1", digest, "job.lua", []), [b"function execute_code() end"])
-    assert peer.wait_exit().exit_code == 70
+    sources = [b"function execute_code() end"] * (1 + len(modules))
+    peer.send(PutBundle("j1", digest, "job.lua", modules), sources)
+    good, job.digest = job.digest, digest
+    (failure,) = job.run(1)
+    assert told in failure.message
+    job.digest = good
+    assert job.run(1) == [1]
 
 
 def test_an_end_in_the_middle_of_a_frame_is_no_bug(ready: Callable) -> None:
