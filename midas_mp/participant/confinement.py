@@ -4,9 +4,9 @@
     ─────   ────────────────────────────────────────  ──────────────────────────────────────
       1     rlimits: no core, few files, no further   the same
             processes, RLIMIT_DATA
-      2     landlock, no_new_privs: no file system,   reads any file the user may read, writes
-            no TCP, no signal or abstract socket      below its working directory; no exec;
-            to a process outside                      the rest as a worker
+      2     landlock, no_new_privs: no file system,   reads any file the user may read but those
+            no TCP, no signal or abstract socket      in /proc, writes below its working
+            to a process outside                      directory; no exec; the rest as a worker
       3     seccomp: an allow-list of system calls,   the same and those that open files
             all others are EPERM
 
@@ -56,6 +56,9 @@ DRIVER_SYSTEM_CALLS: Final = (
     *("open", "openat", "stat", "lstat", "access", "faccessat", "readlink", "getcwd"),
 )
 """To open and read files; what may be opened is landlock's matter."""
+
+_F_GET_SEALS: Final = 1034
+"""By this the Lua library knows a status page from a file."""
 
 _MACHINES: Final = ("x86_64", "aarch64")
 
@@ -151,13 +154,31 @@ def _restrict_access(profile: str, working_directory: str) -> bool:
     try:
         with _ruleset() as ruleset:
             if profile == DRIVER:
-                ruleset.allow_path("/", fs.READ_FILE | fs.READ_DIR)
+                _allow_below(ruleset, "/", fs.READ_FILE | fs.READ_DIR)
                 if working_directory:
-                    ruleset.allow_path(working_directory, fs.WRITE_FILE | fs.TRUNCATE | fs.MAKE_REG)
+                    _allow_below(
+                        ruleset, working_directory, fs.WRITE_FILE | fs.TRUNCATE | fs.MAKE_REG
+                    )
             ruleset.restrict()
     except OSError:
         return False
     return True
+
+
+def _allow_below(ruleset: Any, path: str, access: Any) -> None:
+    """Below the root that is all but /proc: there a process finds its own memory, which would
+    undo what Lua refuses, and the environment of the user's other processes.
+    """
+    if path != "/":
+        ruleset.allow_path(path, access)
+        return
+    fs = _landlock.AccessFS
+    of_files = access & (fs.READ_FILE | fs.WRITE_FILE | fs.TRUNCATE)
+    with os.scandir("/") as entries:
+        for entry in entries:
+            if entry.path != "/proc":
+                with contextlib.suppress(OSError):  # a link to nowhere, a mount that is dead
+                    ruleset.allow_path(entry.path, access if entry.is_dir() else of_files)
 
 
 def _ruleset() -> Any:
@@ -194,6 +215,7 @@ def _filter(profile: str) -> Any:
     if profile == DRIVER:
         for name in DRIVER_SYSTEM_CALLS:
             _allow(rules, name)
+        _allow(rules, "fcntl", _seccomp.Arg(1, _seccomp.EQ, _F_GET_SEALS))
     for name in ("mmap", "mprotect"):
         for protection in (mmap.PROT_WRITE, mmap.PROT_EXEC, 0):
             mask = mmap.PROT_WRITE | mmap.PROT_EXEC

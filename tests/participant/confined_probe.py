@@ -59,7 +59,9 @@ def attempts() -> dict[str, Callable[[], object]]:
     address = ("127.0.0.1", REQUEST["port"])
     return {
         "read a file": Path("/etc/passwd").read_bytes,
-        "read a folder": lambda: list(Path("/").iterdir()),
+        "read a folder": lambda: list(Path("/etc").iterdir()),
+        "read about a process": Path("/proc/self/environ").read_bytes,
+        "write to its own memory": lambda: Path("/proc/self/mem").open("r+b").close(),
         "create a file here": lambda: (here / "new.txt").write_text("new"),
         "append to a file here": lambda: (here / "old.txt").open("a").close(),
         "truncate a file here": lambda: (here / "old.txt").open("w").close(),

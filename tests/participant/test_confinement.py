@@ -20,6 +20,8 @@ PROBE = Path(__file__).with_name("confined_probe.py")
 OPEN = {
     "read a file": "done",
     "read a folder": "done",
+    "read about a process": "done",
+    "write to its own memory": "done",
     "create a file here": "done",
     "append to a file here": "done",
     "truncate a file here": "done",
@@ -49,6 +51,8 @@ WORKER = {
     | {
         "read a file": "refused",
         "read a folder": "refused",
+        "read about a process": "refused",
+        "write to its own memory": "refused",
         "create a file here": "refused",
         "append to a file here": "refused",
         "truncate a file here": "refused",
@@ -144,6 +148,15 @@ def test_a_driver_without_a_working_directory_writes_nothing(
     assert answer["read a file"] == "done"
     assert answer["create a file here"] == "refused"
     assert answer["append to a file here"] == "refused"
+
+
+def test_even_at_the_root_a_driver_keeps_out_of_processes(
+    probe: Callable[..., dict[str, Any]],
+) -> None:
+    answer = probe("driver", 3, working_directory="/")
+    assert answer["create a file elsewhere"] == "done"
+    assert answer["read about a process"] == "refused"
+    assert answer["write to its own memory"] == "refused"
 
 
 def test_a_kernel_without_landlock_lowers_the_level_and_the_rest_still_holds(

@@ -326,6 +326,29 @@ def test_a_script_process_writes_nowhere_else(ready: Callable, tmp_path: Path) -
     assert not (tmp_path / "out.txt").exists()
 
 
+def test_a_script_process_does_not_reach_its_status_page(ready: Callable, tmp_path: Path) -> None:
+    source = """
+    function generate_data()
+        local opened = {}
+        for fd = 0, 20 do
+            for _, mode in ipairs({ "r+", "r+b", "a", "a+" }) do
+                for _, folder in ipairs({ "/proc/self/fd/", "/dev/fd/" }) do
+                    local file = io.open(folder .. fd, mode)
+                    if file and file:seek("end") then opened[#opened + 1] = fd end
+                end
+            end
+        end
+        return opened
+    end
+    """
+    peer = ready(profile="driver", working_directory=str(tmp_path))
+    job = Job(peer, source)
+    peer.send(LoadScript(job.name, job.digest))
+    peer.receive()
+    job.submit_plain("generate_data", 0)
+    assert job.collect(1) == [[]]
+
+
 def test_without_landlock_a_script_process_writes_nothing(ready: Callable, tmp_path: Path) -> None:
     peer = ready(profile="driver", working_directory=str(tmp_path), sandbox_level_max=1)
     job = start_script(peer, tmp_path)
