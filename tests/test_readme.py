@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from midas_mp.cli.main import cli
+from midas_mp.cli.commands import cli
 from midas_mp.config import _CONFIG_READERS
 from midas_mp.errors import PeerError, ScriptError, UsageError, WorldError
 

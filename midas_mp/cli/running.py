@@ -46,17 +46,20 @@ async def until_stopped(
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
     received: list[int] = []
+    before = {signum: signal.getsignal(signum) for signum in STOPPING_SIGNALS}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]  # started by nohup
 
     def stop(signum: int) -> None:
         received.append(signum)
-        for each in STOPPING_SIGNALS:
+        for each in before:
             loop.remove_signal_handler(each)
             signal.signal(each, _end_at_once)  # the loop itself may be what hangs
         if announce is not None:
             announce(f"stopping ({signal.Signals(signum).name}); once more to stop at once")
         task.cancel()
 
-    for signum in STOPPING_SIGNALS:
+    for signum in before:
         loop.add_signal_handler(signum, stop, signum)
     try:
         return await task
@@ -66,8 +69,9 @@ async def until_stopped(
         raise
     finally:
         if not received:
-            for signum in STOPPING_SIGNALS:
+            for signum, handler in before.items():
                 loop.remove_signal_handler(signum)
+                signal.signal(signum, handler)
 
 
 def _end_at_once(signum: int, _frame: FrameType | None) -> NoReturn:

@@ -131,7 +131,7 @@ def test_the_kind_fits_where_stderr_goes(monkeypatch):
 
 def test_prints_appear_while_the_task_runs(start, script):
     run = start("run", script('print("live") while true do end'), "--tasks", "1")
-    run.wait_for(r"\[0 \S+-000\] live\n")
+    run.wait_for(r"\[0 \S+\] live\n")
     run.stop()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
+import sys
 
 import psutil
 import pytest
@@ -49,6 +50,16 @@ def test_a_signal_ends_a_run_in_order_wherever_it_is(start, script, signum, plac
     assert (ended.code, ended.out) == (SIGNALS[signum], "")
     assert ended.err.endswith(f"midas: stopped by {signum.name}\n")
     assert "Traceback" not in ended.err
+
+
+def test_under_nohup_the_end_of_the_terminal_is_nothing(start, script):
+    command = ("nohup", sys.executable, "-m", "midas_mp")
+    run = start("run", script(SPIN), "--tasks", "1", command=command)
+    run.wait_for("spinning")
+    run.send(signal.SIGHUP)  # of signals that wait, the least comes first
+    ended = run.stop(signal.SIGTERM)
+    assert ended.code == 143
+    assert ended.err.endswith("midas: stopped by SIGTERM\n")
 
 
 def test_a_run_that_reads_stdin_can_be_stopped(start, script):

@@ -1,0 +1,75 @@
+"""The commands of ``midas``, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import Any
+
+import click
+
+from midas_mp import __version__
+from midas_mp.cli.host import host
+from midas_mp.cli.participant import participant
+from midas_mp.cli.report import describe, write_line
+from midas_mp.cli.run import run
+from midas_mp.errors import MidasError
+
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="midas")
+@click.option(
+    "--debug", is_flag=True, envvar="MIDAS_DEBUG", help="Show Python tracebacks of errors."
+)
+def cli(*, debug: bool) -> None:
+    """Run one Lua script on every core of this machine, or of a fleet.
+
+    A script defines three functions: generate_data(index, count) makes the data of each task,
+    execute_code() works on it on some worker, interpret_results() makes the answer of all
+    results.
+
+    \b
+      midas run primes.lua                          here, on all cores
+      midas host primes.lua                         as coordinator: waits for participants
+      midas participant --workers auto              lends this machine's cores to a host
+      midas run primes.lua --address 127.0.0.1      at a standing host
+
+    Every option of a command can be set by a variable too, such as MIDAS_TASKS for --tasks.
+
+    Exit codes: 0 ok, 1 the script failed, 2 wrong usage, 3 refused by a peer, 4 the port, the
+    host or the workers are missing, 70 a bug in Midas, 130 Ctrl-C, 143 SIGTERM.
+    """  # noqa: D301 - click wants the very character, to keep the lines as they are
+    del debug  # run_command() looks for it, since an error may come before it is parsed
+
+
+cli.add_command(run)
+cli.add_command(host)
+cli.add_command(participant)
+
+
+def run_command(args: list[str]) -> int:
+    """Does what the command line says; the exit code.  Every error has been told."""
+    try:
+        result: Any = cli.main(args, prog_name="midas", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if _wants_traceback(args):
+            raise
+        write_line(describe(error))
+        return error.exit_code if isinstance(error, MidasError) else EXIT_BUG
+    return result if isinstance(result, int) else 0
+
+
+def _wants_traceback(args: list[str]) -> bool:
+    """Looks only in front of the command: what follows may be the script's."""
+    own = itertools.takewhile(lambda arg: arg.startswith("-"), args)
+    return "--debug" in own or bool(os.environ.get("MIDAS_DEBUG"))
