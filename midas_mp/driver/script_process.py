@@ -213,7 +213,7 @@ class ScriptProcess:
         self.lost.exception()
 
     def _verdict(self, process: LuaProcess, end: ProcessEnd) -> MidasError:
-        function, index = self._doing()
+        function, index = self._doing(end)
         peak = f"peak memory {end.exit.peak_bytes / limits.MB:.0f} MB"
         failure = own_failure(end, deadline_s=process.deadline_s, memory_bytes=self._memory_bytes)
         if failure is not None:
@@ -238,8 +238,11 @@ class ScriptProcess:
         payload = bytes(request.buffers[-1])
         return script_error(payload, function=request.asked.entry, index=last.index, worker=None)
 
-    def _doing(self) -> tuple[str | None, int | None]:
-        """The function, and the index where it is called once per task."""
+    def _doing(self, end: ProcessEnd) -> tuple[str | None, int | None]:
+        """The function, and the index where it is called once per task.
+
+        Results of short calls are sent together, so only the page knows how far it had come.
+        """
         if not self._requests:
             return None, None
         request = self._requests[0]
@@ -247,10 +250,10 @@ class ScriptProcess:
             return MAIN_CHUNK, None
         if not isinstance(request.asked, RunTasks):
             return None, None
-        order = request.asked
-        if order.entry != "generate_data":
-            return order.entry, None
-        return order.entry, order.calls[len(request.outcomes)].index
+        entry, running = request.asked.entry, end.overdue or end.running
+        if entry != "generate_data" or running is None:
+            return entry, None
+        return entry, running.index
 
     def _take_results(self, message: TaskResults, buffers: Sequence[Buffer]) -> None:
         request = self._requests[0] if self._requests else None
