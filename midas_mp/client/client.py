@@ -10,7 +10,7 @@ from typing import Final
 
 from midas_mp import __version__
 from midas_mp.client.engine import JobObserver
-from midas_mp.errors import ClusterLost, MidasError, PeerRefused, UsageError
+from midas_mp.errors import ClusterLost, MidasError, PeerRefused, ProtocolError, UsageError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.transport.link import Link
 from midas_mp.wire.conversation import Conversation
@@ -160,6 +160,7 @@ class Client:
 
         Raises:
             PeerRefused: the host does not want it, or is of another version.
+            ProtocolError: what answers there is no host.
             ClusterLost: the connection ended before an answer came.
         """
         self._link = link
@@ -225,9 +226,13 @@ class Client:
                     if job is not None:
                         job.take(frame)
 
-    def link_lost(self, _link: Link, error: MidasError | None) -> None:
+    def link_lost(self, link: Link, error: MidasError | None) -> None:
         self._link = None
-        if not self._is_closed:
+        if self._is_closed:
+            return
+        if isinstance(error, ProtocolError) and not self._welcomed.done():
+            self._lose(ProtocolError(f"{link.peer} does not answer like a Midas host: {error}"))
+        else:
             cause = f": {error}" if error is not None else ""
             self._lose(ClusterLost(f"the connection to the host was lost{cause}"))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from midas_mp import limits
-from midas_mp.errors import HostUnreachable, PeerError, ProcessLost
+from midas_mp.errors import HostUnreachable, PeerError, ProcessLost, ProtocolError
 from midas_mp.participant.launcher import Launcher, NodeSettings
 from midas_mp.participant.process import Supervisor
 from midas_mp.participant.zygote import Zygote
@@ -64,6 +64,8 @@ async def _visit_hosts(address: Address, launcher: Launcher, announce: Announce)
         link = await _connect(address, launcher, announce)
         launcher.greet(link)
         error = await launcher.lost
+        if isinstance(error, ProtocolError) and not link.conversation.is_open:
+            raise ProtocolError(f"{address} does not answer like a Midas host: {error}")
         if isinstance(error, PeerError):
             raise error
         cause = f" ({error})" if error is not None else ""

@@ -171,7 +171,8 @@ class StreamLink(asyncio.Protocol, Link):
         self._timer = None
         if self.conversation.is_greeting_due:
             seconds = self._greeting_timeout_s
-            self._fail(ProtocolError(f"{self.peer} did not greet within {seconds:g} s"))
+            # no offence: a machine that is frozen or overloaded may come back
+            self._fail(ConnectionLost(f"{self.peer} did not greet within {seconds:g} s"))
 
     def _linger(self) -> None:
         """Wait for the peer as long as it takes what we sent, then only so long."""

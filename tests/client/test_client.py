@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from midas_mp.client.client import Client, ClientJob
-from midas_mp.errors import ClusterLost, MidasError, PeerRefused, UsageError
+from midas_mp.errors import ClusterLost, MidasError, PeerRefused, ProtocolError, UsageError
 from midas_mp.lua.bundle import Bundle
-from midas_mp.transport import memory
+from midas_mp.transport import memory, tcp
+from midas_mp.transport.address import Address
 from midas_mp.transport.link import Link
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Buffer, Frame
@@ -404,6 +405,24 @@ def test_a_host_that_hangs_up_during_the_greeting_is_lost(run: Callable) -> None
         with pytest.raises(ClusterLost, match="was lost"):
             await greeting
         client.close()
+
+    run(main())
+
+
+def test_what_answers_and_is_no_host_is_called_so(run: Callable) -> None:
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        address = Address(*server.sockets[0].getsockname())
+        client = Client()
+        link = await tcp.connect(address, client, client.conversation())
+        with pytest.raises(ProtocolError, match=f"{address} does not answer like a Midas host"):
+            await client.greet(link)
+        client.close()
+        server.close()
 
     run(main())
 

@@ -196,7 +196,7 @@ def test_what_is_no_host_ends_it(run: Callable, serving: Callable) -> None:
     async def main() -> None:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         async with serving(Address(*server.sockets[0].getsockname())) as participant:
-            with pytest.raises(ProtocolError):
+            with pytest.raises(ProtocolError, match="does not answer like a Midas host"):
                 await participant.task
         server.close()
 
@@ -231,6 +231,28 @@ def test_who_hangs_up_without_a_welcome_is_tried_ever_more_seldom(
             await server.wait_closed()
         assert pauses[:8] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6]
         assert pauses[8] == limits.RECONNECT_DELAY_S_MAX
+
+    run(main())
+
+
+def test_a_host_that_is_frozen_is_tried_again(
+    run: Callable, serving: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tcp.connect.__kwdefaults__, "timeout_s", 0.05)
+    knocks = asyncio.Queue()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        knocks.put_nowait(None)
+        await reader.read()
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+        async with serving(Address(*server.sockets[0].getsockname())) as participant:
+            await knocks.get()
+            assert "did not greet within" in await participant.says("trying again")
+            await knocks.get()
+        server.close()
 
     run(main())
 

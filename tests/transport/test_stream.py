@@ -153,7 +153,7 @@ def test_a_peer_that_does_not_greet_is_dropped(run, recorder, raw_peer):
         )
         far.sendall(HELLO[:-1])
         error = await receiver.lost()
-        assert isinstance(error, ProtocolError)
+        assert isinstance(error, ConnectionLost)
         assert str(error) == "there did not greet within 0.05 s"
 
     run(main())

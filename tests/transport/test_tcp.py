@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from midas_mp import limits
-from midas_mp.errors import AddressInUse, HostUnreachable, ProtocolError, UsageError
+from midas_mp.errors import AddressInUse, ConnectionLost, HostUnreachable, UsageError
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
 from midas_mp.wire.conversation import Conversation
@@ -180,7 +180,7 @@ def test_something_that_is_no_host_is_given_up_in_time(run, recorder):
             link = await tcp.connect(address, caller, client_talk(), timeout_s=0.5)
             link.send([HELLO])
             error = await caller.lost()
-            assert isinstance(error, ProtocolError)
+            assert isinstance(error, ConnectionLost)
             assert f"{address} did not greet within 0.5 s" in str(error)
 
     run(main())
