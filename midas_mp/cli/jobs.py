@@ -102,9 +102,14 @@ def make_options(script: Path, said: Mapping[str, Any]) -> JobOptions:
     """The options of a job out of what the command line said.
 
     Raises:
-        UsageError: a path or an argument that is not UTF-8, which is what travels; too many.
+        UsageError: no working directory; a path or an argument that is not UTF-8, which is what
+            travels; too many of them.
     """
-    for text in (str(Path.cwd()), str(script.resolve()), *said["args"]):
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the working directory is gone; change to another one") from None
+    for text in (str(folder), str(script.resolve()), *said["args"]):
         try:
             text.encode()
         except UnicodeEncodeError:

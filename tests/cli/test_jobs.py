@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
@@ -194,3 +195,10 @@ def test_the_seed_settles_every_random_number(midas, script):
 )
 def test_the_answer_is_printed_as_it_is(midas, script, body, out):
     assert midas("run", script(interpret=body), "--tasks", "1") == (0, out, "")
+
+
+def test_a_working_directory_that_is_gone_is_told(start, script):
+    hut = ("bash", "-c", 'mkdir hut && cd hut && rmdir ../hut && exec "$@"', "bash")
+    ended = start("run", script(), command=(*hut, sys.executable, "-m", "midas_mp")).wait()
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "midas: the working directory is gone; change to another one\n"
