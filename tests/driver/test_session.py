@@ -1,0 +1,342 @@
+"""Whole runs: on this machine, at a standing host, as the host; and how each of them is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from midas_mp import limits
+from midas_mp.config import JobOptions, TaskCount
+from midas_mp.driver import session
+from midas_mp.driver.session import Run
+from midas_mp.errors import (
+    AddressInUse,
+    ClusterLost,
+    HostUnreachable,
+    ProcessLost,
+    ScriptError,
+    UsageError,
+)
+from midas_mp.host import service as host_service
+from midas_mp.participant import service as participant_service
+from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.zygote import Zygote
+from midas_mp.transport import tcp
+from midas_mp.transport.address import Address
+
+TEN_TIMES = "return 10 * global_data.index"
+
+
+@pytest.fixture
+def make_run(view: Callable) -> Callable[..., Run]:
+    """A run of a script, with a zygote of its own."""
+
+    def make(path: Path, *, tasks: int = 6, **options: object) -> Run:
+        options = JobOptions(tasks=TaskCount(tasks), **options)
+        return Run(path, options, view(), Zygote.start())
+
+    return make
+
+
+class Announcements:
+    """What a host or participant says, one line at a time."""
+
+    def __init__(self) -> None:
+        self.lines: asyncio.Queue[str] = asyncio.Queue()
+        self.say = self.lines.put_nowait
+
+    async def match(self, pattern: str) -> re.Match[str]:
+        while not (found := re.search(pattern, await self.lines.get())):
+            pass
+        return found
+
+    async def address(self) -> Address:
+        return Address.parse((await self.match(r"listening on ([0-9.:]+)"))[1])
+
+
+@asynccontextmanager
+async def ended_with(*coroutines) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Runs services beside the test, and cancels them in the end."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def standing_host() -> AsyncIterator[tuple[Address, asyncio.Task[None]]]:
+    said = Announcements()
+    serving = host_service.serve(Address(port=0), announce=said.say)
+    async with ended_with(serving) as (task,):
+        yield await said.address(), task
+
+
+@asynccontextmanager
+async def participant(
+    address: Address, name: str = "lab", workers: int = 2
+) -> AsyncIterator[Zygote]:
+    zygote = Zygote.start()
+    settings = NodeSettings(name, False, workers, 256 * limits.MB)
+    said = Announcements()
+    serving = participant_service.serve(address, settings, zygote, announce=said.say)
+    async with ended_with(serving):
+        yield zygote
+
+
+# -- on this machine -----------------------------------------------------------------------------
+
+
+def test_on_this_machine(run: Callable, script: Callable, make_run: Callable) -> None:
+    async def main() -> None:
+        for workers in (1, 3):
+            answer = await session.run_on_this_machine(
+                make_run(script(TEN_TIMES), tasks=500), workers=workers
+            )
+            assert answer.value == ",".join(str(10 * index) for index in range(500))
+
+    run(main())
+
+
+def test_every_core_has_a_worker_when_nobody_says(
+    run: Callable, script: Callable, view: Callable
+) -> None:
+    async def main() -> None:
+        shown = view()
+        path = script("return 1", interpret="return results.n")
+        running = Run(path, JobOptions(), shown, Zygote.start())
+        answer = await session.run_on_this_machine(running, workers=None)
+        assert shown.starts == [(answer.value, answer.value)]
+        assert 1 <= answer.value <= os.cpu_count()
+
+    run(main())
+
+
+def test_a_script_error_leaves_nothing_running(
+    run: Callable, script: Callable, make_run: Callable
+) -> None:
+    execute = "if global_data.index == 3 then error('boom') end while true do end"
+
+    async def main() -> None:
+        with pytest.raises(ScriptError, match="boom") as caught:
+            await session.run_on_this_machine(make_run(script(execute)), workers=4)
+        assert caught.value.place == "execute_code, task 3, on " + caught.value.worker
+
+    run(main())
+
+
+def test_a_task_over_its_time_is_a_script_error(
+    run: Callable, script: Callable, make_run: Callable
+) -> None:
+    execute = "while global_data.index == 3 do end return 1"
+
+    async def main() -> None:
+        with pytest.raises(ScriptError, match=r"timeout of 0\.2 s reached") as caught:
+            await session.run_on_this_machine(make_run(script(execute), timeout_s=0.2), workers=2)
+        assert (caught.value.kind, caught.value.index) == ("timeout", 3)
+        path = script(execute, interpret="return results.n .. tostring(results[4]) .. errors[4]")
+        answer = await session.run_on_this_machine(
+            make_run(path, timeout_s=0.2, on_error="continue"), workers=2
+        )
+        assert answer.value.startswith("6niltimeout of 0.2 s reached, killed; peak memory ")
+        assert answer.failed == 1
+
+    run(main())
+
+
+def test_a_missing_script_leaves_nothing_running(
+    run: Callable, tmp_path: Path, make_run: Callable
+) -> None:
+    async def main() -> None:
+        with pytest.raises(UsageError):
+            await session.run_on_this_machine(make_run(tmp_path / "absent.lua"), workers=2)
+
+    run(main())
+
+
+@pytest.mark.parametrize("moment", ["top", "generate", "execute", "interpret"])
+def test_the_loss_of_the_zygote_ends_a_run_at_any_moment(
+    moment: str, run: Callable, script: Callable, make_run: Callable
+) -> None:
+    async def main() -> None:
+        running = make_run(script(**{moment: "print('here') while true do end"}))
+        task = asyncio.create_task(session.run_on_this_machine(running, workers=2))
+        await running.view.until_printed(b"here")
+        os.kill(running.zygote.pid, signal.SIGKILL)
+        with pytest.raises(ProcessLost, match="killed by SIGKILL"):
+            await task
+
+    run(main())
+
+
+@pytest.mark.parametrize("moment", ["top", "generate", "execute", "interpret"])
+def test_cancelling_ends_a_run_at_any_moment(
+    moment: str, run: Callable, script: Callable, make_run: Callable
+) -> None:
+    async def main() -> None:
+        running = make_run(script(**{moment: "print('here') while true do end"}))
+        task = asyncio.create_task(session.run_on_this_machine(running, workers=2))
+        await running.view.until_printed(b"here")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())
+
+
+def test_workers_that_cannot_start_end_a_run(
+    run: Callable, script: Callable, make_run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MEMORY_SLACK_BYTES", 0)
+
+    async def main() -> None:
+        running = make_run(
+            script(), memory_bytes=1, driver_memory_bytes=256 * limits.MB, wait_s=None
+        )
+        with pytest.raises(ProcessLost, match="workers cannot start here: "):
+            await session.run_on_this_machine(running, workers=2)
+
+    run(main())
+
+
+# -- at a standing host --------------------------------------------------------------------------
+
+
+def test_at_a_standing_host_the_answer_is_the_same(
+    run: Callable, script: Callable, make_run: Callable
+) -> None:
+    path_of = {"double": "return 2 * global_data.index", "triple": "return 3 * global_data.index"}
+
+    async def main() -> None:
+        async with standing_host() as (address, _), participant(address):
+            paths = [script(body, name=f"{name}.lua") for name, body in path_of.items()]
+            answers = await asyncio.gather(
+                *(session.run_at_host(make_run(path, tasks=400), address) for path in paths)
+            )
+            for factor, answer in zip((2, 3), answers, strict=True):
+                expected = ",".join(str(factor * index) for index in range(400))
+                assert answer.value == expected
+
+    run(main())
+
+
+def test_a_run_waits_for_the_first_participant(
+    run: Callable, script: Callable, make_run: Callable
+) -> None:
+    async def main() -> None:
+        async with standing_host() as (address, _):
+            running = make_run(script(top="print('loaded')"))
+            task = asyncio.create_task(session.run_at_host(running, address))
+            await running.view.until_printed(b"loaded")
+            async with participant(address):
+                assert (await task).value == "0,1,2,3,4,5"
+
+    run(main())
+
+
+@pytest.mark.parametrize("moment", ["top", "execute"])
+def test_the_end_of_the_host_ends_a_run(
+    moment: str, run: Callable, script: Callable, make_run: Callable
+) -> None:
+    body = {
+        "top": "print('here') local x = io.read('*l')",
+        "execute": "print('here') while true do end",
+    }
+
+    async def main() -> None:
+        async with standing_host() as (address, host), participant(address):
+            running = make_run(script(**{moment: body[moment]}))
+            task = asyncio.create_task(session.run_at_host(running, address))
+            await running.view.until_printed(b"here")
+            host.cancel()
+            with pytest.raises(ClusterLost, match="the host is stopping"):
+                await task
+
+    run(main())
+
+
+def test_the_loss_of_a_node_costs_a_run_nothing_but_time(
+    run: Callable, script: Callable, make_run: Callable
+) -> None:
+    execute = """
+      print(midas.node)
+      local ends = os.clock() + 0.02
+      while os.clock() < ends do end
+      return global_data.index
+    """
+
+    async def main() -> None:
+        async with standing_host() as (address, _), participant(address, "safe"):
+            async with participant(address, "doomed"):
+                running = make_run(script(execute), tasks=100, workers_min=4)
+                task = asyncio.create_task(session.run_at_host(running, address))
+                await running.view.until_printed(b"doomed")
+            assert (await task).value == ",".join(map(str, range(100)))
+
+    run(main())
+
+
+def test_no_host_is_told_before_the_script_runs(
+    run: Callable, script: Callable, make_run: Callable
+) -> None:
+    async def main() -> None:
+        async with standing_host() as (address, _):
+            pass
+        running = make_run(script(top="print('never')"))
+        with pytest.raises(HostUnreachable, match="no host listens at"):
+            await session.run_at_host(running, address)
+        assert running.view.prints == []
+
+    run(main())
+
+
+# -- as the host ---------------------------------------------------------------------------------
+
+
+def test_as_the_host_it_serves_its_own_script_and_ends(
+    run: Callable, script: Callable, make_run: Callable
+) -> None:
+    async def main() -> None:
+        said = Announcements()
+        running = make_run(script(TEN_TIMES), tasks=50, workers_min=4)
+        task = asyncio.create_task(session.run_as_host(running, Address(port=0), announce=said.say))
+        address = await said.address()
+        async with participant(address, "one"), participant(address, "two"):
+            assert (await task).value == ",".join(str(10 * index) for index in range(50))
+            assert running.view.starts == [(50, 4)]
+        with pytest.raises(HostUnreachable):
+            await tcp.connect(address, None, None)
+
+    run(main())
+
+
+def test_waiting_for_participants_has_its_bound(
+    run: Callable, script: Callable, make_run: Callable
+) -> None:
+    async def main() -> None:
+        said = Announcements()
+        running = make_run(script(), wait_s=0.1)
+        with pytest.raises(ClusterLost, match="there are fewer than 1 worker;"):
+            await session.run_as_host(running, Address(port=0), announce=said.say)
+
+    run(main())
+
+
+def test_a_taken_port_leaves_nothing_running(
+    run: Callable, script: Callable, make_run: Callable
+) -> None:
+    async def main() -> None:
+        async with standing_host() as (address, _):
+            with pytest.raises(AddressInUse):
+                await session.run_as_host(make_run(script()), address, announce=print)
+
+    run(main())
