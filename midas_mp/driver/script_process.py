@@ -47,6 +47,9 @@ SCRIPT_PROCESS_NAME = "script"
 MAIN_CHUNK = "main chunk"
 """What Lua calls the top level of a file."""
 
+STORING = "storing results"
+"""No function of the script's, but where its memory may run out."""
+
 
 class Loaded(NamedTuple):
     """What running the script's top level told.
@@ -171,7 +174,10 @@ class ScriptProcess:
         message = frame.message
         assert isinstance(message, ResultsStored)
         if frame.buffers:
-            raise script_error(bytes(frame.buffers[0]), worker=None)
+            failed = outcomes[len(message.indices)]
+            raise script_error(
+                bytes(frame.buffers[0]), function=STORING, index=failed.index, worker=None
+            )
         return message.indices
 
     def _ask(self, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> asyncio.Future[Any]:
@@ -249,7 +255,7 @@ class ScriptProcess:
         if isinstance(request.asked, LoadScript):
             return MAIN_CHUNK, None
         if not isinstance(request.asked, RunTasks):
-            return None, None
+            return STORING, None
         entry, running = request.asked.entry, end.overdue or end.running
         if entry != "generate_data" or running is None:
             return entry, None

@@ -202,3 +202,14 @@ def test_a_working_directory_that_is_gone_is_told(start, script):
     ended = start("run", script(), command=(*hut, sys.executable, "-m", "midas_mp")).wait()
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == "midas: the working directory is gone; change to another one\n"
+
+
+def test_results_that_do_not_fit_together_are_told_as_such(midas, script):
+    path = script('return ("x"):rep(2^20) .. midas.index', interpret="return 1")
+    ended = midas("run", path, "--tasks=100", "--memory=256MB", "--driver-memory=32MB")
+    assert (ended.code, ended.out) == (1, "")
+    assert re.fullmatch(
+        r"midas: script error in storing results, task \d+\n"
+        r"  memory limit of 32 MB reached, peak \d+ MB\n",
+        ended.err,
+    )
