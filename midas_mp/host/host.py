@@ -82,7 +82,7 @@ class Host:
         self._connections.clear()
         self._peers.clear()
         for link in links:
-            link.close(Frame(CONTROL_CHANNEL, Goodbye(reason)))
+            _part(link, reason)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await asyncio.gather(*(link.drained() for link in links))
@@ -123,8 +123,11 @@ class Host:
     def _drop(self, peer: int, reason: str) -> None:
         gone = self._connections.pop(peer, None)
         if gone is not None:
-            link = gone.link
-            del self._peers[link]
-            # one that was refused, or said goodbye to, has been told why
-            may_speak = link.conversation.may_speak
-            link.close(Frame(CONTROL_CHANNEL, Goodbye(reason)) if may_speak else None)
+            del self._peers[gone.link]
+            _part(gone.link, reason)
+
+
+def _part(link: Link, reason: str) -> None:
+    """Says goodbye, unless the peer is still to be welcomed or has been told why already."""
+    may_speak = link.conversation.may_speak
+    link.close(Frame(CONTROL_CHANNEL, Goodbye(reason)) if may_speak else None)

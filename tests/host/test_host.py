@@ -12,6 +12,7 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.client.client import Client
+from midas_mp.errors import ClusterLost
 from midas_mp.host.host import Host
 from midas_mp.lua.bundle import Bundle
 from midas_mp.transport import memory
@@ -358,6 +359,20 @@ def test_closing_says_goodbye_to_all_and_ends_the_clock(
             *statuses, goodbye = of_client
             assert goodbye == Goodbye("enough")
             assert all(isinstance(status, JobStatus) for status in statuses)
+
+    run(main())
+
+
+def test_closing_in_the_middle_of_a_greeting_says_nothing(run: Callable) -> None:
+    async def main() -> None:
+        host, client = Host(announce=lambda text: None), Client()
+        link, _ = memory.pair(client, client.conversation(), host, host.conversation())
+        greeting = asyncio.create_task(client.greet(link))
+        while not host._inbox:  # noqa: ASYNC110 - the moment that nobody is told of
+            await asyncio.sleep(0)
+        await host.close("enough")
+        with pytest.raises(ClusterLost, match="the connection to the host was lost"):
+            await greeting
 
     run(main())
 
