@@ -207,24 +207,27 @@ class ScriptJob:
     # -- generate_data ---------------------------------------------------------------------------
 
     async def _produce(self, job: EngineJob) -> None:
-        """Asks for payloads in chunks of a few milliseconds and submits them."""
-        asked: deque[asyncio.Task[CallResults]] = deque()
-        next_index = 0
+        """Asks for payloads in chunks of a few milliseconds and submits them as they come."""
+        asked: deque[asyncio.Future[None]] = deque()
+        parts: asyncio.Queue[CallResults] = asyncio.Queue()
+        next_index = generated_count = 0
         chunk = 1
         try:
-            while next_index < self._count or asked:
+            while generated_count < self._count:
+                while asked and asked[0].done():
+                    asked.popleft()
                 while next_index < self._count and len(asked) < GENERATE_REQUESTS_MAX:
                     end = min(next_index + chunk, self._count)
                     order = self._order(GENERATE, range(next_index, end))
-                    asked.append(asyncio.create_task(self._script.call(order)))
+                    asked.append(self._script.ask_calls(order, parts.put_nowait))
                     next_index = end
-                generated = await asked.popleft()
-                chunk = _next_chunk(chunk, generated)
-                await self._submit(job, generated)
+                part = await parts.get()  # a process that dies ends the whole job
+                generated_count += len(part.outcomes)
+                chunk = _next_chunk(chunk, part)
+                await self._submit(job, part)
         finally:
-            for task in asked:
-                task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+            for request in asked:
+                request.cancel()
 
     async def _submit(self, job: EngineJob, generated: CallResults) -> None:
         calls: list[Call] = []

@@ -66,7 +66,7 @@ class Loaded(NamedTuple):
 
 
 class CallResults(NamedTuple):
-    """How the calls of one request ended, in order, with the buffers of all."""
+    """How calls ended, in order, with the buffers of all."""
 
     outcomes: list[Outcome]
     buffers: list[Buffer]
@@ -76,8 +76,9 @@ class CallResults(NamedTuple):
 class _Request:
     asked: AnyMessage
     answer: asyncio.Future[Any]
-    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
-    buffers: list[Buffer] = dataclasses.field(default_factory=list)
+    part_arrived: Callable[[CallResults], None] | None = None
+    answered_count: int = 0
+    last_part: CallResults | None = None
 
 
 class ScriptProcess:
@@ -158,8 +159,23 @@ class ScriptProcess:
             ScriptError: a call overran its time, or the process died of it.
             ProcessLost: the process died.
         """
-        request: _Request = await self._ask(order)
-        return CallResults(request.outcomes, request.buffers)
+        results = CallResults([], [])
+
+        def add(part: CallResults) -> None:
+            results.outcomes.extend(part.outcomes)
+            results.buffers.extend(part.buffers)
+
+        await self.ask_calls(order, add)
+        return results
+
+    def ask_calls(
+        self, order: RunTasks, part_arrived: Callable[[CallResults], None]
+    ) -> asyncio.Future[None]:
+        """As ``call``, but hands on results as they come; the future is done after the last.
+
+        Slow calls then do not hold back those before them.
+        """
+        return self._ask(order, part_arrived=part_arrived)
 
     async def store(
         self, job: str, round_: int, outcomes: list[Outcome], buffers: Sequence[Buffer]
@@ -180,11 +196,17 @@ class ScriptProcess:
             )
         return message.indices
 
-    def _ask(self, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> asyncio.Future[Any]:
+    def _ask(
+        self,
+        message: AnyMessage,
+        buffers: Sequence[Buffer] = (),
+        *,
+        part_arrived: Callable[[CallResults], None] | None = None,
+    ) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.lost.done():
             return self.lost
-        self._requests.append(_Request(message, answer))
+        self._requests.append(_Request(message, answer, part_arrived))
         self._process.send([Frame(CONTROL_CHANNEL, message, buffers)])
         return answer
 
@@ -236,12 +258,12 @@ class ScriptProcess:
     def _reported(self) -> ScriptError | None:
         """What the process said, before it left, of the call that made it unfit."""
         request = self._requests[0] if self._requests else None
-        if request is None or not request.outcomes or not isinstance(request.asked, RunTasks):
+        if request is None or not isinstance(request.asked, RunTasks) or not request.last_part:
             return None
-        last = request.outcomes[-1]
+        last = request.last_part.outcomes[-1]
         if last.status is Status.OK:
             return None
-        payload = bytes(request.buffers[-1])
+        payload = bytes(request.last_part.buffers[-1])
         return script_error(payload, function=request.asked.entry, index=last.index, worker=None)
 
     def _doing(self, end: ProcessEnd) -> tuple[str | None, int | None]:
@@ -265,12 +287,14 @@ class ScriptProcess:
         request = self._requests[0] if self._requests else None
         if request is None or not isinstance(request.asked, RunTasks):
             raise ProtocolError("the script process answered what it was not asked")
-        request.outcomes += message.outcomes
-        request.buffers += buffers
-        if len(request.outcomes) >= len(request.asked.calls):
+        request.last_part = CallResults(message.outcomes, list(buffers))
+        request.answered_count += len(message.outcomes)
+        if request.part_arrived is not None and not request.answer.done():
+            request.part_arrived(request.last_part)
+        if request.answered_count >= len(request.asked.calls):
             self._requests.popleft()
             if not request.answer.done():
-                request.answer.set_result(request)
+                request.answer.set_result(None)
 
     def _answer(self, frame: Frame) -> None:
         if not self._requests:

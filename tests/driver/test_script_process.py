@@ -11,7 +11,7 @@ import msgpack
 import pytest
 
 from midas_mp import limits
-from midas_mp.driver.script_process import script_error
+from midas_mp.driver.script_process import CallResults, script_error
 from midas_mp.errors import ProcessLost, ProtocolError, ScriptError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.messages import Call, Failure, JobSpec, Outcome, RunTasks, Status
@@ -95,6 +95,25 @@ def test_an_answer_of_many_frames_is_one(run: Callable, driver: Callable) -> Non
             assert [len(msgpack.unpackb(b)) for b in results.buffers] == [
                 300_000 + index for index in range(20)
             ]
+
+    run(main())
+
+
+def test_a_slow_call_holds_back_none_before_it(run: Callable, driver: Callable) -> None:
+    source = (
+        "function generate_data(index) local began = os.clock() "
+        "while index == 1 or os.clock() - began < 0.01 do end return index end"
+    )
+
+    async def main() -> None:
+        async with driver() as d:
+            await d.script.load("j", JobSpec(), bundle(source))
+            parts: asyncio.Queue[CallResults] = asyncio.Queue()
+            both = d.script.ask_calls(order("generate_data", 0, 1, source=source), parts.put_nowait)
+            part = await parts.get()
+            assert [outcome.index for outcome in part.outcomes] == [0]
+            assert [msgpack.unpackb(b) for b in part.buffers] == [0]
+            assert not both.done()
 
     run(main())
 
