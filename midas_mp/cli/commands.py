@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -13,10 +14,18 @@ from midas_mp.cli.host import host
 from midas_mp.cli.participant import participant
 from midas_mp.cli.report import describe, write_line
 from midas_mp.cli.run import run
-from midas_mp.errors import MidasError
+from midas_mp.errors import MidasError, WorldError
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
+
+_OFF: Final = frozenset({"", "0", "false", "f", "no", "n", "off"})
+"""What click takes for a flag that is not set."""
+
+_EXHAUSTED: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+)
+"""Files, memory or room that the machine, or a limit on this process, does not give."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -64,6 +73,8 @@ def run_command(args: list[str]) -> int:
     except Exception as error:
         if _wants_traceback(args):
             raise
+        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+            error = WorldError(f"this machine gives no more: {error.strerror}")
         write_line(describe(error))
         return error.exit_code if isinstance(error, MidasError) else EXIT_BUG
     return result if isinstance(result, int) else 0
@@ -72,4 +83,4 @@ def run_command(args: list[str]) -> int:
 def _wants_traceback(args: list[str]) -> bool:
     """Looks only in front of the command: what follows may be the script's."""
     own = itertools.takewhile(lambda arg: arg.startswith("-"), args)
-    return "--debug" in own or bool(os.environ.get("MIDAS_DEBUG"))
+    return "--debug" in own or os.environ.get("MIDAS_DEBUG", "").strip().lower() not in _OFF

@@ -91,7 +91,10 @@ async def connect(
 async def _resolve(address: Address, host: str) -> list[tuple[Any, ...]]:
     """Socket addresses, IPv4 first: ``localhost`` must mean the same to both sides."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
+    except UnicodeError:  # a label over 63 letters, or none between two dots
+        raise socket.gaierror(socket.EAI_NONAME, "no host name looks like that") from None
     return sorted(found, key=lambda info: info[0] != socket.AF_INET)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -88,6 +89,20 @@ def test_an_argument_of_the_script_is_not_mistaken_for_debug(midas, script):
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("midas: script error in main chunk\n  no luck\n")
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("value", ["", "0", "off", "FALSE"])
+def test_debug_may_be_switched_off(midas, script, value):
+    ended = midas("run", script(top='error("no luck", 0)'), env={"MIDAS_DEBUG": value})
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("midas: script error in main chunk\n  no luck\n")
+
+
+def test_a_limit_of_the_process_is_no_bug(start, script):
+    limited = ("bash", "-c", 'ulimit -f 0; exec "$@"', "bash", sys.executable, "-m", "midas_mp")
+    ended = start("run", script(), "--tasks", "1", command=limited).wait()
+    assert (ended.code, ended.out) == (4, "")
+    assert ended.err == "midas: this machine gives no more: File too large\n"
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])

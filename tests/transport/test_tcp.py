@@ -146,10 +146,11 @@ def test_nobody_listening_is_told_in_one_sentence(run, recorder):
     run(main())
 
 
-def test_an_unknown_name_is_told_in_one_sentence(run, recorder):
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 64, "a..b"])
+def test_an_unknown_name_is_told_in_one_sentence(run, recorder, host):
     async def main():
         with pytest.raises(HostUnreachable, match="not known"):
-            await tcp.connect(Address("no-such-host.invalid"), recorder(), client_talk())
+            await tcp.connect(Address(host), recorder(), client_talk())
 
     run(main())
 
