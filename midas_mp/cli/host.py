@@ -13,6 +13,10 @@ from midas_mp.cli.parameters import DURATION
 from midas_mp.transport.address import Address
 
 
+OWN_OPTIONS = frozenset({"address", "insecure"})
+"""All others are about the SCRIPT."""
+
+
 @click.command(short_help="Coordinate participants, for one script or for many.")
 @address_option("Where to listen.")
 @click.option(
@@ -43,6 +47,7 @@ def host(script: Path | None, address: str, *, insecure: bool, **said: Any) -> i
     where = Address.parse(address)
     guard(where, insecure=insecure)
     if script is None:
+        _refuse_job_options()
         return _stand(where)
     options = make_options(script, said)
     zygote = start_zygote()
@@ -55,6 +60,19 @@ def host(script: Path | None, address: str, *, insecure: bool, **said: Any) -> i
         zygote,
         lambda run: run_as_host(run, where, announce=announce),
     )
+
+
+def _refuse_job_options() -> None:
+    """A standing host takes a job's options from its clients: here they would do nothing."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name not in OWN_OPTIONS and source is click.core.ParameterSource.COMMANDLINE:
+            shown = parameter.opts[0]
+            raise click.UsageError(
+                f"{shown} belongs to a job: name a SCRIPT, or say it to midas run"
+            )
 
 
 def _stand(address: Address) -> int:

@@ -158,6 +158,9 @@ def _read(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder, not a Lua script")
+        if path.exists() and not path.is_file():
+            # opening a pipe that nobody writes to would block, for ever
+            raise UsageError(f"{path} is a pipe or a device: save the script to a file first")
         with path.open("rb") as file:
             data = file.read(limits.SCRIPT_BYTES_MAX + 1)
     except FileNotFoundError:

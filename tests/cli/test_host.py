@@ -164,3 +164,10 @@ def test_noise_on_the_port_hurts_nobody(start, midas, participant, script):
     assert midas("run", script(), "--address", where, "--tasks", "5").out == listed(5)
     assert host.process.poll() is None
     assert "Traceback" not in host.err
+
+
+@pytest.mark.parametrize("option", [("--tasks", "4x"), ("--workers-min", "2"), ("--wait", "1s")])
+def test_a_standing_host_refuses_options_that_it_would_ignore(midas, option):
+    end = midas("host", *ANYWHERE, *option)
+    assert end.code == 2
+    assert f"{option[0]} belongs to a job" in end.err

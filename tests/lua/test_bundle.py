@@ -1,4 +1,5 @@
 import hashlib
+import os
 import subprocess
 import sys
 
@@ -133,6 +134,12 @@ def test_files_that_cannot_be_read_are_wrong_usage(tmp_path):
         Bundle.collect(tmp_path)
     with pytest.raises(UsageError, match="cannot read"):
         Bundle.collect("a\0b")
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "job.lua")
+    with pytest.raises(UsageError, match=r"job\.lua is a pipe or a device"):
+        Bundle.collect(tmp_path / "job.lua")
 
 
 def test_too_large_and_too_many_are_wrong_usage(tmp_path):
