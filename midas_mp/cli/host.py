@@ -12,7 +12,6 @@ from midas_mp.cli.network import address_option, announce, guard, insecure_optio
 from midas_mp.cli.parameters import DURATION
 from midas_mp.transport.address import Address
 
-
 OWN_OPTIONS = frozenset({"address", "insecure"})
 """All others are about the SCRIPT."""
 

@@ -23,6 +23,7 @@ from midas_mp.lua.output import Printed, Progressed
 from midas_mp.participant.postmortem import broke_down, own_failure
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.seat import CallBatch, Seat
+from midas_mp.participant.uplink import Uplink
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
 from midas_mp.transport.link import Link
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
@@ -77,7 +78,6 @@ class Launcher:
     """One node.  Also the ``Receiver`` of its connection and the listener of its processes.
 
     Attributes:
-        lost: done when the connection ended; holds the reason, None for a clean end.
         failed: done when no worker can run here (any more); holds the exception.
     """
 
@@ -93,17 +93,12 @@ class Launcher:
         self._settings = settings
         self._node_id = node_id
         self._announce = announce
-        self._link: Link | None = None
+        self._uplink: Uplink | None = None
         self._name = ""
         self._seats = {channel: Seat(channel) for channel in range(1, settings.workers + 1)}
         self._jobs: dict[str, _Job] = {}
         self._early_deaths = 0
-        self._holding: asyncio.Future[None] | None = None
-        """While the output of the workers is not read."""
-        self._parting: MidasError | None = None
-        """What the host said before it hung up."""
         self._is_closing = False
-        self.lost: asyncio.Future[MidasError | None] = asyncio.get_running_loop().create_future()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -111,11 +106,13 @@ class Launcher:
         """As the host knows this node; empty before the first welcome."""
         return self._name
 
-    def greet(self, link: Link) -> None:
-        """Introduces the node on a fresh connection."""
-        self._link = link
-        self._parting = None
-        self.lost = asyncio.get_running_loop().create_future()
+    def greet(self, link: Link) -> asyncio.Future[MidasError | None]:
+        """Introduces the node on a fresh connection.
+
+        Returns:
+            Done when the connection has ended; holds the reason, None for a clean end.
+        """
+        uplink = self._uplink = Uplink(link, self._processes)
         hello = Hello(
             PROTOCOL_VERSION,
             Role.LAUNCHER,
@@ -126,25 +123,28 @@ class Launcher:
             self._settings.workers,
         )
         link.send([Frame(CONTROL_CHANNEL, hello)])
+        return uplink.lost
 
     def leave(self, reason: str) -> None:
         """Says goodbye and takes nothing more; the supervisor then ends the processes."""
         self._is_closing = True
-        if self._link is not None:
-            may_speak = self._link.conversation.may_speak
-            self._link.close(Frame(CONTROL_CHANNEL, Goodbye(reason)) if may_speak else None)
-            self._link = None
+        if self._uplink is not None:
+            self._uplink.leave(reason)
+            self._uplink = None
 
     # -- from the host -------------------------------------------------------------------------
 
     def frames_received(self, link: Link, frames: list[Frame]) -> None:
+        uplink = self._uplink
+        if uplink is None or link is not uplink.link:
+            return
         try:
-            self._take(frames)
+            self._take(uplink, frames)
         except ProtocolError as error:
-            self._parting = error
+            uplink.parting = error
             link.abort()
 
-    def _take(self, frames: list[Frame]) -> None:
+    def _take(self, uplink: Uplink, frames: list[Frame]) -> None:
         fed: dict[int, Seat] = {}
         for frame in frames:
             message = frame.message
@@ -157,37 +157,37 @@ class Launcher:
                     seat.enqueue(frame)
                     fed[seat.channel] = seat
             else:
-                self._obey(frame)
+                self._obey(uplink, frame)
         for seat in fed.values():
             self._feed(seat)
 
-    def _obey(self, frame: Frame) -> None:
+    def _obey(self, uplink: Uplink, frame: Frame) -> None:
         match frame.message:
             case RecallTasks(count=count):
                 returned = self._seat(frame.channel).recall(count)
-                self._say(frame.channel, TasksReturned(returned))
+                uplink.say(frame.channel, TasksReturned(returned))
             case BeginJob(job=job, spec=spec):
                 self._jobs[job] = _Job(frame, spec.timeout_s, spec.memory_bytes)
             case PutBundle(job=job, digest=digest):
                 if job in self._jobs:
                     self._jobs[job].bundles[digest] = frame
             case EndJob(job=job):
-                self._end_job(job)
+                self._end_job(uplink, job)
             case Welcome(name=name):
                 self._welcome(name)
             case Refused(reason=reason, code=code):
-                self._parting = PeerRefused(reason, refusal=code)
+                uplink.parting = PeerRefused(reason, refusal=code)
             case Goodbye(reason=reason):
-                self._parting = ClusterLost(reason)
+                uplink.parting = ClusterLost(reason)
             case message:
                 raise ProtocolError(f"the host sent {type(message).__name__}")
 
     def link_lost(self, link: Link, error: MidasError | None) -> None:
-        if link is self._link:
-            self._link = None
+        uplink = self._uplink
+        if uplink is not None and link is uplink.link:
+            self._uplink = None
             self._forget_host()
-            if not self.lost.done():
-                self.lost.set_result(self._parting or error)
+            uplink.end(error)
 
     def _welcome(self, name: str) -> None:
         if name != self._name and self._name:
@@ -215,12 +215,12 @@ class Launcher:
                 seat.drop_job(job)
         self._jobs.clear()
 
-    def _end_job(self, job: str) -> None:
+    def _end_job(self, uplink: Uplink, job: str) -> None:
         self._jobs.pop(job, None)
         for seat in self._seats.values():
             dropped = seat.drop_job(job)
             if dropped:
-                self._say(seat.channel, TasksReturned(dropped))
+                uplink.say(seat.channel, TasksReturned(dropped))
             if seat.has_in_hand(job):
                 self._dismiss(seat)
             elif seat.process is not None and seat.known.pop(job, None) is not None:
@@ -265,7 +265,8 @@ class Launcher:
             seat.ready.sandbox_level,
             seat.ready.engines,
         )
-        self._say(CONTROL_CHANNEL, message)
+        if self._uplink is not None:
+            self._uplink.say(CONTROL_CHANNEL, message)
 
     def _dismiss(self, seat: Seat) -> None:
         """Kills the process of a seat on purpose; its end brings the next one."""
@@ -316,14 +317,15 @@ class Launcher:
             else:
                 raise ProtocolError(f"a worker sent {type(message).__name__}")
         self._feed(seat)
-        self._tell(upward)
+        if self._uplink is not None:
+            self._uplink.tell(upward)
 
     def process_output(self, process: LuaProcess, records: Sequence[Printed | Progressed]) -> None:
         seat = self._seat_of(process)
-        if seat is None:
+        if seat is None or self._uplink is None:
             return
         worker = self.worker_name(seat)
-        self._tell(
+        self._uplink.tell(
             [
                 Frame(
                     seat.channel,
@@ -344,8 +346,8 @@ class Launcher:
         if seat is None:
             return
         was_ready = seat.ready is not None
-        if seat.is_registered:
-            self._report_end(seat, process, end)
+        if seat.is_registered and self._uplink is not None:
+            self._report_end(self._uplink, seat, process, end)
         seat.clear()
         seat.process = None
         seat.ready = None
@@ -358,7 +360,7 @@ class Launcher:
         if not self._is_closing:
             self._start(seat)
 
-    def _report_end(self, seat: Seat, process: LuaProcess, end: ProcessEnd) -> None:
+    def _report_end(self, uplink: Uplink, seat: Seat, process: LuaProcess, end: ProcessEnd) -> None:
         running = None
         last = end.overdue or end.running
         found = seat.task_of(last)
@@ -373,7 +375,7 @@ class Launcher:
                 duration_us = (time.monotonic_ns() - last.started_ns) // 1000
                 outcome = Outcome(call.index, call.attempt, Status.FAILED, duration_us)
                 results = TaskResults(order.job, order.round, self.worker_name(seat), [outcome])
-                self._say(seat.channel, results, failure.to_payload())
+                uplink.say(seat.channel, results, failure.to_payload())
         elif last is None and broke_down(end):
             # of what came before the task: its job or its script; nobody else can be to blame
             running = seat.next_in_hand()
@@ -381,7 +383,7 @@ class Launcher:
         message = WorkerDown(
             seat.channel, seat.epoch, end.cause[:1_000], running, end.exit.peak_bytes
         )
-        self._say(CONTROL_CHANNEL, message)
+        uplink.say(CONTROL_CHANNEL, message)
 
     def _memory_bytes(self, job: str) -> int:
         """The bound of a Lua state of the job on this node."""
@@ -396,31 +398,8 @@ class Launcher:
                 return seat
         return None
 
-    def _say(
-        self,
-        channel: int,
-        message: TaskResults | TasksReturned | WorkerUp | WorkerDown,
-        *buffers: bytes,
-    ) -> None:
-        self._tell([Frame(channel, message, buffers)])
-
-    def _tell(self, frames: Sequence[Frame]) -> None:
-        """Says it if a host listens: before its welcome there is none."""
-        link = self._link
-        if link is not None and link.conversation.may_speak:
-            link.send(frames)
-            if link.unsent_bytes > limits.SEND_BUFFER_BYTES_HIGH and self._holding is None:
-                self._holding = asyncio.ensure_future(self._hold_output(link))
-
-    async def _hold_output(self, link: Link) -> None:
-        """A host that reads slowly makes scripts that print wait, not this process grow."""
-        held = [seat.process for seat in self._seats.values() if seat.process is not None]
-        for process in held:
-            process.pause_output()
-        await link.drained()
-        self._holding = None
-        for process in held:
-            process.resume_output()
+    def _processes(self) -> list[LuaProcess]:
+        return [seat.process for seat in self._seats.values() if seat.process is not None]
 
     def _fail(self, error: ProcessLost) -> None:
         if not self.failed.done() and not self._is_closing:

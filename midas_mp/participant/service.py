@@ -62,8 +62,7 @@ async def _visit_hosts(address: Address, launcher: Launcher, announce: Announce)
     delay_s = FIRST_DELAY_S
     while True:
         link = await _connect(address, launcher, announce)
-        launcher.greet(link)
-        error = await launcher.lost
+        error = await launcher.greet(link)
         if isinstance(error, ProtocolError) and not link.conversation.is_open:
             raise ProtocolError(f"{address} does not answer like a Midas host: {error}")
         if isinstance(error, PeerError):

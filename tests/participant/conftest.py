@@ -123,7 +123,7 @@ class HostSide:
         to_host, self.link = memory.pair(
             launcher, conversation, self, Conversation(Role.HOST, None)
         )
-        launcher.greet(to_host)
+        self.lost = launcher.greet(to_host)
 
     # -- as a Receiver ---------------------------------------------------------------------------
 

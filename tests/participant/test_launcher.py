@@ -442,7 +442,7 @@ def test_a_lost_host_costs_the_busy_their_work_and_the_idle_nothing(
             await host.printed(b"looping")
             busy, idle = n.worker("laptop-000").pid, n.worker("laptop-001").pid
             host.link.abort()
-            assert await n.launcher.lost is not None
+            assert await host.lost is not None
             second = n.meet()
             ups = await second.welcome(epoch=1)
             assert {up.channel: up.epoch for up in ups} == {1: 1, 2: 0}
@@ -469,7 +469,7 @@ def test_workers_that_start_while_no_host_is_there_say_nothing_too_early(
             await host.printed(b"looping")
             seats = n.launcher._seats
             host.link.abort()
-            await n.launcher.lost
+            await host.lost
             second = n.meet()
             await second.hear(Hello)
             # the next process is ready, and one more has died, before the host has answered
@@ -488,7 +488,7 @@ def test_another_name_means_other_workers(run: Callable, node: Callable) -> None
             first = n.meet()
             await first.welcome("laptop")
             first.link.abort()
-            await n.launcher.lost
+            await first.lost
             second = n.meet()
             (hello,) = await second.hear(Hello)
             assert not hello.name_is_explicit, "nobody typed it"
@@ -508,13 +508,13 @@ def test_a_host_that_leaves_or_refuses_says_why(run: Callable, node: Callable) -
             host = n.meet()
             await host.welcome()
             host.link.close(Frame(0, Goodbye("the host is stopping")))
-            error = await n.launcher.lost
+            error = await host.lost
             assert isinstance(error, ClusterLost)
             assert str(error) == "the host is stopping"
             second = n.meet()
             await second.hear(Hello)
             second.link.close(Frame(0, Refused("name_taken", "choose another --name")))
-            error = await n.launcher.lost
+            error = await second.lost
             assert isinstance(error, PeerRefused)
             assert (error.refusal, error.reason) == ("name_taken", "choose another --name")
 
@@ -553,7 +553,7 @@ def test_a_host_that_breaks_the_rules_is_left(offence: str, run: Callable, node:
                 host.submit(1, {0: 0}, job="unheard-of")
             else:
                 host.say(RecallTasks(1), channel=9)
-            error = await n.launcher.lost
+            error = await host.lost
             assert isinstance(error, ProtocolError)
 
     run(main())
