@@ -165,13 +165,13 @@ def test_the_seed_settles_every_random_number(midas, script):
         "return global_data.drawn .. ':' .. math.random(1e9)",
         generate="return { drawn = math.random(1e9) }",
     )
-    answers = {
-        (seed, workers): midas(
-            "run", path, "--tasks", "6", "--seed", seed, "--workers", workers
-        ).out
-        for seed in ("0", "1", "-7")
-        for workers in ("1", "3")
-    }
+
+    def answer(seed, workers):
+        ended = midas("run", path, "--tasks=6", "--seed", seed, "--workers", workers)
+        assert (ended.code, ended.err) == (0, "")
+        return ended.out
+
+    answers = {(s, w): answer(s, w) for s in ("0", "1", "-7") for w in ("1", "3")}
     by_seed = {seed: {a for (s, _), a in answers.items() if s == seed} for seed in ("0", "1", "-7")}
     assert [len(found) for found in by_seed.values()] == [1, 1, 1]
     assert len(set.union(*by_seed.values())) == 3
