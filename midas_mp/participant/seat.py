@@ -26,6 +26,7 @@ FRAMES_IN_HAND_MAX: Final = 2
 """One runs, one waits in the socket."""
 
 FRAME_TIME_TARGET_US: Final = limits.FRAME_TIME_TARGET_S * 1e6
+WAITING_TASK_US_MAX: Final = limits.WAITING_TASK_S_MAX * 1e6
 
 
 @dataclasses.dataclass(slots=True)
@@ -110,15 +111,15 @@ class Seat:
     def next_batches(self) -> Iterator[CallBatch]:
         """What to send to the process now: it is then in its hands.
 
-        One frame runs; a second may wait in the socket, out of reach, only if both together are
-        short by measure.
+        One frame runs; a second may wait in the socket, out of reach, only if its tasks are short
+        by measure.
         """
         while self._queue and len(self._in_hand) < FRAMES_IN_HAND_MAX:
             batch = self._queue[0]
             job = batch.order.job
             expected_us = self._expected_us(job)
             if self._in_hand and (
-                2 * expected_us > FRAME_TIME_TARGET_US or self._in_hand[0].order.job != job
+                expected_us > WAITING_TASK_US_MAX or self._in_hand[0].order.job != job
             ):
                 return
             count = min(int(FRAME_TIME_TARGET_US / expected_us), limits.TASKS_PER_FRAME_MAX) or 1

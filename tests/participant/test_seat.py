@@ -46,6 +46,16 @@ def test_long_tasks_never_wait_in_the_socket() -> None:
     assert seat.recall(10) == [TaskRef("job", 0, 2)]
 
 
+def test_only_tasks_of_a_few_milliseconds_wait_in_the_socket() -> None:
+    limit_us = int(limits.WAITING_TASK_S_MAX * 1e6)
+    for duration_us, frames in [(limit_us, [[1], [2]]), (limit_us + 1, [[1]])]:
+        seat = Seat(1)
+        seat.enqueue(work(0, 1, 2))
+        sent(seat)
+        seat.finish(results(0, duration_us=duration_us))
+        assert sent(seat) == frames
+
+
 def test_short_tasks_come_many_to_a_frame_with_one_frame_waiting() -> None:
     seat = Seat(1)
     seat.enqueue(work(*range(500)))
