@@ -114,5 +114,5 @@ def test_time_per_task(benchmark: Any, worker_count: int, duration_us: int) -> N
     us_per_task = min(inside_s) / task_count * 1e6
     benchmark.extra_info["us_per_task_in_scheduler"] = round(us_per_task, 2)
     # For people who run it with -s; the table of pytest-benchmark has the simulation in it.
-    print(f"\n{worker_count} workers, {duration_us} us: {us_per_task:.2f} us")  # noqa: T201 as above
+    print(f"\n{worker_count} workers, {duration_us} us: {us_per_task:.2f} us")
     assert loop.scheduler.statistics().tasks_leased == 0

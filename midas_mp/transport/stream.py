@@ -161,7 +161,9 @@ class StreamLink(asyncio.Protocol, Link):
         elif size_bytes(pieces) <= _JOIN_BYTES_MAX:
             transport.write(b"".join(pieces))
         else:
-            transport.writelines(_gathered(pieces))
+            # not writelines: asyncio's of 3.12 and 3.13 never calls pause_writing
+            for piece in _gathered(pieces):
+                transport.write(piece)
 
     def _fail(self, error: MidasError) -> None:
         self._error = error
