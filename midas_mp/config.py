@@ -14,6 +14,9 @@ from typing import Any, Final, Literal
 from midas_mp import limits
 from midas_mp.errors import UsageError
 
+UNSAID: Final = (None, ())
+"""What an option is where the user said nothing."""
+
 OnError = Literal["stop", "continue"]
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|min|h)?", re.IGNORECASE)
@@ -68,7 +71,7 @@ class TaskCount:
         Raises:
             UsageError: it is neither.
         """
-        match = re.fullmatch(r"(\d{1,15})(x?)", text.strip().lower())
+        match = re.fullmatch(r"(\d{1,12})(x?)", text.strip().lower())
         if match is None or (match[2] and int(match[1]) == 0):
             raise UsageError(
                 f"{_shown(text)} is not a number of tasks; "
@@ -124,9 +127,7 @@ class JobOptions:
                 said[name] = read(value)
             except (UsageError, TypeError, ValueError) as error:
                 raise UsageError(f"config.{key}: {error}") from None
-        unsaid = {name: value for name, value in said.items() if not getattr(self, name)}
-        if self.isolate is False:
-            unsaid.pop("isolate", None)
+        unsaid = {n: value for n, value in said.items() if getattr(self, n) in UNSAID}
         return dataclasses.replace(self, **unsaid)
 
 
@@ -141,11 +142,12 @@ def _read_whole(value: object) -> int:
 
 
 def _read_seconds(value: object) -> float:
-    return parse_duration(value if isinstance(value, str) else str(value))
+    # a number in plain digits: 1e-05 is none to the parser
+    return parse_duration(f"{value:.9f}" if isinstance(value, float) else str(value))
 
 
 def _read_size(value: object) -> int:
-    return parse_size(value if isinstance(value, str) else str(value))
+    return parse_size(f"{value:.0f}" if isinstance(value, float) else str(value))
 
 
 def _read_on_error(value: object) -> OnError:

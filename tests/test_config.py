@@ -72,6 +72,11 @@ def test_script_config_fills_what_the_user_did_not_say() -> None:
     )
 
 
+def test_numbers_in_config_may_be_small_or_fractions() -> None:
+    options = JobOptions().with_script_config({"timeout_s": 1e-5, "memory": 3e6})
+    assert (options.timeout_s, options.memory_bytes) == (1e-5, 3_000_000)
+
+
 @pytest.mark.parametrize("config", [None, [], {}])
 def test_no_config_changes_nothing(config: object) -> None:
     assert JobOptions(seed=3).with_script_config(config) == JobOptions(seed=3)

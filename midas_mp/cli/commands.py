@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import traceback
 from typing import Any, Final
 
 import click
@@ -70,9 +71,9 @@ def run_command(args: list[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is becomes an exit code
         if _wants_traceback(args):
-            raise
+            traceback.print_exception(error)
         if isinstance(error, OSError) and error.errno in _EXHAUSTED:
             error = WorldError(f"this machine gives no more: {error.strerror}")
         write_line(describe(error))

@@ -115,7 +115,8 @@ class Display:
         if done and elapsed_s:
             rate = done / elapsed_s
             parts.append(f"{rate:.3g} tasks/s")
-            if self.workers:
+            # when all that is left runs already, the rate says nothing about its end
+            if 0 < self.workers < self.count - self.done:
                 parts.append(f"about {_duration((self.count - done) / rate)} left")
         parts.append(f"{self.workers} worker{'' if self.workers == 1 else 's'}")
         if self.failed:
@@ -189,7 +190,7 @@ class BarDisplay(Display):
             BarColumn(bar_width=30),
             TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.fields[figures]}", markup=False),
-            console=Console(stderr=True),
+            console=Console(stderr=True, emoji=False),
             auto_refresh=False,
             transient=True,
         )

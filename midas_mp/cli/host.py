@@ -68,7 +68,7 @@ def _refuse_job_options() -> None:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
         if name not in OWN_OPTIONS and source is click.core.ParameterSource.COMMANDLINE:
-            shown = parameter.opts[0]
+            shown = "/".join([*parameter.opts, *parameter.secondary_opts])
             raise click.UsageError(
                 f"{shown} belongs to a job: name a SCRIPT, or say it to midas run"
             )

@@ -41,7 +41,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=SIZE,
         envvar="MIDAS_MEMORY",
         metavar="256MB",
-        help="Bound of each worker and of the script's own process.  "
+        help="Bound of each Lua state: a worker's, and the script's own process'.  "
         "[default: 80 % of usable memory, shared out]",
     ),
     click.option(

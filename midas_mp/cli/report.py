@@ -59,7 +59,7 @@ def _indented(text: str) -> list[str]:
 
 
 def lua_number(value: float) -> str:
-    """A number as Lua's ``print`` shows it."""
+    """A number as people want it: whole ones in full, others with Lua's 14 digits."""
     if isinstance(value, int):
         return str(value)
     return f"{value:.14g}"

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import click
 
 from midas_mp.cli.report import lua_number
-from midas_mp.errors import MidasError, WorldError
+from midas_mp.errors import InternalError, MidasError, WorldError
 
 T = TypeVar("T")
 
@@ -28,7 +28,8 @@ class Stopped(MidasError):
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
         self.signum = signum
-        self.exit_code = 128 + signum  # type: ignore[misc]  # per instance, by the shell's rule
+        # not the class's: by the shell's rule it depends on the signal
+        self.exit_code = 128 + signum  # type: ignore[misc]
 
     def __str__(self) -> str:
         return f"stopped by {signal.Signals(self.signum).name}"
@@ -42,10 +43,12 @@ async def until_stopped(
 
     Raises:
         Stopped: a signal came; everything has been taken down in order.
+        InternalError: a bug of ours broke a callback of the loop: nobody would wait for its end.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
     received: list[int] = []
+    bugs = _watch_callbacks(loop, task)
     before = {signum: signal.getsignal(signum) for signum in STOPPING_SIGNALS}
     if before[signal.SIGHUP] is signal.SIG_IGN:
         del before[signal.SIGHUP]  # started by nohup
@@ -64,14 +67,43 @@ async def until_stopped(
     try:
         return await task
     except asyncio.CancelledError:
-        if received:
-            raise Stopped(received[0]) from None
-        raise
+        reason = _reason(received, bugs)
+        if reason is None:
+            raise
+        raise reason from reason.__cause__
     finally:
         if not received:
             for signum, handler in before.items():
                 loop.remove_signal_handler(signum)
                 signal.signal(signum, handler)
+
+
+def _reason(received: list[int], bugs: list[Exception]) -> MidasError | None:
+    """Why the work was cancelled; None is not by us."""
+    if received:
+        return Stopped(received[0])
+    if not bugs:
+        return None
+    error = InternalError(f"{type(bugs[0]).__name__}: {bugs[0]}")
+    error.__cause__ = bugs[0]
+    return error
+
+
+def _watch_callbacks(loop: asyncio.AbstractEventLoop, task: asyncio.Future[Any]) -> list[Exception]:
+    """Cancels the task when a callback of the loop breaks; what broke it is then in the list."""
+    bugs: list[Exception] = []
+
+    def broke(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        cause = context.get("exception")
+        is_callback = "handle" in context or "link" in context
+        if is_callback and isinstance(cause, Exception) and not isinstance(cause, OSError):
+            bugs.append(cause)
+            task.cancel()
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(broke)
+    return bugs
 
 
 def _end_at_once(signum: int, _frame: FrameType | None) -> NoReturn:

@@ -6,11 +6,10 @@ import asyncio
 import os
 import uuid
 from collections.abc import Sequence
-from typing import Final
 
 from midas_mp import __version__
 from midas_mp.client.engine import JobObserver
-from midas_mp.errors import ClusterLost, MidasError, PeerRefused, ProtocolError, UsageError
+from midas_mp.errors import ClusterLost, MidasError, PeerRefused, ProtocolError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.transport.link import Link
 from midas_mp.wire.conversation import Conversation
@@ -37,8 +36,6 @@ from midas_mp.wire.messages import (
     TaskResults,
     Welcome,
 )
-
-REFUSED_FOR_THE_JOB: Final = frozenset({"job_exists", "no_engine"})
 
 
 class ClientJob:
@@ -136,9 +133,8 @@ class ClientJob:
                 self._observer.workers_changed(workers)
                 if notice:
                     self._observer.noticed(notice)
-            case JobEnded(code=code, reason=reason):
-                refused = code in REFUSED_FOR_THE_JOB
-                self.lose(UsageError(reason) if refused else ClusterLost(reason))
+            case JobEnded(reason=reason):
+                self.lose(ClusterLost(reason))
 
 
 class Client:

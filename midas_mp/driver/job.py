@@ -26,9 +26,9 @@ from midas_mp.config import JobOptions, TaskCount
 from midas_mp.driver.excerpt import source_line
 from midas_mp.driver.script_process import CallResults, Loaded, ScriptProcess, script_error
 from midas_mp.driver.view import View
-from midas_mp.errors import ClusterLost, MidasError, ScriptError
+from midas_mp.errors import ClusterLost, MidasError, ProtocolError, ScriptError
 from midas_mp.lua.bundle import Bundle
-from midas_mp.wire.framing import Buffer
+from midas_mp.wire.framing import Buffer, size_bytes
 from midas_mp.wire.messages import Call, JobSpec, Outcome, RunTasks, Status, TaskResults
 
 GENERATE: Final = "generate_data"
@@ -124,6 +124,11 @@ class ScriptJob:
             directory=self._spec.directory,
         )
         self._script.limit(self._spec.timeout_s)
+        for name in sorted(loaded.functions.difference(CONTRACT)):
+            raise ScriptError(
+                "unsupported",
+                f"{self._bundle.main} defines {name}, which this release of Midas does not call",
+            )
         for name in CONTRACT:
             if name not in loaded.functions:
                 raise ScriptError(
@@ -267,17 +272,15 @@ class ScriptJob:
             buffers: list[Buffer] = []
             submitted: list[int] = []
             size = 0
-            while (
-                self._arrived
-                and len(outcomes) < limits.TASKS_PER_FRAME_MAX
-                and size < STORE_BYTES_TARGET
-            ):
+            while self._arrived and len(outcomes) < limits.TASKS_PER_FRAME_MAX:
+                size += size_bytes(self._arrived[0].buffers)
+                if outcomes and size > STORE_BYTES_TARGET:
+                    break
                 arrived = self._arrived.popleft()
                 outcomes.append(arrived.outcome)
                 buffers += arrived.buffers
                 if arrived.was_submitted:
                     submitted.append(arrived.outcome.index)
-                size += sum(len(buffer) for buffer in arrived.buffers)
             await self._script.store(self._loaded_as, ROUND, outcomes, buffers)
             self._done += len(outcomes)
             if submitted:
@@ -324,15 +327,16 @@ class ScriptJob:
             payload = buffers[position:end]
             position = end
             if outcome.status is not Status.OK:
-                error = script_error(
-                    bytes(payload[0]),
-                    function=EXECUTE,
-                    index=outcome.index,
-                    worker=results.worker or None,
-                )
                 try:
-                    self._fail_task(error)
-                except ScriptError:
+                    self._fail_task(
+                        script_error(
+                            bytes(payload[0]),
+                            function=EXECUTE,
+                            index=outcome.index,
+                            worker=results.worker or None,
+                        )
+                    )
+                except (ScriptError, ProtocolError) as error:
                     self.job_lost(error)
                     return
             self._arrive(_Arrived(outcome, payload))

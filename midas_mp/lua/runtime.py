@@ -134,7 +134,7 @@ class Runtime:
             with self._window(4 * len(source)):
                 message = self._compile(slot, main, module, chunk_name, source)
             if message is not None:
-                raise ScriptError("syntax", _text(message), job=self._job, worker=self._worker)
+                raise ScriptError("syntax", _message(message), job=self._job, worker=self._worker)
         self._slots[bundle.digest] = slot
 
     def start(self, digest: str) -> tuple[list[str], bytes]:
@@ -266,14 +266,14 @@ class Runtime:
         function: str | None = None,
         index: int | None = None,
     ) -> NoReturn:
-        text = _text(message)
+        text = _message(message)
         if kind == b"memory":
             self.is_spoiled = True
             text = self._memory_message()
         raise ScriptError(
             _text(kind),
             text,
-            _text(traceback),
+            _text(traceback)[: limits.TRACEBACK_BYTES_MAX],
             function=function,
             index=index,
             worker=self._worker,
@@ -303,6 +303,11 @@ def _closed(*_: object) -> NoReturn:
 
 def _text(data: bytes) -> str:
     return data.decode(errors="backslashreplace")
+
+
+def _message(data: bytes) -> str:
+    """Bounded again: a byte that is not UTF-8 becomes four characters."""
+    return _text(data)[: limits.ERROR_MESSAGE_BYTES_MAX]
 
 
 def _engine_failure(error: luajit21.LuaError) -> tuple[bytes, bytes, bytes]:

@@ -96,6 +96,7 @@ class Launcher:
         self._uplink: Uplink | None = None
         self._name = ""
         self._seats = {channel: Seat(channel) for channel in range(1, settings.workers + 1)}
+        self._seat_by_process: dict[LuaProcess, Seat] = {}
         self._jobs: dict[str, _Job] = {}
         self._early_deaths = 0
         self._is_closing = False
@@ -248,9 +249,14 @@ class Launcher:
             sandbox_level_max=settings.sandbox_level_max,
         )
         try:
-            seat.seat(self._supervisor.start(spec, self))
+            process = self._supervisor.start(spec, self)
         except ProcessLost as error:
             self._fail(error)
+            return
+        self._seat_by_process[process] = seat
+        seat.seat(process)
+        if self._uplink is not None and self._uplink.is_holding:
+            process.pause_output()
 
     def _register(self, seat: Seat) -> None:
         assert seat.ready is not None
@@ -349,6 +355,7 @@ class Launcher:
         if seat.is_registered and self._uplink is not None:
             self._report_end(self._uplink, seat, process, end)
         seat.clear()
+        del self._seat_by_process[process]
         seat.process = None
         seat.ready = None
         seat.epoch += 1
@@ -393,10 +400,7 @@ class Launcher:
     # -- small things ------------------------------------------------------------------------------
 
     def _seat_of(self, process: LuaProcess) -> Seat | None:
-        for seat in self._seats.values():
-            if seat.process is process:
-                return seat
-        return None
+        return self._seat_by_process.get(process)
 
     def _processes(self) -> list[LuaProcess]:
         return [seat.process for seat in self._seats.values() if seat.process is not None]

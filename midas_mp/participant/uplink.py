@@ -32,6 +32,11 @@ class Uplink:
         self._holding: asyncio.Future[None] | None = None
         """While the output of the workers is not read."""
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether the output of the workers is to stay in their pipes for now."""
+        return self._holding is not None
+
     def tell(self, frames: Sequence[Frame]) -> None:
         """Says it if the host listens: before its welcome it does not."""
         if self.link.conversation.may_speak:
@@ -54,10 +59,9 @@ class Uplink:
 
     async def _hold_output(self) -> None:
         """A host that reads slowly makes scripts that print wait, not this process grow."""
-        held = self._processes()
-        for process in held:
+        for process in self._processes():
             process.pause_output()
         await self.link.drained()
         self._holding = None
-        for process in held:
+        for process in self._processes():
             process.resume_output()

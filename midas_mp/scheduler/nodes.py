@@ -2,8 +2,8 @@
 
 What a launcher owes the scheduler:
 
-- After a new connection it forgets every job it knew and drops what has not begun; what its
-  workers are running goes on, and late results are delivered on the worker's channel.
+- After a new connection it forgets every job it knew and drops what has not begun.  It may let
+  its workers go on and deliver late results on their channels; today's kills those that are busy.
 - It says ``WorkerUp`` before anything else on a channel, and ``WorkerDown`` before the channel's
   next ``WorkerUp``.  ``WorkerDown`` for a worker that never came up means: it will not.
 - On ``EndJob`` it drops what it queued for that job and kills what runs of it.  For each worker

@@ -132,5 +132,6 @@ class Link(abc.ABC):
             {
                 "message": f"{method} of {type(self.receiver).__name__} failed ({self.peer})",
                 "exception": error,
+                "link": self,
             }
         )

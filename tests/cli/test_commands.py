@@ -113,3 +113,10 @@ def test_debug_shows_the_traceback(midas, script, how):
     ended = midas(*options, "run", path, env=variables)
     assert ended.code == 1
     assert "Traceback (most recent call last)" in ended.err
+
+
+def test_debug_leaves_the_exit_code_alone(midas, script):
+    ended = midas("--debug", "run", script(), "--address", "127.0.0.1:1")
+    assert ended.code == 4
+    assert "Traceback (most recent call last)" in ended.err
+    assert ended.err.splitlines()[-1].startswith("midas: no host listens at 127.0.0.1:1")

@@ -111,6 +111,13 @@ def test_an_error_names_function_task_worker_and_line(midas, script, place):
         ),
         ({"execute": "error({ code = 7 })"}, "script error in execute_code, task 0, on"),
         ({"execute": "error()"}, "script error in execute_code, task 0, on"),
+        ({"execute": r"error(('\255'):rep(4000))"}, r"  job.lua:"),
+        ({"generate": r"error(('\255'):rep(4000))"}, r"\xff\xff\xff"),
+        ({"interpret": r"error(('\255'):rep(4000))"}, r"\xff\xff\xff"),
+        (
+            {"top": "function on_result(index, result) return result end"},
+            "  job.lua defines on_result, which this release of Midas does not call",
+        ),
         ({"execute": "os.exit(0)"}, "os.exit is not available in a task"),
         ({"top": "os.exit(0)"}, "os.exit is not available in a script"),
     ],

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from midas_mp.cli.running import Stopped, print_answer, until_stopped
+from midas_mp.errors import InternalError
 from midas_mp.transport import loop
 
 SPIN = 'print("spinning") while true do end'
@@ -34,6 +35,16 @@ def test_a_cancellation_that_no_signal_caused_stays_one():
 
     with pytest.raises(asyncio.CancelledError):
         loop.run(until_stopped(work()))
+
+
+def test_a_callback_that_breaks_ends_the_work_instead_of_leaving_it_to_wait_for_ever():
+    async def work():
+        asyncio.get_running_loop().call_soon(lambda: 1 // 0)
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(InternalError, match="ZeroDivisionError") as caught:
+        loop.run(until_stopped(work()))
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
 def test_stopped_says_by_what_and_has_the_exit_code_of_shells():

@@ -110,6 +110,9 @@ end
 
 function calls.percent(percent, interval_ms)
   if type(percent) ~= "number" then error("_progress wants a number from 0 to 100", 2) end
+  if interval_ms ~= nil and type(interval_ms) ~= "number" then
+    error("_progress wants the interval as a number of milliseconds", 2)
+  end
   output.progress(percent / 100, interval_ms and interval_ms / 1000 or PROGRESS_INTERVAL_S)
 end
 
