@@ -329,7 +329,9 @@ def test_closing_leaves_no_process_descriptor_or_task(moment: Callable, run: Cal
             told = [list(listener.ends) for listener in listeners]
             supervisor.close()
             supervisor.close()
-            await asyncio.sleep(0.02)  # what was due to happen to them must do no harm now
+            attaching = [p.attaching for p in processes if p.attaching is not None]
+            await asyncio.gather(*attaching, return_exceptions=True)
+            await asyncio.sleep(0)  # what was due to happen to them must do no harm now
             assert not psutil.pid_exists(zygote_pid)
             assert [listener.ends for listener in listeners] == told, "nobody hears more"
             if round_ == 0:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import timeit
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -349,3 +350,8 @@ def test_judging_a_frame_costs_microseconds():
     frame = Frame(1, TaskResults("j", 0, "w", outcomes), [b"r"] * 64)
     best = min(timeit.repeat(lambda: conversation.receive(frame), number=500, repeat=5)) / 500
     assert best < 40e-6  # 1.7 us measured; what may not happen is a cost of another order
+
+
+def test_the_picture_for_contributors_is_the_printed_one():
+    contributing = Path(__file__).parents[2] / ".github" / "CONTRIBUTING.md"
+    assert f"```mermaid\n{outline().strip()}\n```" in contributing.read_text(encoding="utf-8")

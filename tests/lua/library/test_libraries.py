@@ -128,6 +128,9 @@ def test_progress_wants_a_number(failing):
     assert (
         failing("_progress('x')").message == "script.lua:2: _progress wants a number from 0 to 100"
     )
+    assert failing("_progress(1, 'x')").message == (
+        "script.lua:2: _progress wants the interval as a number of milliseconds"
+    )
     assert failing("midas.progress()").message == (
         "script.lua:2: midas.progress wants a number from 0 to 1"
     )
