@@ -13,7 +13,7 @@ from midas_mp.errors import ClusterLost, MidasError, PeerRefused, ProtocolError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.transport.link import Link
 from midas_mp.wire.conversation import Conversation
-from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
+from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame, payloads, size_bytes
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     Acknowledge,
@@ -70,13 +70,10 @@ class ClientJob:
             await self._credit_changed.wait()
         if self._error is not None:
             raise self._error
-        position = 0
-        for call in order.calls:
-            end = position + call.buffer_count
-            size = sum(len(buffer) for buffer in buffers[position:end])
+        for call, payload in payloads(order.calls, buffers):
+            size = size_bytes(payload)
             self._pending[order.round, call.index] = size
             self._pending_bytes += size
-            position = end
         self._client.say(order, buffers)
 
     def _has_credit(self, count: int) -> bool:

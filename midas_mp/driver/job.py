@@ -28,7 +28,7 @@ from midas_mp.driver.script_process import CallResults, Loaded, ScriptProcess, s
 from midas_mp.driver.view import View
 from midas_mp.errors import ClusterLost, MidasError, ProtocolError, ScriptError
 from midas_mp.lua.bundle import Bundle
-from midas_mp.wire.framing import Buffer, size_bytes
+from midas_mp.wire.framing import Buffer, payloads, size_bytes
 from midas_mp.wire.messages import Call, JobSpec, Outcome, RunTasks, Status, TaskResults
 
 GENERATE: Final = "generate_data"
@@ -237,11 +237,7 @@ class ScriptJob:
     async def _submit(self, job: EngineJob, generated: CallResults) -> None:
         calls: list[Call] = []
         buffers: list[Buffer] = []
-        position = 0
-        for outcome in generated.outcomes:
-            end = position + outcome.buffer_count
-            payload = generated.buffers[position:end]
-            position = end
+        for outcome, payload in payloads(generated.outcomes, generated.buffers):
             if outcome.status is Status.OK:
                 calls.append(Call(outcome.index, 0, outcome.buffer_count))
                 buffers += payload
@@ -321,11 +317,7 @@ class ScriptJob:
     # -- from the engine ---------------------------------------------------------------------------
 
     def results_arrived(self, results: TaskResults, buffers: Sequence[Buffer]) -> None:
-        position = 0
-        for outcome in results.outcomes:
-            end = position + outcome.buffer_count
-            payload = buffers[position:end]
-            position = end
+        for outcome, payload in payloads(results.outcomes, buffers):
             if outcome.status is not Status.OK:
                 try:
                     self._fail_task(
@@ -368,7 +360,7 @@ def _next_chunk(chunk: int, generated: CallResults) -> int:
     """How many payloads to ask for next, by what the last request cost."""
     count = len(generated.outcomes)
     seconds = sum(outcome.duration_us for outcome in generated.outcomes) / 1e6 / count
-    size = sum(len(buffer) for buffer in generated.buffers) / count
+    size = size_bytes(generated.buffers) / count
     by_time = GENERATE_TIME_TARGET_S / max(seconds, 1e-6)
     by_size = GENERATE_BYTES_TARGET / max(size, 1.0)
     return max(1, min(int(by_time), int(by_size), 2 * chunk, limits.TASKS_PER_FRAME_MAX))

@@ -33,6 +33,7 @@ from midas_mp.wire.messages import (
     EndJob,
     Goodbye,
     Hello,
+    JobSpec,
     Outcome,
     PutBundle,
     RecallTasks,
@@ -69,8 +70,7 @@ class NodeSettings(NamedTuple):
 @dataclasses.dataclass(slots=True)
 class _Job:
     begin: Frame
-    timeout_s: float
-    memory_bytes: int
+    spec: JobSpec
     bundles: dict[str, Frame] = dataclasses.field(default_factory=dict)
 
 
@@ -168,7 +168,7 @@ class Launcher:
                 returned = self._seat(frame.channel).recall(count)
                 uplink.say(frame.channel, TasksReturned(returned))
             case BeginJob(job=job, spec=spec):
-                self._jobs[job] = _Job(frame, spec.timeout_s, spec.memory_bytes)
+                self._jobs[job] = _Job(frame, spec)
             case PutBundle(job=job, digest=digest):
                 if job in self._jobs:
                     self._jobs[job].bundles[digest] = frame
@@ -287,7 +287,7 @@ class Launcher:
         for batch in seat.next_batches():
             frames += self._introduction(seat, batch)
             frames.append(batch.frame())
-            process.limit(self._jobs[batch.order.job].timeout_s)
+            process.limit(self._jobs[batch.order.job].spec.timeout_s)
         if frames:
             process.send(frames)
 
@@ -394,7 +394,7 @@ class Launcher:
 
     def _memory_bytes(self, job: str) -> int:
         """The bound of a Lua state of the job on this node."""
-        wanted = self._jobs[job].memory_bytes if job in self._jobs else 0
+        wanted = self._jobs[job].spec.memory_bytes if job in self._jobs else 0
         return min(wanted or self._settings.memory_bytes, self._settings.memory_bytes)
 
     # -- small things ------------------------------------------------------------------------------

@@ -8,15 +8,15 @@ announce is kept, and memory grows with what has arrived, never with what was an
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.wire.messages import AnyMessage
+from midas_mp.wire.messages import AnyMessage, Call, Outcome
 
 PREFIX: Final = struct.Struct("<II")
 
@@ -24,6 +24,8 @@ CONTROL_CHANNEL: Final = 0
 """Node and job matters; a worker's frames carry its own channel number."""
 
 Buffer = bytes | bytearray | memoryview
+
+T = TypeVar("T", Call, Outcome)
 
 
 class Frame(NamedTuple):
@@ -49,6 +51,18 @@ _decoder = msgspec.msgpack.Decoder(_Header)
 def size_bytes(buffers: Iterable[Buffer]) -> int:
     """Bytes in all of them: a memoryview may count its items in larger units."""
     return sum(_sizes(buffers))
+
+
+def payloads(tasks: Iterable[T], buffers: Sequence[Buffer]) -> Iterator[tuple[T, Sequence[Buffer]]]:
+    """Each call or outcome of a batch with its own of the frame's buffers, in order.
+
+    That the counts fit the buffers was checked when the frame arrived.
+    """
+    start = 0
+    for task in tasks:
+        end = start + task.buffer_count
+        yield task, buffers[start:end]
+        start = end
 
 
 def encode(frame: Frame) -> list[Buffer]:

@@ -16,9 +16,10 @@ from midas_mp.wire.framing import (
     decode_header,
     encode,
     encode_all,
+    payloads,
     size_bytes,
 )
-from midas_mp.wire.messages import BeginJob, Goodbye, JobSpec, RecallTasks
+from midas_mp.wire.messages import BeginJob, Call, Goodbye, JobSpec, RecallTasks
 
 buffers = st.lists(st.binary(max_size=300), max_size=6)
 channels = st.integers(0, 2**32 - 1)
@@ -275,3 +276,12 @@ def test_a_header_is_decoded_by_itself_for_whoever_reads_a_socket_by_hand():
     assert decode_header(piece[PREFIX.size :]).message == RecallTasks(7)
     with pytest.raises(ProtocolError, match="over the limit"):
         decode_header(claim([limits.PAYLOAD_BYTES_MAX, 1])[PREFIX.size :])
+
+
+def test_each_task_of_a_batch_gets_its_own_buffers_in_order():
+    calls = [Call(7, 0, 1), Call(8, 0, 0), Call(9, 0, 2)]
+    assert list(payloads(calls, [b"a", b"b", b"c"])) == [
+        (calls[0], [b"a"]),
+        (calls[1], []),
+        (calls[2], [b"b", b"c"]),
+    ]

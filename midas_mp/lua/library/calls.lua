@@ -194,7 +194,6 @@ end
 function doors.store(index, payload)
   return protect(function()
     rawset(results, index + 1, receive(payload, format("results[%d]", index + 1)))
-    rawset(errors, index + 1, nil)
   end)
 end
 
