@@ -83,6 +83,19 @@ CREDIT_BYTES: Final = 256 * MB
 """Bytes of payloads and results that the host keeps for one client; a driver that does not
 read pauses its own job, never the host."""
 
+SHARED_PART_BYTES: Final = 256 * KB
+SHARED_PART_BYTES_MAX: Final = 1 * MB
+"""What a bulk connection carries at a time: large enough that a frame costs nothing beside it, and
+small enough to say often how far it is."""
+
+CLIENT_PATIENCE_S: Final = 60.0
+"""How long a host keeps the jobs of a client whose connection broke, and a client looks for a host
+that is gone: a restart of either, or a laptop that changes networks."""
+
+EARLY_BYTES_MAX: Final = 256 * MB
+"""Results that launchers deliver after a host's restart, before the client is back that wants
+them; what is over is computed again."""
+
 JOB_START_GRACE_S: Final = 5.0
 """A job starts when all announced workers have registered, or this long after the first."""
 

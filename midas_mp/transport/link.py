@@ -35,6 +35,17 @@ class Receiver(Protocol):
         """
 
 
+class Dial(Protocol):
+    """How to reach one particular peer: what ``tcp.connect`` is once the address is known."""
+
+    async def __call__(self, receiver: Receiver, conversation: Conversation, /) -> Link:
+        """A fresh connection.
+
+        Raises:
+            WorldError: nobody answers there now; later somebody may.
+        """
+
+
 class Link(abc.ABC):
     """One end of a connection that carries frames."""
 

@@ -15,15 +15,19 @@ from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     Message,
+    OfferShared,
     PutBundle,
     ResultsStored,
     RunTasks,
     ScriptLoaded,
+    SharedData,
+    SharedPart,
     StoreResults,
     TaskPrinted,
     TaskResults,
     TasksReturned,
     Welcome,
+    WorkerUp,
 )
 
 Check = Callable[[Frame], str]
@@ -79,6 +83,32 @@ def _tasks_returned(frame: Frame) -> str:
     return _has_no_buffers(frame)
 
 
+def _worker_up(frame: Frame) -> str:
+    message: Any = frame.message
+    if len(message.held) > limits.QUEUE_TASKS_MAX:
+        return f"{len(message.held)} tasks held, over what one worker can hold"
+    return _has_no_buffers(frame)
+
+
+def _offer(frame: Frame) -> str:
+    message: Any = frame.message
+    if not 1 <= len(message.sizes) <= limits.BUFFERS_MAX:
+        return f"{len(message.sizes)} buffers of shared data, not 1 to {limits.BUFFERS_MAX}"
+    if sum(message.sizes) > limits.PAYLOAD_BYTES_MAX:
+        return f"{sum(message.sizes)} bytes of shared data, over {limits.PAYLOAD_BYTES_MAX}"
+    return _has_no_buffers(frame)
+
+
+def _shared_part(frame: Frame) -> str:
+    if len(frame.buffers) != 1 or not 0 < len(frame.buffers[0]) <= limits.SHARED_PART_BYTES_MAX:
+        return f"not one buffer of 1 to {limits.SHARED_PART_BYTES_MAX} bytes"
+    return ""
+
+
+def _shared_data(frame: Frame) -> str:
+    return "" if frame.buffers else "no buffer"
+
+
 def _bundle(frame: Frame) -> str:
     message: Any = frame.message
     modules = len(message.modules)
@@ -113,6 +143,10 @@ def _results_stored(frame: Frame) -> str:
 
 _CHECKS: Final[dict[type[Message], Check]] = {
     Welcome: _welcome,
+    WorkerUp: _worker_up,
+    OfferShared: _offer,
+    SharedPart: _shared_part,
+    SharedData: _shared_data,
     PutBundle: _bundle,
     RunTasks: _calls,
     TaskResults: _outcomes,

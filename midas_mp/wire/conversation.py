@@ -25,6 +25,7 @@ from midas_mp.wire.messages import (
     Acknowledge,
     BeginJob,
     EndJob,
+    FetchShared,
     Goodbye,
     Hello,
     JobEnded,
@@ -33,6 +34,7 @@ from midas_mp.wire.messages import (
     JobStatus,
     LoadScript,
     Message,
+    OfferShared,
     OpenJob,
     PutBundle,
     RecallTasks,
@@ -41,6 +43,9 @@ from midas_mp.wire.messages import (
     Role,
     RunTasks,
     ScriptLoaded,
+    SharedData,
+    SharedHeld,
+    SharedPart,
     StoreResults,
     TaskPrinted,
     TaskProgress,
@@ -117,6 +122,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         TasksReturned,
         TaskPrinted,
         TaskProgress,
+        SharedHeld,
         Goodbye,
     ),
     (Role.HOST, Role.LAUNCHER): (
@@ -125,6 +131,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         BeginJob,
         EndJob,
         PutBundle,
+        OfferShared,
         RunTasks,
         RecallTasks,
         Goodbye,
@@ -134,6 +141,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         OpenJob,
         EndJob,
         PutBundle,
+        OfferShared,
         RunTasks,
         Acknowledge,
         Goodbye,
@@ -148,13 +156,18 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         TaskResults,
         TaskPrinted,
         TaskProgress,
+        FetchShared,
+        SharedHeld,
         Goodbye,
     ),
+    (Role.BULK, Role.HOST): (Hello, FetchShared, SharedPart, Goodbye),
+    (Role.HOST, Role.BULK): (Welcome, Refused, SharedPart, Goodbye),
     (Role.WORKER, Role.LAUNCHER): (WorkerReady, TaskResults, ScriptLoaded, ResultsStored),
     (Role.LAUNCHER, Role.WORKER): (
         BeginJob,
         EndJob,
         PutBundle,
+        SharedData,
         RunTasks,
         LoadScript,
         StoreResults,
@@ -320,7 +333,7 @@ def refusal(hello: Hello) -> Refused | None:
             f"{hello.name} (release {hello.release}) speaks protocol {hello.protocol}, "
             f"this host speaks protocol {PROTOCOL_VERSION}: upgrade midas_mp on {side} machine",
         )
-    if hello.role not in (Role.LAUNCHER, Role.CLIENT):
+    if hello.role not in (Role.LAUNCHER, Role.CLIENT, Role.BULK):
         return Refused("role", f"a {hello.role} has no business at a host's address")
     return None
 

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\w.@+-]+\Z")]
@@ -30,6 +30,8 @@ class Role(enum.StrEnum):
     HOST = "host"
     LAUNCHER = "launcher"
     CLIENT = "client"
+    BULK = "bulk"
+    """A second connection of a launcher or a client, for what is large."""
     WORKER = "worker"
     """At the end of a socketpair; never on the network."""
 
@@ -56,7 +58,8 @@ class Hello(Message, frozen=True, tag=1):
     role: Role
     release: Annotated[str, Meta(max_length=64)]
     node_id: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9a-f]+\Z")]
-    """Random, drawn once per process; the same id again replaces the old connection."""
+    """Random, drawn once per process; the same id again replaces the old connection.  A bulk
+    connection says the id of the launcher or client that it belongs to."""
     name: Name
     name_is_explicit: bool = False
     """Somebody typed it: then a name already taken is refused instead of numbered."""
@@ -84,6 +87,10 @@ class Goodbye(Message, frozen=True, tag=4):
     """Either side, before it closes on purpose."""
 
     reason: Text
+    code: Name = "leaving"
+    """``leaving``: it goes, and may be there again soon.  ``fault``: the other side broke the
+    rules.  ``replaced``: a newer connection of the same node took over.  Only after the first is
+    it any use to come back."""
 
 
 # -- workers ---------------------------------------------------------------------------------
@@ -97,6 +104,14 @@ class WorkerReady(Message, frozen=True, tag=10):
     engines: list[Name]
 
 
+class TaskRef(Struct, frozen=True, array_like=True, gc=False):
+    """Which task: unique for as long as the job lives."""
+
+    job: Name
+    round: Count
+    index: Count
+
+
 class WorkerUp(Message, frozen=True, tag=11):
     """Launcher → host, on channel 0: the worker of this channel is registered."""
 
@@ -106,14 +121,8 @@ class WorkerUp(Message, frozen=True, tag=11):
     """Counts the processes that have served this channel."""
     sandbox_level: Annotated[int, Meta(ge=0, le=3)]
     engines: list[Name]
-
-
-class TaskRef(Struct, frozen=True, array_like=True, gc=False):
-    """Which task: unique for as long as the job lives."""
-
-    job: Name
-    round: Count
-    index: Count
+    held: list[TaskRef] = []
+    """What the process was given on an earlier connection and is still at."""
 
 
 class WorkerDown(Message, frozen=True, tag=12):
@@ -148,10 +157,15 @@ class JobSpec(Struct, frozen=True, array_like=True):
     """``arg[0]`` (the script's path) first, then what followed ``--``."""
     directory: str = ""
     """``midas.dir``."""
+    named_arg: dict[str, str] = {}
+    """``arg.key``, as ``--arg key=value`` said it."""
 
 
 class OpenJob(Message, frozen=True, tag=20):
-    """Client → host."""
+    """Client → host.
+
+    Said again on a new connection of the same client, it takes the job up where it was.
+    """
 
     job: Name
     title: Annotated[str, Meta(max_length=256)]
@@ -305,6 +319,53 @@ class Acknowledge(Message, frozen=True, tag=36):
     indices: list[Count]
 
 
+# -- shared data -----------------------------------------------------------------------------
+# One payload for each round of a job, the same for all its tasks.  Its bytes are those of its
+# buffers, one after the other; they travel in parts on a bulk connection, so that nothing small
+# ever waits behind them, and can be taken up again at any byte.
+
+
+class OfferShared(Message, frozen=True, tag=50):
+    """Client → host → launcher: the round's tasks share this; those of earlier rounds are done."""
+
+    job: Name
+    round: Count
+    sizes: list[Count]
+    """Of its buffers, in bytes; buffer 0 is msgpack."""
+
+
+class FetchShared(Message, frozen=True, tag=51):
+    """Launcher → host on its bulk connection, host → client: send it from this byte on."""
+
+    job: Name
+    round: Count
+    offset: Count
+
+
+class SharedPart(Message, frozen=True, tag=52):
+    """Client → host, host → launcher, on a bulk connection: the one buffer is what is at offset."""
+
+    job: Name
+    round: Count
+    offset: Count
+
+
+class SharedHeld(Message, frozen=True, tag=53):
+    """Launcher → host → client: so much of it has come; once it is all, tasks can run there."""
+
+    job: Name
+    round: Count
+    node: Annotated[str, Meta(max_length=128)]
+    received_bytes: Count
+
+
+class SharedData(Message, frozen=True, tag=54):
+    """Launcher → worker, before the first task of the round: all of it, as buffers."""
+
+    job: Name
+    round: Count
+
+
 # -- script process (never on the network) ---------------------------------------------------
 
 
@@ -385,6 +446,11 @@ AnyMessage = (
     | TaskPrinted
     | TaskProgress
     | Acknowledge
+    | OfferShared
+    | FetchShared
+    | SharedPart
+    | SharedHeld
+    | SharedData
     | LoadScript
     | ScriptLoaded
     | StoreResults

@@ -28,6 +28,7 @@ from midas_mp.wire.messages import (
     BeginJob,
     Call,
     EndJob,
+    FetchShared,
     Goodbye,
     Hello,
     JobEnded,
@@ -36,6 +37,7 @@ from midas_mp.wire.messages import (
     JobStarted,
     JobStatus,
     LoadScript,
+    OfferShared,
     OpenJob,
     Outcome,
     PutBundle,
@@ -45,6 +47,9 @@ from midas_mp.wire.messages import (
     Role,
     RunTasks,
     ScriptLoaded,
+    SharedData,
+    SharedHeld,
+    SharedPart,
     Status,
     StoreResults,
     TaskPrinted,
@@ -57,7 +62,8 @@ from midas_mp.wire.messages import (
     WorkerUp,
 )
 
-LAUNCHER, HOST, CLIENT, WORKER = Role.LAUNCHER, Role.HOST, Role.CLIENT, Role.WORKER
+LAUNCHER, HOST, CLIENT = Role.LAUNCHER, Role.HOST, Role.CLIENT
+BULK, WORKER = Role.BULK, Role.WORKER
 NEW, GREETED, STARTING, OPEN, LEAVING, LEFT, CLOSED = ConversationState
 
 DIGEST = "0" * 64
@@ -86,6 +92,11 @@ SAMPLES = {
         (TaskPrinted("j", 0, 0, "w"), [b"text"]),
         (TaskProgress("j", 0, 0, 0.5), []),
         (Acknowledge("j", 0, [0]), []),
+        (OfferShared("j", 0, [1]), []),
+        (FetchShared("j", 0, 0), []),
+        (SharedPart("j", 0, 0), [b"p"]),
+        (SharedHeld("j", 0, "node", 1), []),
+        (SharedData("j", 0), [b"p"]),
         (LoadScript("j", DIGEST), []),
         (ScriptLoaded("j", ["execute_code"]), [b"\xc0"]),
         (StoreResults("j", 0, [Outcome(0, 0, Status.OK, 1)]), [b"r"]),
@@ -132,7 +143,10 @@ def talk(local: Role, remote: Role, state: ConversationState) -> Conversation:
     return conversation
 
 
-PAIRS = [(LAUNCHER, HOST), (HOST, LAUNCHER), (CLIENT, HOST), (HOST, CLIENT)]
+PAIRS = [
+    *((peer, HOST) for peer in (LAUNCHER, CLIENT, BULK)),
+    *((HOST, peer) for peer in (LAUNCHER, CLIENT, BULK)),
+]
 WORKER_PAIRS = [(WORKER, LAUNCHER), (LAUNCHER, WORKER)]
 NETWORK_STATES = [NEW, GREETED, OPEN, LEAVING, LEFT, CLOSED]
 KINDS = [Hello, *SAMPLES]
