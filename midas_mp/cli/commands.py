@@ -10,11 +10,13 @@ from typing import Any, Final
 
 import click
 
-from midas_mp import __version__
+from midas_mp.cli.completion import completion
 from midas_mp.cli.host import host
+from midas_mp.cli.original import translate
 from midas_mp.cli.participant import participant
 from midas_mp.cli.report import describe, write_line
 from midas_mp.cli.run import run
+from midas_mp.cli.version import version_option
 from midas_mp.errors import MidasError, WorldError
 
 EXIT_BUG = 70
@@ -30,7 +32,7 @@ _EXHAUSTED: Final = frozenset(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="midas")
+@version_option
 @click.option(
     "--debug", is_flag=True, envvar="MIDAS_DEBUG", help="Show Python tracebacks of errors."
 )
@@ -58,10 +60,12 @@ def cli(*, debug: bool) -> None:
 cli.add_command(run)
 cli.add_command(host)
 cli.add_command(participant)
+cli.add_command(completion)
 
 
 def run_command(args: list[str]) -> int:
     """Does what the command line says; the exit code.  Every error has been told."""
+    args = translate(args)
     try:
         result: Any = cli.main(args, prog_name="midas", standalone_mode=False)
     except click.exceptions.Exit as end:

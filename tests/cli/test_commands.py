@@ -7,10 +7,9 @@ import sys
 
 import pytest
 
-from midas_mp import __version__
 from midas_mp.cli.commands import cli
 
-COMMANDS = ["run", "host", "participant"]
+COMMANDS = ["run", "host", "participant", "completion"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -34,10 +33,6 @@ def test_help_of_the_whole_shows_the_commands_as_one_types_them(midas):
     assert not any(line.endswith("...") for line in lines)
     assert "\\b" not in ended.out
     assert "\b" not in ended.out
-
-
-def test_the_version_is_told(midas):
-    assert midas("--version") == (0, f"midas, version {__version__}\n", "")
 
 
 @pytest.mark.parametrize(
