@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import collections
+import hashlib
+import itertools
 import math
 import os
 import re
 import signal
+import struct
 from pathlib import Path
 
 import pytest
@@ -46,7 +49,7 @@ def cluster(start):
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.lua")), ids=lambda path: path.name)
 def test_examples_are_short_and_tested(example):
-    assert len(example.read_text(encoding="utf-8").splitlines()) < 70
+    assert len(example.read_text(encoding="utf-8").splitlines()) < 90
     assert example.name in Path(__file__).read_text(encoding="utf-8")
 
 
@@ -114,6 +117,92 @@ def test_words_need_files_that_exist(midas):
     ended = midas("run", EXAMPLES / "word_count.lua", "--", "nowhere.txt")
     assert (ended.code, ended.out) == (1, "")
     assert "nowhere.txt: No such file or directory" in ended.err
+
+
+def clusters(points, k):
+    """The answer of kmeans.lua: Lloyd's algorithm from the same centres, made in Python."""
+    centres = [points[math.floor((i + 0.5) * len(points) / k)] for i in range(k)]
+    rounds, moved = 0, math.inf
+    while moved > 1e-9:
+        groups = [[] for _ in centres]
+        for point in points:
+            groups[min(range(k), key=lambda i: math.dist(point, centres[i]) ** 2)].append(point)
+        means = [
+            [sum(column) / len(group) for column in zip(*group, strict=True)] if group else centre
+            for group, centre in zip(groups, centres, strict=True)
+        ]
+        moved = max(math.dist(a, b) for a, b in zip(means, centres, strict=True))
+        centres, rounds = means, rounds + 1
+    return rounds, [(len(group), centre) for group, centre in zip(groups, means, strict=True)]
+
+
+def told_clusters(text):
+    first, *lines = text.splitlines()
+    numbers = [[float(word) for word in re.findall(r"-?\d+\.?\d*", line)] for line in lines]
+    return int(first.removesuffix(" rounds")), [(row[0], row[1:]) for row in numbers]
+
+
+@pytest.mark.parametrize("k", ["1", "3", "7"])
+def test_clusters_are_those_that_python_finds(midas, cluster, tmp_path, k):
+    """From a working directory where the data is not."""
+    rows = (EXAMPLES / "kmeans.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 150
+    rounds, expected = clusters([[float(x) for x in row.split(",")] for row in rows], int(k))
+    for options in (["--workers", "2"], ["--address", cluster]):
+        ended = midas("run", EXAMPLES / "kmeans.lua", *options, "--", k, cwd=tmp_path)
+        assert ended.code == 0
+        told_rounds, told = told_clusters(ended.out)
+        assert told_rounds == rounds
+        assert [size for size, _ in told] == [size for size, _ in expected]
+        for (_, centre), (_, other) in zip(told, expected, strict=True):
+            assert centre == pytest.approx(other, abs=1e-4)
+
+
+def test_clusters_of_a_file_of_ones_own(midas, tmp_path):
+    (tmp_path / "mine.csv").write_text("0,0\n0,1\n10,10\n10,11\n")
+    ended = midas("run", EXAMPLES / "kmeans.lua", "--", "2", "mine.csv")
+    answer = "   2 points around (0.0000, 0.5000)\n   2 points around (10.0000, 10.5000)\n"
+    assert (ended.code, ended.out) == (0, "2 rounds\n" + answer)
+
+
+@pytest.mark.parametrize(("n", "ways"), [(2, 0), (4, 2), (6, 4), (8, 92), (10, 724)])
+def test_queens_stand_in_as_many_ways_as_is_known(midas, n, ways):
+    """OEIS A000170."""
+    ended = midas("run", EXAMPLES / "queens.lua", "--", str(n))
+    assert (ended.code, ended.out) == (0, f"{n} queens can stand in {ways} ways\n")
+
+
+@pytest.mark.parametrize(("text", "zeros"), [("midas ", 3), ("", 0), ("x" * 200, 2)])
+def test_the_hash_found_is_the_first_and_pythons(midas, text, zeros):
+    ended = midas("run", EXAMPLES / "hash_search.lua", "--", text, str(zeros))
+    hashes = ((n, hashlib.sha256(f"{text}{n}".encode()).hexdigest()) for n in itertools.count())
+    number, digest = next(found for found in hashes if found[1].startswith("0" * zeros))
+    assert (ended.code, ended.out) == (0, f"{text}{number}\n{digest}\n")
+
+
+def escape_steps(x, y):
+    z = 0j
+    for step in range(1, 501):
+        if abs(z) > 2:
+            return step
+        z = z * z + complex(x, y)
+    return None
+
+
+def test_the_picture_shows_the_mandelbrot_set(midas, tmp_path):
+    width, height = 61, 43
+    ended = midas("run", EXAMPLES / "mandelbrot.lua", "--", str(width), str(height))
+    assert (ended.code, ended.out) == (0, f"mandelbrot.bmp: {width} x {height} points\n")
+    data = (tmp_path / "mandelbrot.bmp").read_bytes()
+    magic, size, start, width_said, height_said = struct.unpack_from("<2sI4xI4xII", data)
+    assert (magic, size, width_said, height_said) == (b"BM", len(data), width, height)
+    line_bytes = -(-width * 3 // 4) * 4
+    assert len(data) == start + height * line_bytes
+    for row, column in itertools.product(range(0, height, 5), range(0, width, 5)):
+        scale = 2.4 / height
+        steps = escape_steps(-0.6 + (column + 0.5 - width / 2) * scale, -1.2 + (row + 0.5) * scale)
+        at = start + row * line_bytes + column * 3
+        assert (data[at : at + 3] == bytes(3)) == (steps is None)
 
 
 def test_words_are_counted_by_participants_that_come_and_go(start):
