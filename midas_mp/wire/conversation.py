@@ -338,20 +338,6 @@ def refusal(hello: Hello) -> Refused | None:
     return None
 
 
-def outline() -> str:
-    """The conversation as a Mermaid state diagram, printed from the tables."""
-    lines = ["stateDiagram-v2", f"    [*] --> {_S.NEW.value}", f"    [*] --> {_S.STARTING.value}"]
-    lines += [
-        f"    {before.value} --> {after.value}: {trigger.value}"
-        for (before, trigger), after in TRANSITIONS.items()
-    ]
-    lines.append(f"    {_S.CLOSED.value} --> [*]")
-    for (speaker, listener), words in VOCABULARY.items():
-        names = ", ".join(word.__name__ for word in words)
-        lines.append(f"    %% {speaker} -> {listener}: {names}")
-    return "\n".join(lines) + "\n"
-
-
 def _steps(
     state: ConversationState, speaker: Role | None, listener: Role | None, *, heard: bool
 ) -> _Steps:

@@ -1,0 +1,107 @@
+"""The protocol's page says what the code does: its lists are printed, and its words suffice."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import struct
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import msgpack
+
+from midas_mp.wire.messages import PROTOCOL_VERSION, AnyMessage
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = (DOCS / "protocol.md").read_text(encoding="utf-8")
+
+
+def test_the_printed_parts_are_those_of_the_tables():
+    ended = subprocess.run(
+        [sys.executable, DOCS / "print_protocol.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_every_message_and_every_field_has_a_place():
+    for kind in typing.get_args(AnyMessage):
+        section = re.search(rf"### \d+ {kind.__name__}\n(.*?)(?=\n### |\n## )", PAGE, re.DOTALL)[1]
+        assert re.findall(r"^\| \d+ \| `(\w+)`", section, re.MULTILINE) == [*kind.__struct_fields__]
+
+
+def test_links_within_the_page_lead_somewhere():
+    headings = re.findall(r"^#+ (.*)$", PAGE, re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    links = re.findall(r"\]\(#([^)]+)\)", PAGE)
+    assert links
+    assert set(links) <= anchors
+
+
+class Plain:
+    """A client made from the page alone: a socket, msgpack, and the tags that it lists."""
+
+    def __init__(self, address):
+        host, port = address.split(":")
+        self._socket = socket.create_connection((host, int(port)))
+        self._stream = self._socket.makefile("rb")
+
+    def say(self, tag, *fields, buffers=()):
+        header = msgpack.packb([[tag, *fields], [len(buffer) for buffer in buffers]])
+        prefix = struct.pack("<II", len(header), 0)
+        self._socket.sendall(prefix + header + b"".join(buffers))
+
+    def hear(self, wanted):
+        """The next message with this tag: its fields and its buffers."""
+        while True:
+            length, _channel = struct.unpack("<II", self._stream.read(8))
+            (tag, *fields), sizes = msgpack.unpackb(self._stream.read(length))
+            buffers = [self._stream.read(size) for size in sizes]
+            if tag == wanted:
+                return fields, buffers
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stream.close()
+        self._socket.close()
+
+
+def bundle_digest(name, source):
+    state = hashlib.sha256(b"midas bundle 1")
+    for part in (name, source):
+        state.update(len(part).to_bytes(8, "big") + part)
+    return state.hexdigest()
+
+
+def test_a_client_can_be_written_from_the_page_alone(start):
+    host = start("host", "--address", "127.0.0.1:0")
+    start("participant", "--address", host.address(), "--workers", "1")
+    source = b"function execute_code() return { square = global_data.x ^ 2 } end"
+    digest = bundle_digest(b"plain.lua", source)
+    with Plain(host.address()) as plain:
+        plain.say(1, PROTOCOL_VERSION, "client", "0", "ab12", "plain")
+        plain.hear(2)
+        plain.say(20, "job-1", "plain.lua", [])
+        plain.say(27, "job-1", digest, "plain.lua", [], buffers=[source])
+        plain.hear(22)
+        calls = [[index, 0, 1] for index in range(3)]
+        payloads = [msgpack.packb({"x": index}) for index in range(3)]
+        plain.say(30, "job-1", 0, 3, digest, "execute_code", calls, buffers=payloads)
+        squares = {}
+        while len(squares) < 3:
+            (_job, _round, _worker, outcomes, *_), buffers = plain.hear(31)
+            for (index, _attempt, status, *_), buffer in zip(outcomes, buffers, strict=True):
+                assert status == 0
+                squares[index] = msgpack.unpackb(buffer)
+            plain.say(36, "job-1", 0, [outcome[0] for outcome in outcomes])
+        assert squares == {0: {"square": 0}, 1: {"square": 1}, 2: {"square": 4}}
+        plain.say(26, "job-1")
+        plain.say(4, "done")
+    host.wait_for("job job-1 .*ended")
