@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 ENGINE: Final = "luajit"
 
+INDEXED: Final = frozenset({"generate_data", "on_result"})
+"""The driver's functions that are called for each index."""
+
 _INTEGER_MAX: Final = 2**53
 _NO_LIMIT: Final = 2**62
 """Given at creation: only then does lupa count memory at all."""
@@ -54,6 +57,21 @@ class Context(NamedTuple):
     count: int  # type: ignore[assignment]  # likewise
     round: int = 0
     attempt: int = 0
+
+
+class _Doors(NamedTuple):
+    """What the library returns to Python, in its order; see ``library/calls.lua``."""
+
+    compile: Any
+    call: Any
+    start: Any
+    config_after_failure: Any
+    store: Any
+    store_error: Any
+    share: Any
+    watch_shared: Any
+    check_shared: Any
+    forget: Any
 
 
 class Runtime:
@@ -104,15 +122,7 @@ class Runtime:
             b"output_fd": output_fd,
             b"may_write_files": may_write_files,
         }
-        (
-            self._compile,
-            self._call,
-            self._start,
-            self._config_after_failure,
-            self._store,
-            self._store_error,
-            self._forget,
-        ) = _boot(self._lua, settings)
+        self._doors = _boot(self._lua, settings)
         self._is_worker = profile is Profile.WORKER
 
     # -- scripts -------------------------------------------------------------------------------
@@ -132,7 +142,7 @@ class Runtime:
             files.append((name.encode(), name.replace(".", "/").encode() + b".lua", source))
         for module, chunk_name, source in files:
             with self._window(4 * len(source)):
-                message = self._compile(slot, main, module, chunk_name, source)
+                message = self._doors.compile(slot, main, module, chunk_name, source)
             if message is not None:
                 raise ScriptError("syntax", _message(message), job=self._job, worker=self._worker)
         self._slots[bundle.digest] = slot
@@ -148,7 +158,7 @@ class Runtime:
         """
         self._started = self._slots[digest]
         with self._window(0):
-            kind, self.output_bytes, names, config = self._start(self._started)
+            kind, self.output_bytes, names, config = self._doors.start(self._started)
         if kind is not None:
             self._fail(kind, names, config)
         return _text(names).split(), config
@@ -158,7 +168,7 @@ class Runtime:
         if self._started is None or self.is_spoiled:
             return b"\xc0"
         with self._window(0):
-            kind, self.output_bytes, config, _ = self._config_after_failure(self._started)
+            kind, self.output_bytes, config, _ = self._doors.config_after_failure(self._started)
         return b"\xc0" if kind is not None else bytes(config)
 
     # -- calls ---------------------------------------------------------------------------------
@@ -173,11 +183,11 @@ class Runtime:
         if name is None:
             name = self._names[entry] = entry.encode()
         index, count, round_, attempt = context
-        is_task = self._is_worker or entry == "generate_data"
+        is_task = self._is_worker or entry in INDEXED
         if self._memory_bytes and not self._open_window(len(payload) if payload else 0):
             self._fail(b"memory", b"", b"", entry, index if is_task else None)
         try:
-            kind, self.output_bytes, text, trace = self._call(
+            kind, self.output_bytes, text, trace = self._doors.call(
                 self._slots[digest], name, index, count, round_, attempt, payload
             )
         except luajit21.LuaError as error:
@@ -196,7 +206,7 @@ class Runtime:
             ScriptError: it is no Lua value, or there is no room for it.
         """
         with self._window(len(payload)):
-            kind, self.output_bytes, text, trace = self._store(index, payload)
+            kind, self.output_bytes, text, trace = self._doors.store(index, payload)
         if kind is not None:
             self._fail(kind, text, trace, None, index)
 
@@ -204,7 +214,53 @@ class Runtime:
         """``errors[index + 1]`` of the driver's environment."""
         data = message.encode(errors="replace")
         with self._window(len(data)):
-            self._store_error(index, data)
+            self._doors.store_error(index, data)
+
+    # -- shared data ---------------------------------------------------------------------------
+
+    def share(self, round_: int, payload: bytes) -> None:
+        """``shared_data`` of that round's tasks; what an earlier round shared is forgotten.
+
+        Raises:
+            ScriptError: it is no Lua value, or there is no room for it.
+        """
+        self.unshare()
+        try:
+            self._share(round_, payload)
+        except ScriptError:
+            self.unshare()
+            raise
+        self._collect()
+
+    def _share(self, round_: int, payload: bytes) -> None:
+        with self._window(len(payload)):
+            kind, self.output_bytes, text, trace = self._doors.share(round_, payload)
+        if kind is None:
+            self._collect()  # the payload goes before its image comes
+            with self._window(0):
+                kind, self.output_bytes, text, trace = self._doors.watch_shared()
+        if kind is not None:
+            self._fail(kind, text, trace)
+
+    def unshare(self) -> None:
+        """Frees what was shared."""
+        self._doors.share(0, None)
+        self._collect()
+
+    def check_shared(self, entry_count: int) -> bool:
+        """Compares so many entries of the shared data with what they were.
+
+        Returns:
+            Whether this was the end of a pass over all of it.
+
+        Raises:
+            ScriptError: a task wrote into it.
+        """
+        is_done, problem = self._doors.check_shared(entry_count)
+        if problem is not None:
+            self.is_spoiled = True
+            self._fail(b"runtime", problem, b"")
+        return bool(is_done)
 
     # -- memory --------------------------------------------------------------------------------
 
@@ -218,9 +274,7 @@ class Runtime:
 
     def close(self) -> None:
         """Drops the state.  Its finalisers are the library's own: none of a script's runs."""
-        for door in ("_compile", "_call", "_start", "_config_after_failure", "_store"):
-            setattr(self, door, _closed)
-        self._store_error = self._forget = _closed
+        self._doors = _Doors(*[_closed] * len(_Doors._fields))
         self._memory_bytes = 0
         self._lua = None
 
@@ -234,14 +288,18 @@ class Runtime:
         is_tight = used + input_bytes > self._memory_bytes
         is_half_full = used > max(self._memory_bytes // 2, self._collected_bytes * 5 // 4)
         if is_tight or is_half_full:
-            self._forget()
-            self._lua.gccollect()
-            used = self._collected_bytes = self.memory_used
+            used = self._collect()
         if used + input_bytes > self._memory_bytes:
             return False
         floor = used + used // 2 + input_bytes + _HEADROOM_BYTES
         self._lua.set_max_memory(max(self._memory_bytes, floor), total=True)
         return True
+
+    def _collect(self) -> int:
+        self._doors.forget()
+        self._lua.gccollect()
+        self._collected_bytes = self.memory_used
+        return self._collected_bytes
 
     @contextmanager
     def _window(self, input_bytes: int) -> Iterator[None]:
@@ -332,6 +390,8 @@ def _limits() -> dict[bytes, Any]:
 def _job_settings(job: str, spec: JobSpec, *, is_driver: bool) -> dict[bytes, Any]:
     seed = hashlib.sha256(b"midas seed %d" % spec.seed).digest()
     hint = b"" if is_driver else b"; generate_data and interpret_results may use files"
+    arguments: dict[int | bytes, str] = dict(enumerate(spec.arg))
+    arguments.update((name.encode(), text) for name, text in spec.named_arg.items())
     return {
         b"is_driver": is_driver,
         b"place": b"script" if is_driver else b"task",
@@ -343,7 +403,7 @@ def _job_settings(job: str, spec: JobSpec, *, is_driver: bool) -> dict[bytes, An
         b"seed": float(spec.seed),
         b"seed_low": int.from_bytes(seed[:4]),
         b"seed_high": int.from_bytes(seed[4:8]),
-        b"arg": {i: text.encode(errors="surrogateescape") for i, text in enumerate(spec.arg)},
+        b"arg": {key: text.encode(errors="surrogateescape") for key, text in arguments.items()},
     }
 
 
@@ -358,9 +418,8 @@ def _library() -> dict[bytes, bytes]:
     }
 
 
-def _boot(lua: Any, settings: dict[bytes, Any]) -> tuple[Any, ...]:
+def _boot(lua: Any, settings: dict[bytes, Any]) -> _Doors:
     sources = _library()
     boot = lua.execute(b"return load")(sources[b"boot"], b"=[midas boot]", b"t")
     settings[b"arg"] = lua.table_from(settings[b"arg"])
-    doors: tuple[Any, ...] = boot(lua.table_from(sources), lua.table_from(settings))
-    return doors
+    return _Doors(*boot(lua.table_from(sources), lua.table_from(settings)))

@@ -17,7 +17,6 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 import msgspec
@@ -28,6 +27,7 @@ from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.runtime import Context, Profile, Runtime
 from midas_mp.participant import confinement
 from midas_mp.participant.frame_socket import FrameSocket
+from midas_mp.participant.opened_job import OpenedJob, to_failure
 from midas_mp.participant.status_page import StatusPage
 from midas_mp.participant.zygote_messages import WORKER_BROKEN, WORKER_SPOILED, ChildSpec
 from midas_mp.wire.framing import Buffer
@@ -43,6 +43,7 @@ from midas_mp.wire.messages import (
     ResultsStored,
     RunTasks,
     ScriptLoaded,
+    SharedData,
     Status,
     StoreResults,
     TaskResults,
@@ -115,22 +116,6 @@ def warm_up() -> None:
     os.close(output_write)
 
 
-@dataclass(eq=False)
-class OpenedJob:
-    """One Lua state and the bundles that did not load.
-
-    Attributes:
-        memory_bytes: what the state may take; 0 is no bound.
-        longest_ns: of its tasks so far.
-        broken: why a bundle did not load, by digest.
-    """
-
-    runtime: Runtime
-    memory_bytes: int
-    longest_ns: int = 0
-    broken: dict[str, Failure] = field(default_factory=dict)
-
-
 class LuaWorker:
     """One process' jobs, and the frames it answers."""
 
@@ -150,6 +135,7 @@ class LuaWorker:
             BeginJob: self._begin_job,
             EndJob: self._end_job,
             PutBundle: self._put_bundle,
+            SharedData: self._share,
             RunTasks: self._run_tasks,
             LoadScript: self._load_script,
             StoreResults: self._store_results,
@@ -213,9 +199,14 @@ class LuaWorker:
                 raise UsageError(f"bundle {message.main} is not what its digest says")
             job.runtime.load(bundle)
         except ScriptError as error:
-            job.broken[message.digest] = _failure(error)
+            job.broken[message.digest] = to_failure(error)
         except UsageError as error:  # its client's fault: it costs that client's tasks
             job.broken[message.digest] = Failure("syntax", str(error)[:_REASON_CHARACTERS_MAX])
+
+    def _share(self, message: SharedData, buffers: list[bytes | None]) -> None:
+        if len(buffers) != 1:
+            raise ProtocolError(f"shared data of {len(buffers)} buffers")
+        self._job(message.job).share(message.round, buffers[0])
 
     def _job(self, name: str) -> OpenedJob:
         try:
@@ -258,6 +249,9 @@ class LuaWorker:
             status, result = self._call(job, message, call, buffers, position)
             self._page.end_task()
             ended_ns = time.monotonic_ns()
+            if job.shared_round is not None and status is Status.OK:
+                is_last = call is message.calls[-1]
+                status, result = self._inspect(job, result, ended_ns - began_ns, is_last=is_last)
             position += call.buffer_count
             job.longest_ns = max(job.longest_ns, ended_ns - began_ns)
             if outcomes and size + len(result) > SEND_BYTES:
@@ -292,8 +286,9 @@ class LuaWorker:
         position: int,
     ) -> tuple[Status, bytes]:
         """One task: its status, and its result or a failure."""
-        broken = job.broken.get(message.digest)
+        broken = job.why_not(message.digest, message.round)
         if broken is not None:
+            self._is_spoiled = job.runtime.is_spoiled
             return Status.FAILED, broken.to_payload()
         context = Context(call.index, message.count, message.round, call.attempt)
         try:
@@ -301,11 +296,25 @@ class LuaWorker:
             return Status.OK, job.runtime.call(message.digest, message.entry, context, payload)
         except ScriptError as error:
             self._is_spoiled = job.runtime.is_spoiled
-            return Status.FAILED, _failure(error).to_payload()
+            return Status.FAILED, to_failure(error).to_payload()
         except MemoryError:
             self._is_spoiled = True
             text = f"not enough memory for what {message.entry}() takes and returns"
             return Status.FAILED, Failure("memory", text).to_payload()
+
+    def _inspect(
+        self, job: OpenedJob, result: bytes, ran_ns: int, *, is_last: bool
+    ) -> tuple[Status, bytes]:
+        """A task's result, or the failure that it wrote where it must not.
+
+        The process is of no more use then: what its tasks share is spoiled.
+        """
+        try:
+            job.inspect(ran_ns, is_last=is_last)
+        except ScriptError as error:
+            self._is_spoiled = True
+            return Status.FAILED, to_failure(error).to_payload()
+        return Status.OK, result
 
     def _send_results(
         self, message: RunTasks, outcomes: list[Outcome], payloads: list[bytes]
@@ -332,7 +341,7 @@ class LuaWorker:
             buffers = [config]
         except ScriptError as error:
             self._is_spoiled = job.runtime.is_spoiled
-            buffers = [job.runtime.config_after_failure(), _failure(error).to_payload()]
+            buffers = [job.runtime.config_after_failure(), to_failure(error).to_payload()]
         self._page.end_task()
         self._frames.send(ScriptLoaded(message.job, functions), buffers)
 
@@ -352,7 +361,7 @@ class LuaWorker:
                     runtime.store_error(outcome.index, Failure.from_payload(payload or b"").message)
             except ScriptError as error:
                 self._is_spoiled = runtime.is_spoiled
-                failure = [_failure(error).to_payload()]
+                failure = [to_failure(error).to_payload()]
                 break
             stored.append(outcome.index)
         self._frames.send(ResultsStored(message.job, message.round, stored), failure)
@@ -372,7 +381,3 @@ def _payload(of: Call | Outcome, buffers: list[bytes | None], position: int) -> 
     if payload is None:
         raise ScriptError("memory", "not enough memory to receive what was sent to this task")
     return payload
-
-
-def _failure(error: ScriptError) -> Failure:
-    return Failure(error.kind, error.message, error.traceback)

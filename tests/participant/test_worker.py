@@ -30,6 +30,7 @@ from midas_mp.wire.messages import (
     Role,
     RunTasks,
     ScriptLoaded,
+    SharedData,
     Status,
     StoreResults,
     TaskResults,
@@ -263,6 +264,44 @@ def test_an_end_in_the_middle_of_a_frame_is_no_bug(ready: Callable) -> None:
     peer.child.socket.sendall(b"\x10\0\0\0\0\0\0\0abc")
     peer.child.socket.close()
     assert peer.wait_exit().exit_code == 0
+
+
+# -- shared data -------------------------------------------------------------------------------
+
+
+def test_shared_data_is_there_for_the_tasks_of_its_round(ready: Callable) -> None:
+    peer = ready()
+    job = Job(peer, "function execute_code() return shared_data and shared_data.x or 'none' end")
+    assert job.run(1) == ["none"]
+    for round_, value in ((0, 5), (1, 6)):
+        peer.send(SharedData("j1", round_), [msgpack.packb({"x": value})])
+        job.submit(1, 2, round_=round_)
+        assert job.collect(2) == [value, value]
+
+
+def test_a_write_into_shared_data_fails_its_task_and_ends_the_process(ready: Callable) -> None:
+    peer = ready()
+    job = Job(peer, "function execute_code() shared_data.list[2] = midas.index return 1 end")
+    peer.send(SharedData("j1", 0), [msgpack.packb({"list": [7, 8, 9]})])
+    job.submit(1)
+    [(outcome, failure)] = job.results()
+    assert outcome.status is Status.FAILED
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.message.partition(":")[0]) == (
+        "runtime",
+        "a task wrote into shared_data.list",
+    )
+    assert peer.wait_exit().exit_code == WORKER_SPOILED
+
+
+def test_shared_data_over_the_limit_fails_the_tasks_one_by_one(ready: Callable) -> None:
+    peer = ready(memory_bytes=16 * MB)
+    job = Job(peer, "function execute_code() return 1 end")
+    peer.send(SharedData("j1", 0), [msgpack.packb([0.5] * 4_000_000)])
+    job.submit(1, 2)
+    [(outcome, failure)] = job.results()
+    assert (outcome.index, failure.kind) == (0, "memory")
+    assert peer.wait_exit().exit_code == WORKER_SPOILED
 
 
 # -- script process ----------------------------------------------------------------------------

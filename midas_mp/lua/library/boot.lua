@@ -12,8 +12,10 @@ local encoder, decode = use("luajit_encode", settings), use("luajit_decode", set
 local files = use("files", settings, output)
 local libraries = use("libraries", settings, output, files, use("bit32"), use("utf8"))
 local environment = use("environment", settings, libraries)
-local doors = use("calls", settings, encoder, decode, use("explain", settings), use("failure", settings),
-  environment, output, use("luajit_seed", settings.seed_low, settings.seed_high), libraries)
+local reasons = use("explain", settings)
+local doors = use("calls", settings, encoder, decode, reasons.explain, use("failure", settings),
+  environment, output, use("luajit_seed", settings.seed_low, settings.seed_high), libraries,
+  use("shared", reasons.show_key))
 
 -- The real globals: no script is ever run in them, yet whatever finds a way there must find
 -- nothing.  lupa looks up `debug` before every call.
@@ -29,4 +31,4 @@ for key in pairs(real) do real[key] = nil end
 real.debug = { traceback = traceback }
 
 return doors.compile, doors.call, doors.start, doors.config_after_failure, doors.store,
-  doors.store_error, doors.forget
+  doors.store_error, doors.share, doors.watch_shared, doors.check_shared, doors.forget

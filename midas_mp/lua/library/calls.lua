@@ -2,7 +2,8 @@
 --
 -- All that can run a script's code return (kind, output bytes, text, more).  kind is nil when it
 -- went well, and `text` the answer; else `text` is the message and `more` the traceback.
-local settings, encoder, decode, explain, failure, environment, output, seed, libraries = ...
+local settings, encoder, decode, explain, failure, environment, output, seed, libraries,
+  shared = ...
 local error, next, rawget, rawset, setfenv = error, next, rawget, rawset, setfenv
 local type, unpack, xpcall, load = type, unpack, xpcall, load
 local encode, REFUSED = encoder.encode, encoder.REFUSED
@@ -103,6 +104,8 @@ end
 local function run_task(bundle, name, place, index, round, payload)
   local env = worker_environment(bundle)
   if payload then rawset(env, "global_data", receive(payload, "global_data")) end
+  local data = shared.value(round)
+  if data ~= nil then rawset(env, "shared_data", data) end
   local f = find_function(bundle, env, name)
   seed(name, round, index)
   return send(f(), place)
@@ -114,12 +117,51 @@ local function run_step(bundle, name, place, index, round, count)
   return send(f(index, count), place)
 end
 
-local function run_interpret(bundle, name, place, _, round, count)
+local function run_generate_shared(bundle, name, place, _, round)
+  local env = environment.kept(bundle)
+  local f = find_function(bundle, env, name)
+  seed(name, round, 0)
+  local value = f()
+  rawset(env, "shared_data", value)
+  return send(value, place)
+end
+
+local function result_place(index)
+  return format("results[%d]", index + 1)
+end
+
+local function run_on_result(bundle, name, place, index, round, _, payload)
+  local result = receive(payload, result_place(index))
+  local f = find_function(bundle, environment.kept(bundle), name)
+  seed(name, round, index)
+  local kept = f(index, result)
+  rawset(results, index + 1, kept)
+  return send(nil, place)
+end
+
+local function show_results(bundle, count)
   local env = environment.kept(bundle)
   rawset(results, "n", count)
   rawset(env, "results", results)
   rawset(env, "errors", errors)
+  return env
+end
+
+local function run_next_round(bundle, name, place, _, round, count)
+  local env = show_results(bundle, count)
   local f = find_function(bundle, env, name)
+  seed(name, round, 0)
+  local goes_on = f(round) and true or false
+  if goes_on then
+    results, errors = {}, {}
+    rawset(env, "results", results)
+    rawset(env, "errors", errors)
+  end
+  return send(goes_on, place)
+end
+
+local function run_interpret(bundle, name, place, _, round, count)
+  local f = find_function(bundle, show_results(bundle, count), name)
   seed(name, round, 0)
   local answer = f()
   local kind = type(answer)
@@ -130,7 +172,10 @@ local function run_interpret(bundle, name, place, _, round, count)
   return send(answer, place)
 end
 
-local DRIVER_STEPS = { interpret_results = run_interpret }
+local DRIVER_STEPS = {
+  generate_shared_data = run_generate_shared, on_result = run_on_result,
+  next_round = run_next_round, interpret_results = run_interpret,
+}
 
 local function run_start(bundle)
   local env = environment.kept(bundle)
@@ -174,7 +219,8 @@ function doors.call(slot, name, index, count, round, attempt, payload)
   environment.set_context(bundle, index, count, round, attempt)
   local place = place_of(bundle, name)
   if settings.is_driver then
-    return protect(DRIVER_STEPS[name] or run_step, bundle, name, place, index, round, count)
+    local step = DRIVER_STEPS[name] or run_step
+    return protect(step, bundle, name, place, index, round, count, payload)
   end
   return protect(run_task, bundle, name, place, index, round, payload)
 end
@@ -193,9 +239,25 @@ end
 
 function doors.store(index, payload)
   return protect(function()
-    rawset(results, index + 1, receive(payload, format("results[%d]", index + 1)))
+    rawset(results, index + 1, receive(payload, result_place(index)))
   end)
 end
+
+-- Without a payload: what the last round shared is forgotten, wherever it is still seen.
+function doors.share(round, payload)
+  shared.put(nil, nil)
+  if not payload then
+    for _, bundle in next, bundles do environment.forget_global(bundle, "shared_data") end
+    return nil, output.bytes()
+  end
+  return protect(function() shared.put(round, receive(payload, "shared_data")) end)
+end
+
+function doors.watch_shared()
+  return protect(shared.watch)
+end
+
+doors.check_shared = shared.check
 
 -- Before a collection: nothing that the last call made is held here any more.
 function doors.forget()

@@ -223,6 +223,10 @@ function environment.forget(bundles)
   end
 end
 
+function environment.forget_global(bundle, name)
+  if bundle.world then rawset(bundle.world.env, name, nil) end
+end
+
 function environment.set_context(bundle, new_index, new_count, new_round, new_attempt)
   index, count, round, attempt = new_index, new_count, new_round, new_attempt
   local world = bundle.world

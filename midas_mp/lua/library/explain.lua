@@ -63,4 +63,4 @@ local function explain(value, where)
   return where .. ": " .. place .. ": " .. problem
 end
 
-return explain
+return { explain = explain, show_key = show_key }
