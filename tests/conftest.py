@@ -225,16 +225,37 @@ class Commands:
         return found
 
 
-@pytest.fixture
-def commands(tmp_path: Path) -> Iterator[Commands]:
+@contextlib.contextmanager
+def running_commands(folder: Path) -> Iterator[Commands]:
     """Checks in the end that nothing is left of what was started, even where it was killed."""
-    commands = Commands(tmp_path)
+    commands = Commands(folder)
     yield commands
     commands.release()
     _, alive = psutil.wait_procs(commands.survivors(), timeout=PATIENCE_S)
     for process in alive:
         process.kill()
     assert alive == []
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Iterator[Commands]:
+    with running_commands(tmp_path) as commands:
+        yield commands
+
+
+@pytest.fixture(scope="session")
+def standing_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a host with two participants of one worker each, for tests that harm none of
+    them.
+    """
+    with running_commands(tmp_path_factory.mktemp("standing")) as commands:
+        where = commands.start("host", "--address", "127.0.0.1:0").address()
+        for name in ("left", "right"):
+            node = commands.start(
+                "participant", "--address", where, "--name", name, "--workers", "1"
+            )
+            node.wait_for("joined")
+        yield where
 
 
 @pytest.fixture

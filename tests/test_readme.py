@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from midas_mp.cli.commands import cli
+from midas_mp.cli.original import translate
 from midas_mp.config import _CONFIG_READERS
 from midas_mp.errors import PeerError, ScriptError, UsageError, WorldError
 
@@ -56,7 +57,7 @@ def test_host_and_participant_meet_as_shown(start, commands):
 
 @pytest.mark.parametrize("line", [c for c in COMMANDS if c.startswith("midas ")])
 def test_commands_that_are_shown_exist(line):
-    _, command, *words = shlex.split(line)
+    command, *words = translate(shlex.split(line)[1:])
     assert {word for word in words if word.startswith("--") and word != "--"} <= options_of(command)
     assert all((ROOT / word).exists() for word in words if word.startswith("examples/"))
 

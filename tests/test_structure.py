@@ -25,6 +25,7 @@ WITHOUT_TEST = {
 """Modules that have no test of their own, by name or path below the package."""
 
 WITHOUT_MODULE = {
+    "conformance/test_conformance.py": "is about the script contract as a whole",
     "test_docs.py": "is about docs/",
     "test_examples.py": "is about examples/",
     "test_readme.py": "is about README.md",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from midas_mp import limits
 from midas_mp.cli.report import describe, printable, write_line
 from midas_mp.errors import ScriptError
 
@@ -30,12 +31,16 @@ class Display:
     """What both kinds share: counts, and lines of text.  Also the driver's ``View``."""
 
     def __init__(self) -> None:
+        self.round = 0
         self.count = 0
         self.done = 0
         self.failed = 0
         self.workers = 0
         self.fractions: dict[int, float] = {}
-        self.began_s = time.monotonic()
+        self.received_bytes: dict[str, int] = {}
+        """Of the round's shared data, by node."""
+        self.shared_bytes = 0
+        self.began_s = self.round_began_s = time.monotonic()
         self._failures_seen = 0
         self._ticker: asyncio.TimerHandle | None = None
 
@@ -69,11 +74,18 @@ class Display:
 
     # -- View --------------------------------------------------------------------------------------
 
-    def started(self, count: int, workers: int) -> None:
-        self.count = count
+    def started(self, round_: int, count: int, workers: int) -> None:
+        self.round, self.count, self.done = round_, count, 0
         self.workers = workers
-        self.began_s = time.monotonic()
-        self._tick()
+        self.fractions.clear()
+        self.received_bytes.clear()
+        self.round_began_s = time.monotonic()
+        if self._ticker is None:
+            self.began_s = self.round_began_s
+            self._tick()
+
+    def shared_progressed(self, node: str, received_bytes: int, total_bytes: int) -> None:
+        self.received_bytes[node], self.shared_bytes = received_bytes, total_bytes
 
     def advanced(self, done: int, failed: int, ended: Sequence[int]) -> None:
         self.done, self.failed = done, failed
@@ -109,9 +121,10 @@ class Display:
 
     def figures(self) -> str:
         """``12.5/s, about 40 s left, 2 workers``."""
-        elapsed_s = time.monotonic() - self.began_s
+        elapsed_s = time.monotonic() - self.round_began_s
         done = self.done_with_parts
-        parts = []
+        parts = [f"round {self.round}"] if self.round else []
+        parts += self._sharing()
         if done and elapsed_s:
             rate = done / elapsed_s
             parts.append(f"{rate:.3g} tasks/s")
@@ -123,6 +136,16 @@ class Display:
             parts.append(f"{self.failed} failed")
         inside = [f"task {i} at {f:.0%}" for i, f in sorted(self.fractions.items())[:2]]
         return ", ".join(parts + inside)
+
+    def _sharing(self) -> list[str]:
+        """``sharing 45 MB: 2 of 3 nodes, 61 %``, while a node waits for it."""
+        received = self.received_bytes.values()
+        complete = sum(size == self.shared_bytes for size in received)
+        if complete == len(received):
+            return []
+        share = sum(received) / (len(received) * self.shared_bytes)
+        size = f"{self.shared_bytes / limits.MB:.3g} MB"
+        return [f"sharing {size}: {complete} of {len(received)} nodes, {share:.0%}"]
 
     def _tick(self) -> None:
         self.refresh()
@@ -168,6 +191,7 @@ class BarDisplay(Display):
         assert self._task is not None
         self._bar.update(
             self._task,
+            total=self.count,
             completed=self.done_with_parts,
             description=f"{self.done}/{self.count}",
             figures=self.figures(),

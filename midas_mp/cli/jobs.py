@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from midas_mp import limits
-from midas_mp.cli.parameters import DURATION, SIZE, TASKS
+from midas_mp.cli.parameters import DURATION, ENGINE, NAMED, SIZE, TASKS
 from midas_mp.cli.report import write_line
 from midas_mp.config import JobOptions
 from midas_mp.errors import UsageError
@@ -58,6 +58,23 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         envvar="MIDAS_ON_ERROR",
         help="What the first failed task does: stop the job, or leave nil in results and its "
         "message in errors.  [default: stop]",
+    ),
+    click.option(
+        "--lua",
+        "engine",
+        type=ENGINE,
+        envvar="MIDAS_LUA",
+        metavar="luajit|5.4|5.5",
+        help="Which Lua runs the script, here and on the workers.  [default: luajit]",
+    ),
+    click.option(
+        "--arg",
+        "named",
+        type=NAMED,
+        multiple=True,
+        envvar="MIDAS_ARG",
+        metavar="NAME=VALUE",
+        help="What the script reads as arg.NAME; may be said several times.",
     ),
     click.option(
         "--seed",
@@ -109,20 +126,23 @@ def make_options(script: Path, said: Mapping[str, Any]) -> JobOptions:
         folder = Path.cwd()
     except FileNotFoundError:
         raise UsageError("the working directory is gone; change to another one") from None
-    for text in (str(folder), str(script.resolve()), *said["args"]):
+    named = dict(said["named"])
+    words = [*said["args"], *(word for pair in named.items() for word in pair)]
+    for text in (str(folder), str(script.resolve()), *words):
         try:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError(f"{text!a} is not UTF-8; arguments and paths must be") from None
     # each one with what msgpack puts before it
-    size_bytes = sum(len(text.encode()) + 5 for text in (str(script), *said["args"]))
+    size_bytes = sum(len(text.encode()) + 5 for text in (str(script), *words))
     if size_bytes > limits.ARGUMENT_BYTES_MAX:
         raise UsageError(
             f"the script's arguments are {size_bytes} bytes long, the limit is "
             f"{limits.ARGUMENT_BYTES_MAX}; put them into a file that generate_data reads"
         )
     names = JobOptions.__dataclass_fields__.keys() & said.keys()
-    return JobOptions(**{name: said[name] for name in names}, arg=tuple(said["args"]))
+    chosen = {name: said[name] for name in names}
+    return JobOptions(**chosen, arg=tuple(said["args"]), arg_named=named)
 
 
 def start_zygote() -> Zygote:

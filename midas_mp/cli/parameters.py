@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
 
-from midas_mp.config import TaskCount, parse_duration, parse_size
+from midas_mp.config import TaskCount, parse_duration, parse_engine, parse_size
 from midas_mp.errors import UsageError
 
 T = TypeVar("T")
@@ -41,7 +42,17 @@ def _parse_workers(text: str) -> int | None:
     raise UsageError(f"{text!r} is not a number of workers; write auto, or 1 to {WORKERS_MAX}")
 
 
+def _parse_named(text: str) -> tuple[str, str]:
+    """``key=value``; the value may be anything, and empty."""
+    key, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
+        raise UsageError(f"{text!r} is no argument by name; write it like size=10")
+    return key, value
+
+
 DURATION = Parsed("duration", parse_duration)
+ENGINE = Parsed("engine", parse_engine)
+NAMED = Parsed("name=value", _parse_named)
 SIZE = Parsed("size", parse_size)
 TASKS = Parsed("tasks", TaskCount.parse)
 WORKERS = Parsed("workers", _parse_workers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from midas_mp.cli.parameters import DURATION, SIZE, TASKS, WORKERS, WORKERS_MAX
+from midas_mp.cli.parameters import DURATION, ENGINE, NAMED, SIZE, TASKS, WORKERS, WORKERS_MAX
 from midas_mp.config import TaskCount
 
 
@@ -15,6 +15,10 @@ from midas_mp.config import TaskCount
         (DURATION, "1.5m", 90.0),
         (SIZE, "2MB", 2**21),
         (TASKS, "4x", TaskCount(4, is_per_worker=True)),
+        (ENGINE, "5.4", "lua5.4"),
+        (NAMED, "size=10", ("size", "10")),
+        (NAMED, "_a1==b = c", ("_a1", "=b = c")),
+        (NAMED, "empty=", ("empty", "")),
         (WORKERS, "7", 7),
         (WORKERS, " Auto ", None),
         (WORKERS, str(WORKERS_MAX), WORKERS_MAX),
@@ -33,3 +37,9 @@ def test_what_is_a_value_already_stays(kind):
 def test_what_is_no_number_of_workers_is_wrong_usage(text):
     with pytest.raises(click.UsageError, match="write auto, or 1 to 1024"):
         WORKERS.convert(text, None, None)
+
+
+@pytest.mark.parametrize("text", ["", "size", "=10", "1=2", "a b=c", "a-b=c", "ä=1"])
+def test_what_is_no_argument_by_name_is_wrong_usage(text):
+    with pytest.raises(click.UsageError, match="write it like size=10"):
+        NAMED.convert(text, None, None)

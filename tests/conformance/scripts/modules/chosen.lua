@@ -1,0 +1,1 @@
+return "chosen at run time"

@@ -1,0 +1,1 @@
+return { square = function(x) return x * x end }

@@ -1,0 +1,8 @@
+-- shared_data is one table for all tasks of a worker: a task that changes it is found out.
+--! run: --tasks 2
+--! exit: 1
+--! err: shared_data
+function generate_shared_data() return { list = { 1, 2, 3 } } end
+function generate_data() end
+function execute_code() shared_data.list[2] = "changed" return 1 end
+function interpret_results() return "not here" end
