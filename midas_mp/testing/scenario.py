@@ -1,0 +1,195 @@
+"""What a seed means: which machines, which jobs, which faults and how often.
+
+Every seed draws not only when something goes wrong but also which kinds of things do at all: a
+run in which only one kind happens, often, reaches states that a run with a little of everything
+never does (A. Groce et al., "Swarm Testing", ISSTA 2012).
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, NamedTuple
+
+from midas_mp.testing.chance import Chance
+from midas_mp.testing.network import Weather
+from midas_mp.testing.orders import POISON, Orders
+
+
+class Fault(enum.StrEnum):
+    """One kind of thing that goes wrong."""
+
+    CUT = "a connection breaks"
+    HALF_CUT = "a connection breaks, and one side does not notice for a while"
+    REFUSE = "nobody gets a new connection for a while"
+    PART = "some machines cannot be reached for a while"
+    KILL_WORKER = "a worker process is killed"
+    CRASH_NODE = "a launcher with its workers is gone, and comes again as another"
+    FREEZE_NODE = "a node stands still for a while"
+    LEAVE_NODE = "a node leaves, and another one joins"
+    CRASH_HOST = "the host is gone, and starts again with an empty memory"
+    STOP_HOST = "the host is stopped in order, and starts again with an empty memory"
+    FREEZE_HOST = "the host stands still for a while"
+    FREEZE_CLIENT = "a client stands still for a while"
+    CRASH_CLIENT = "a client is gone for good"
+
+
+class NodePlan(NamedTuple):
+    name: str
+    workers: int
+    speed: float
+    engines: list[str]
+    starts_at: float
+
+
+class JobPlan(NamedTuple):
+    """One job.
+
+    Attributes:
+        rounds: the tasks of each.
+        shared_bytes: of the shared data of each round; 0 is none.
+        batch_max: how many tasks are submitted at a time.
+        acknowledge_s: how long the client keeps a result before it acknowledges.
+        abandoned_after: so many results are enough, and the job is ended; None is never.
+    """
+
+    title: str
+    engine: str
+    rounds: list[list[Orders]]
+    shared_bytes: int
+    timeout_s: float
+    batch_max: int
+    acknowledge_s: float
+    abandoned_after: int | None
+
+    @property
+    def seconds(self) -> float:
+        """What its tasks take in all, on one worker of the slowest kind."""
+        return sum(orders.seconds / SPEED_MIN for tasks in self.rounds for orders in tasks)
+
+
+class ClientPlan(NamedTuple):
+    name: str
+    jobs: list[JobPlan]
+    starts_at: float
+
+
+class Scenario(NamedTuple):
+    """All that is decided before a run."""
+
+    weather: Weather
+    nodes: list[NodePlan]
+    clients: list[ClientPlan]
+    faults: dict[Fault, float]
+    """Those that happen, and how many seconds apart."""
+    fault_phase_s: float
+
+    @property
+    def liveness_s(self) -> float:
+        """After the faults everything ends within so long."""
+        work_s = sum(job.seconds for client in self.clients for job in client.jobs)
+        return QUIET_S + work_s
+
+
+QUIET_S: Final = 400.0
+"""Patience with clients and hosts that are gone, keep-alive, back-off: a few times a minute."""
+
+ENGINES: Final = ("luajit", "lua5.4")
+
+SPEED_MIN: Final = 0.3
+"""Of a node, beside one that takes a task the seconds that its orders say."""
+
+_DURATIONS: Final = {
+    "short": (0.0001, 0.003),
+    "middling": (0.005, 0.1),
+    "long": (0.2, 3.0),
+}
+
+
+def draw(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    rng = Chance(f"scenario {seed}")
+    clients = [_client(rng, f"client{n}") for n in range(rng.choice([1, 1, 1, 2, 3]))]
+    nodes = [_node(rng, f"node{n}") for n in range(rng.choice([1, 2, 2, 3, 5]))]
+    fault_phase_s = rng.choice([2.0, 10.0, 30.0])
+    kinds = [fault for fault in Fault if rng.happens(0.35)]
+    faults = {fault: fault_phase_s / rng.choice([1, 3, 10]) for fault in kinds}
+    return Scenario(_weather(rng), nodes, clients, faults, fault_phase_s)
+
+
+def _weather(rng: Chance) -> Weather:
+    return Weather(
+        latency_s=rng.choice([0.0001, 0.001, 0.02, 0.1]),
+        spike_chance=rng.choice([0, 0, 0.01, 0.2]),
+        spike_s=rng.choice([0.05, 1.0]),
+        split_chance=rng.choice([0, 0.3]),
+        glitch_chance=rng.choice([0, 0, 0, 0.3]),
+        byte_weight=rng.choice([1, 1, 1_000, 20_000]),
+    )
+
+
+def _node(rng: Chance, name: str) -> NodePlan:
+    engines = list(ENGINES) if name == "node0" or rng.happens(0.7) else ["luajit"]
+    return NodePlan(
+        name=name,
+        workers=rng.choice([1, 2, 3, 4]),
+        speed=rng.choice([SPEED_MIN, 1.0, 1.0, 3.0]),
+        engines=engines,
+        starts_at=rng.choice([0.0, rng.uniform(0, 8)]),
+    )
+
+
+def _client(rng: Chance, name: str) -> ClientPlan:
+    jobs = [_job(rng, f"{name}-job{n}") for n in range(rng.choice([1, 1, 2]))]
+    return ClientPlan(name, jobs, starts_at=rng.choice([0.0, rng.uniform(0, 8)]))
+
+
+class _Style(NamedTuple):
+    """What the tasks of a job have in common."""
+
+    durations: str
+    dangers: float
+    """How often one fails, and twice how often it takes its process down."""
+    prints: int
+    is_shared: bool
+
+
+def _job(rng: Chance, title: str) -> JobPlan:
+    shared_bytes = rng.choice([0, 0, 1, 1_000, 600_000])
+    style = _Style(
+        durations=rng.choice([*_DURATIONS, "mixed"]),
+        dangers=rng.choice([0.0, 0.0, 0.1]),
+        prints=rng.choice([0, 0, 3]),
+        is_shared=shared_bytes > 0,
+    )
+    count = rng.randint(1, 15 if style.durations == "long" else 60)
+    rounds = [
+        [_task(rng, title, round_, index, style) for index in range(count)]
+        for round_ in range(rng.choice([1, 1, 2, 3]))
+    ]
+    return JobPlan(
+        title=title,
+        engine=rng.choice(["luajit", "luajit", "lua5.4"]),
+        rounds=rounds,
+        shared_bytes=shared_bytes,
+        timeout_s=rng.choice([0.0, 0.0, 1.0]),
+        batch_max=rng.choice([1, 7, 100]),
+        acknowledge_s=rng.choice([0.0, 0.0, 0.05, 2.0]),
+        abandoned_after=rng.randrange(count) if rng.happens(0.15) else None,
+    )
+
+
+def _task(rng: Chance, title: str, round_: int, index: int, style: _Style) -> Orders:
+    durations = style.durations
+    if durations == "mixed":
+        durations = rng.choices(list(_DURATIONS), [0.6, 0.3, 0.1])[0]
+    return Orders(
+        title=title,
+        round=round_,
+        index=index,
+        seconds=rng.uniform(*_DURATIONS[durations]),
+        shared=style.is_shared,
+        crashes=rng.choice([1, 2, POISON]) if rng.happens(style.dangers / 2) else 0,
+        fails=rng.happens(style.dangers),
+        prints=style.prints,
+        answer_bytes=rng.choice([0, 0, 50, 2_000]),
+    )

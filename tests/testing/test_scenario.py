@@ -1,0 +1,38 @@
+"""What seeds draw."""
+
+from __future__ import annotations
+
+from midas_mp.testing.scenario import ENGINES, Fault, draw
+
+
+def test_a_seed_always_means_the_same():
+    assert draw(17) == draw(17)
+    assert draw(17) != draw(18)
+
+
+def test_every_kind_of_fault_is_drawn_and_none_always():
+    drawn = [draw(seed).faults for seed in range(100)]
+    for fault in Fault:
+        assert 10 < sum(fault in faults for faults in drawn) < 70
+
+
+def test_there_are_always_nodes_tasks_and_a_worker_for_every_engine():
+    for seed in range(100):
+        scenario = draw(seed)
+        assert {engine for node in scenario.nodes for engine in node.engines} == set(ENGINES)
+        assert all(job.rounds and all(job.rounds) for c in scenario.clients for job in c.jobs)
+
+
+def test_tasks_know_who_they_are():
+    for client in draw(5).clients:
+        for job in client.jobs:
+            names = [orders.name for tasks in job.rounds for orders in tasks]
+            assert len(names) == len(set(names))
+            assert {name[0] for name in names} == {job.title}
+
+
+def test_the_bound_of_the_end_is_longer_than_all_the_work():
+    for seed in range(50):
+        scenario = draw(seed)
+        jobs = [job for client in scenario.clients for job in client.jobs]
+        assert scenario.liveness_s > sum(o.seconds for j in jobs for t in j.rounds for o in t)
