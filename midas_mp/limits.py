@@ -50,6 +50,12 @@ TASKS_PER_FRAME_MAX: Final = 256
 """Past 64 tasks in a frame throughput no longer grows (measured); 256 headers stay far below
 the header limit."""
 
+FRAME_BYTES_TARGET: Final = 1 * MB
+"""Payload bytes in one frame of several tasks: work starts when the first frame is there."""
+
+FRAME_BUFFERS_MAX: Final = BUFFERS_MAX // 2
+"""Buffers in one frame of several tasks: their sizes share the header with the calls."""
+
 FRAME_TIME_TARGET_S: Final = 0.002
 """How much work, by measured task time, one frame to a worker should hold: long enough that a
 frame's fixed cost (about 50 us) disappears, short enough that nothing waits noticeably."""
@@ -92,6 +98,12 @@ CLIENT_PATIENCE_S: Final = 60.0
 """How long a host keeps the jobs of a client whose connection broke, and a client looks for a host
 that is gone: a restart of either, or a laptop that changes networks."""
 
+ENDED_JOBS_MAX: Final = 1_000
+"""Jobs whose end a host remembers: a node that comes back with work of one is told at once."""
+
+EPOCHS_MAX: Final = 10_000
+"""Nodes and clients whose connections a host counts; each run of a script is one."""
+
 EARLY_BYTES_MAX: Final = 256 * MB
 """Results that launchers deliver after a host's restart, before the client is back that wants
 them; what is over is computed again."""
@@ -125,6 +137,15 @@ DURATION_S_MAX: Final = 1e9
 
 PRINT_BYTES_MAX: Final = 1 * MB
 """One printed text; the rest is cut and says so."""
+
+PRINT_LINES_BURST: Final = 100_000
+PRINT_LINES_PER_S: Final = 10_000
+"""Printed texts of one worker: a whole table at once, and then as fast as a terminal scrolls; more
+nobody reads, and all workers together would fill the connection to the client."""
+
+PRINT_BYTES_BURST: Final = 16 * MB
+PRINT_BYTES_PER_S: Final = 1 * MB
+"""The same in bytes; what may come in a second holds the longest text."""
 
 COROUTINE_DEPTH_MAX: Final = 150
 """Nested resumes: LuaJIT dies with SIGSEGV on unbounded ones (LuaJIT#619)."""

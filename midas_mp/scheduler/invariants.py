@@ -11,6 +11,7 @@ from midas_mp import limits
 from midas_mp.scheduler.records import Job, Node, Task, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import JobState, NodeState, TaskState, WorkerState
+from midas_mp.wire.messages import TaskRef
 
 
 def check(state: State) -> None:
@@ -21,13 +22,17 @@ def check(state: State) -> None:
     """
     for job_id, job in state.jobs.items():
         assert job.id == job_id, job.label
-        assert state.clients.get(job.client.peer) is job.client, f"{job.label}: no such client"
-        assert job.client.jobs.get(job_id) is job, f"{job.label}: its client does not know it"
+        _check_client(state, job)
         assert job.state is not JobState.ENDED, job.label
         assert (job.state is JobState.STARTED) == (job_id in state.started), job.label
         _check_tasks(state, job)
-    for client in state.clients.values():
+    for peer, client in state.clients.items():
+        assert client.peer == peer, client.name
         assert all(state.jobs.get(name) is job for name, job in client.jobs.items()), client.name
+    for node_id, client in state.away.items():
+        assert client.node_id == node_id, client.name
+        assert client.peer is None, f"{client.name} is away and connected"
+        assert client.jobs, f"{client.name} is away without a job"
     assert set(state.started) <= set(state.jobs)
     workers = [worker for node in state.nodes.values() for worker in node.workers.values()]
     for peer, node in state.nodes.items():
@@ -37,11 +42,26 @@ def check(state: State) -> None:
     for worker in workers:
         _check_worker(state, worker)
     _check_sets(state, workers)
+    _check_strays(state, workers)
     _check_names(state)
     for job in state.started.values():
         if (job.fresh or job.returned) and job.lease_allowance:
             idle = [worker.label for worker in state.idle if job.spec.engine in worker.engines]
             assert not idle, f"{job.label}: tasks wait while {idle} are idle"
+
+
+def _check_client(state: State, job: Job) -> None:
+    """Its client is connected or away; a job that nobody has open has an end."""
+    client = job.client
+    assert client.jobs.get(job.id) is job, f"{job.label}: its client does not know it"
+    if client.peer is None:
+        assert state.away.get(client.node_id) is client, f"{job.label}: no such client"
+    else:
+        assert state.clients.get(client.peer) is client, f"{job.label}: no such client"
+        assert client.node_id not in state.away, f"{client.name} is connected and away"
+    assert job.peer in (None, client.peer), f"{job.label}: open on another connection"
+    assert (job.peer is None) == (job.away_until is not None), f"{job.label}: no end of patience"
+    assert job.id not in state.ended, f"{job.label} has ended"
 
 
 def _check_tasks(state: State, job: Job) -> None:
@@ -56,6 +76,7 @@ def _check_tasks(state: State, job: Job) -> None:
         is_waiting = task.state is TaskState.WAITING
         assert queued[task] == is_waiting, f"{task.label} is {task.state}, in {queued[task]} queues"
         assert (task.worker is not None) == (task.state is TaskState.LEASED), task.label
+        assert (task.outcome is not None) == (task.state is TaskState.DONE), task.label
         if task.worker is not None:
             _check_lease(state, job, task, task.worker)
     assert all(task in job.blames for task in job.suspects), f"{job.label}: suspect without blame"
@@ -74,11 +95,13 @@ def _check_lease(state: State, job: Job, task: Task, worker: Worker) -> None:
     assert state.nodes.get(node.peer) is node, f"{task.label}: leased to a lost node"
     assert node.workers.get(worker.channel) is worker, f"{task.label}: leased to a lost worker"
     assert task in worker.leases.get(job, {}), f"{task.label}: its worker does not know"
-    assert job.state is JobState.STARTED, f"{task.label}: leased before the start"
+    if task not in worker.adopted:
+        assert job.state is JobState.STARTED, f"{task.label}: leased before the start"
     assert job.spec.engine in worker.engines, f"{task.label}: {worker.label} is not suitable"
     assert task.batch.digest in node.begun.get(job.id, ()), f"{task.label}: {node.label} lacks it"
     if task in job.blames:
-        assert worker.lease_count == 1 or worker.orphans, f"{task.label}: blamed and not alone"
+        is_alone = worker.state is WorkerState.ALONE or worker.orphans
+        assert is_alone, f"{task.label}: blamed and not alone"
 
 
 def _check_worker(state: State, worker: Worker) -> None:
@@ -89,7 +112,8 @@ def _check_worker(state: State, worker: Worker) -> None:
     assert all(worker.leases.values()), f"{worker.label}: an empty entry"
     assert worker.lease_count == len(leased) <= limits.QUEUE_TASKS_MAX, worker.label
     assert worker.lease_bytes == sum(task.size_bytes for _, task in leased), worker.label
-    if len(leased) > 1:
+    assert set(worker.adopted) <= {task for _, task in leased}, f"{worker.label}: adopted"
+    if len(leased) > 1 and not worker.adopted:
         largest = max(task.size_bytes for _, task in leased)
         assert worker.lease_bytes - largest <= limits.QUEUE_BYTES_MAX, worker.label
     if worker.orphans:
@@ -100,7 +124,7 @@ def _check_worker(state: State, worker: Worker) -> None:
         expected = [WorkerState.IDLE]
     assert worker.state in expected, f"{worker.label} is {worker.state}"
     if worker.state is WorkerState.ALONE:
-        assert len(leased) == 1, f"{worker.label} is not alone"
+        assert len(leased) == 1 or worker.adopted, f"{worker.label} is not alone"
 
 
 def _check_sets(state: State, workers: list[Worker]) -> None:
@@ -113,6 +137,24 @@ def _check_sets(state: State, workers: list[Worker]) -> None:
     assert known.issuperset(state.idle), "a lost worker is idle"
     assert known.issuperset(state.hungry), "a lost worker is hungry"
     assert known.issuperset(state.laden), "a lost worker is laden"
+
+
+def _check_strays(state: State, workers: list[Worker]) -> None:
+    early_bytes = 0
+    for job_id, stray in state.strays.items():
+        job = state.jobs.get(job_id)
+        assert stray.id == job_id not in state.ended, f"stray of the ended job {job_id}"
+        assert job is not None or stray.until is not None, f"stray of {job_id} is kept for ever"
+        assert set(stray.nodes) <= set(state.nodes.values()), f"stray of {job_id}: a lost node"
+        for (round_, index), worker in stray.held.items():
+            assert worker in workers, f"stray of {job_id}: held by a lost worker"
+            ref = TaskRef(job_id, round_, index)
+            assert worker.orphans.get(ref), f"stray of {job_id}: {worker.label} lacks {index}"
+        for round_, index in (*stray.held, *stray.early):
+            is_there = job is not None and job.task(round_, index) is not None
+            assert not is_there, f"stray of {job_id}: {index} was submitted and not claimed"
+        early_bytes += sum(result.size_bytes for result in stray.early.values())
+    assert early_bytes == state.early_bytes <= limits.EARLY_BYTES_MAX, "bytes of early results"
 
 
 def _check_names(state: State) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import losses
+from midas_mp.scheduler import delivery, losses, returning
 from midas_mp.scheduler.records import Batch, ClientRecord, Job, Task, advance_task
 from midas_mp.scheduler.state import State
-from midas_mp.scheduler.tables import JOB, TASK, TaskState, advance
+from midas_mp.scheduler.tables import JOB, TASK, JobState, TaskState, advance
 from midas_mp.wire import framing
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
@@ -19,6 +19,7 @@ from midas_mp.wire.messages import (
     EndJob,
     JobEnded,
     JobOpened,
+    JobStarted,
     OpenJob,
     PutBundle,
     RunTasks,
@@ -28,21 +29,39 @@ _FORGET = TASK["forget"]
 
 
 def open_job(state: State, client: ClientRecord, message: OpenJob) -> None:
-    """Queue a job, unless another client uses its id."""
+    """Queue a job, or take it up again, unless another client uses its id."""
     holder = state.jobs.get(message.job)
     if holder is not None:
         if holder.client is client:
-            raise ProtocolError(f"job {message.job} is open already")
+            _take_up(state, holder)
+            return
         client.refused.add(message.job)
         reason = f"another client has a job with the id {message.job}"
+        assert client.peer is not None
         state.send(client.peer, JobEnded(message.job, "job_exists", reason))
         return
     client.refused.discard(message.job)
     job = state.jobs[message.job] = client.jobs[message.job] = Job(client, message, state.now)
-    credit = state.credit_tasks(job)
-    state.send(client.peer, JobOpened(job.id, credit, limits.CREDIT_BYTES))
+    state.tell(job, JobOpened(job.id, state.credit_tasks(job), limits.CREDIT_BYTES))
+    returning.welcome_job(state, job)
     state.notice(f"{_called(job)} queued for {client.name}")
     state.is_membership_new = True
+
+
+def _take_up(state: State, job: Job) -> None:
+    """A client that was away opens its job again: it hears what it may have missed."""
+    if job.peer is not None:
+        raise ProtocolError(f"job {job.id} is open already")
+    job.peer = job.client.peer
+    job.away_until = None
+    state.tell(job, JobOpened(job.id, state.credit_tasks(job), limits.CREDIT_BYTES))
+    job.workers_reported = 0
+    if job.state is JobState.STARTED:
+        job.workers_reported = state.suitable_count(job)
+        state.tell(job, JobStarted(job.id, job.workers_reported))
+    for frame in job.printed.take():
+        state.tell(job, frame.message, frame.buffers)
+    delivery.deliver_all(state, job)
 
 
 def put_bundle(client: ClientRecord, frame: Frame, message: PutBundle) -> None:
@@ -52,19 +71,15 @@ def put_bundle(client: ClientRecord, frame: Frame, message: PutBundle) -> None:
         job.bundles.setdefault(message.digest, Frame(0, message, frame.buffers))
 
 
-def submit(client: ClientRecord, frame: Frame, message: RunTasks) -> None:
-    """Add waiting tasks."""
+def submit(state: State, client: ClientRecord, frame: Frame, message: RunTasks) -> None:
+    """Add waiting tasks; a client that was away may say some of them again."""
     job = _job_of(client, message.job)
     if job is None:
         return
     if message.digest not in job.bundles:
         raise ProtocolError(f"job {job.id} has no bundle {message.digest}")
     calls = message.calls
-    if job.task_count + len(calls) > job.credit_max:
-        raise ProtocolError(
-            f"job {job.id}: {job.task_count + len(calls)} tasks not acknowledged, "
-            f"but the credit is {job.credit_max}"
-        )
+    _check_credit(job, message)
     batch = Batch(message.round, message.count, message.digest, message.entry)
     if batch == job.batch:
         batch = job.batch
@@ -72,41 +87,61 @@ def submit(client: ClientRecord, frame: Frame, message: RunTasks) -> None:
         job.batch = batch
     tasks = job.rounds.setdefault(batch.round, {})
     buffers, start, size_bytes = frame.buffers, 0, 0
+    added: list[Task] = []
     for call in calls:
         index = call.index
-        if index in tasks:
-            raise ProtocolError(f"job {job.id}: task {index} of round {batch.round} is there twice")
         end = start + call.buffer_count
-        payload = buffers[start:end]
-        size = framing.size_bytes(payload)
-        tasks[index] = task = Task(batch, index, call.attempt, payload, size)
-        job.fresh.append(task)
-        size_bytes += size
+        if index not in tasks:
+            payload = buffers[start:end]
+            size = framing.size_bytes(payload)
+            tasks[index] = task = Task(batch, index, call.attempt, payload, size)
+            added.append(task)
+            size_bytes += size
         start = end
     if start != len(buffers):
         raise ProtocolError(f"job {job.id}: {len(buffers)} buffers for tasks that list {start}")
-    job.task_count += len(calls)
+    job.fresh.extend(added)
+    job.task_count += len(added)
     job.size_bytes += size_bytes
+    if state.strays:
+        returning.claim(state, job, added)
+
+
+def _check_credit(job: Job, message: RunTasks) -> None:
+    if job.task_count + len(message.calls) <= job.credit_max:
+        return
+    known = job.rounds.get(message.round, {})
+    count = job.task_count + sum(call.index not in known for call in message.calls)
+    if count > job.credit_max:
+        raise ProtocolError(
+            f"job {job.id}: {count} tasks not acknowledged, but the credit is {job.credit_max}"
+        )
 
 
 def acknowledge(client: ClientRecord, message: Acknowledge) -> None:
-    """Forget tasks whose results are safe with the client; a job that ended has none."""
+    """Forget tasks whose results are safe with the client; a job that ended has none.
+
+    A client may have had a result of the host before this one, which never heard of the task.
+    """
     job = client.jobs.get(message.job)
     if job is None:
         return
     tasks = job.rounds.get(message.round, {})
-    size_bytes = 0
+    count = size_bytes = 0
     for index in message.indices:
         task = tasks.get(index)
-        if task is None or task.state is not TaskState.DONE:
+        if task is None:
+            continue
+        if task.state is not TaskState.DONE:
             raise ProtocolError(
                 f"job {job.id}: task {index} of round {message.round} has no result to acknowledge"
             )
         advance_task(task, _FORGET, "forget")
         del tasks[index]
+        count += 1
         size_bytes += task.size_bytes
-    job.task_count -= len(message.indices)
-    job.done_count -= len(message.indices)
+    job.task_count -= count
+    job.done_count -= count
     job.size_bytes -= size_bytes
     if not tasks:
         job.rounds.pop(message.round, None)
@@ -120,23 +155,24 @@ def end_job(state: State, client: ClientRecord, message: EndJob) -> None:
         end(state, job, message.reason or "ended by its client")
 
 
-def client_gone(state: State, client: ClientRecord, reason: str) -> None:
-    """A client that is not there has no jobs."""
-    del state.clients[client.peer]
-    for job in list(client.jobs.values()):
-        end(state, job, reason)
-
-
 def end(state: State, job: Job, reason: str) -> None:
     """Drop a job with its tasks; workers that hold some of them are free when they say so."""
     advance(job, JOB, "end", state.now, reason)
-    del state.jobs[job.id], job.client.jobs[job.id]
+    client = job.client
+    del state.jobs[job.id], client.jobs[job.id]
     state.started.pop(job.id, None)
+    state.remember_end(job.id)
+    returning.forget_stray(state, job.id)
+    if client.peer is None and not client.jobs:
+        del state.away[client.node_id]
     for node in state.nodes.values():
         if node.begun.pop(job.id, None) is None:
             continue
         state.send(node.peer, EndJob(job.id, reason))
-        for worker in list(node.workers.values()):
+        for worker in node.workers.values():
+            for ref in worker.orphans:
+                if ref.job == job.id:
+                    worker.orphans[ref] = False
             if job in worker.leases:
                 losses.revoke(state, worker, job, list(worker.leases[job]))
     state.notice(f"{_called(job)} ended: {reason}")
@@ -150,9 +186,11 @@ def _job_of(client: ClientRecord, job_id: str) -> Job | None:
     """The client's open job; None where its refusal may still be on the way.
 
     Raises:
-        ProtocolError: it never opened such a job, or has ended it itself.
+        ProtocolError: it never opened such a job on this connection, or has ended it itself.
     """
     job = client.jobs.get(job_id)
-    if job is None and job_id not in client.refused:
-        raise ProtocolError(f"no open job {job_id}")
-    return job
+    if job is not None and job.peer is not None:
+        return job
+    if job_id in client.refused:
+        return None
+    raise ProtocolError(f"no open job {job_id}")

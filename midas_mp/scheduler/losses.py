@@ -8,12 +8,14 @@ blamed ``limits.ATTEMPTS_MAX`` times, it has failed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from midas_mp import limits
 from midas_mp.scheduler.records import Blame, Job, Task, Worker, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import TASK
+from midas_mp.wire import framing
+from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import Failure, Outcome, Status, TaskRef, TaskResults, WorkerDown
 
 _GIVE_BACK = TASK["give_back"]
@@ -35,7 +37,8 @@ def give_back_all(state: State, worker: Worker, down: WorkerDown | None) -> None
                 _blame(state, job, task, worker, down)
             else:
                 give_back(worker, job, task)
-    worker.orphans.clear()
+    for ref in list(worker.orphans):
+        let_go(state, worker, ref)
 
 
 def give_back(worker: Worker, job: Job, task: Task) -> None:
@@ -52,6 +55,8 @@ def unlease(worker: Worker, job: Job, task: Task) -> None:
     """Take a lease off the worker's and the job's books; the caller settles the worker."""
     leases = worker.leases[job]
     del leases[task]
+    if worker.adopted:
+        worker.adopted.pop(task, None)
     if not leases:
         del worker.leases[job]
     task.worker = None
@@ -64,8 +69,17 @@ def revoke(state: State, worker: Worker, job: Job, tasks: Iterable[Task]) -> Non
     """What the worker does with these tasks no longer matters; it is free when it says so."""
     for task in tasks:
         unlease(worker, job, task)
-        worker.orphans.add(TaskRef(job.id, task.batch.round, task.index))
+        worker.orphans[TaskRef(job.id, task.batch.round, task.index)] = False
     state.settle(worker)
+
+
+def let_go(state: State, worker: Worker, ref: TaskRef) -> bool | None:
+    """An orphan is out of the worker's hands; None if it was none, else whether it could count."""
+    could_count = worker.orphans.pop(ref, None)
+    stray = state.strays.get(ref.job)
+    if stray is not None and stray.held.get((ref.round, ref.index)) is worker:
+        del stray.held[ref.round, ref.index]
+    return could_count
 
 
 def _culprit(worker: Worker, down: WorkerDown) -> Task | None:
@@ -96,33 +110,37 @@ def _fail(state: State, job: Job, task: Task, worker: Worker, down: WorkerDown) 
         f"last {worker.name} ({down.cause[:_CAUSE_CHARS_MAX]}), "
         f"largest memory {down.peak_bytes / limits.MB:.0f} MB"
     )
-    payload = Failure(kind="lost", message=message).to_payload()
+    payload = [Failure(kind="lost", message=message).to_payload()]
     outcome = Outcome(task.index, task.attempt, Status.FAILED, 0)
-    finish_waiting(job, task, len(payload))
-    state.send(
-        job.client.peer, TaskResults(job.id, task.batch.round, worker.name, [outcome]), [payload]
-    )
+    take_off_queue(job, task)
+    finish(job, task, outcome, worker.name, payload)
+    state.tell(job, TaskResults(job.id, task.batch.round, worker.name, [outcome]), payload)
 
 
-def finish_waiting(job: Job, task: Task, result_bytes: int) -> None:
-    """A task that waits is done after all: failed for good, or a late result came.
+def take_off_queue(job: Job, task: Task) -> None:
+    """A task waits no more, though nobody is sent it: it is done, or in somebody's hands already.
 
-    Late for this host: the task may even be fresh here, if its lease was of the host before.
+    It may even be fresh: just submitted, or its lease was of the host before this one.
     """
+    fresh = job.fresh
     if task in job.returned:
         del job.returned[task]
     elif task in job.suspects:
         del job.suspects[task]
+    elif fresh[-1] is task:
+        fresh.pop()
     else:
-        job.fresh.remove(task)
-    finish(job, task, result_bytes)
+        fresh.remove(task)
 
 
-def finish(job: Job, task: Task, result_bytes: int) -> None:
-    """Mark a task done that is on no lease and in no queue any more."""
+def finish(job: Job, task: Task, outcome: Outcome, doer: str, payload: Sequence[Buffer]) -> None:
+    """Mark a task done that is on no lease and in no queue any more; it keeps its result."""
     advance_task(task, _FINISH, "finish")
     job.blames.pop(task, None)
     job.done_count += 1
+    result_bytes = framing.size_bytes(payload)
     job.size_bytes += result_bytes - task.size_bytes
     task.size_bytes = result_bytes
-    task.buffers = ()
+    task.buffers = payload
+    task.outcome = outcome
+    task.doer = doer

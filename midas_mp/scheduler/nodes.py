@@ -1,9 +1,11 @@
-"""Joining and leaving: launchers with their workers, and the greeting of clients.
+"""Joining and leaving: launchers with their workers.
 
 What a launcher owes the scheduler:
 
-- After a new connection it forgets every job it knew and drops what has not begun.  It may let
-  its workers go on and deliver late results on their channels; today's kills those that are busy.
+- When its connection ends it drops what has not begun, and forgets the jobs that none of its
+  processes is at.  Its processes go on; on the next connection it says with each ``WorkerUp``
+  what the process is still at, and then delivers the results that came meanwhile.
+- It takes ``BeginJob`` and ``PutBundle`` of a job that it knows already for the same job.
 - It says ``WorkerUp`` before anything else on a channel, and ``WorkerDown`` before the channel's
   next ``WorkerUp``.  ``WorkerDown`` for a worker that never came up means: it will not.
 - On ``EndJob`` it drops what it queued for that job and kills what runs of it.  For each worker
@@ -15,8 +17,8 @@ What a launcher owes the scheduler:
 from __future__ import annotations
 
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import losses
-from midas_mp.scheduler.records import ClientRecord, Node, Worker
+from midas_mp.scheduler import losses, returning
+from midas_mp.scheduler.records import Node, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import NODE, WORKER, advance
 from midas_mp.wire.messages import (
@@ -24,7 +26,6 @@ from midas_mp.wire.messages import (
     Goodbye,
     Hello,
     Refused,
-    Role,
     Welcome,
     WorkerDown,
     WorkerUp,
@@ -36,7 +37,7 @@ def greet_launcher(state: State, peer: int, hello: Hello) -> None:
     for old in list(state.nodes.values()):
         if old.hello.node_id == hello.node_id:
             reason = "replaced by a newer connection of the same node"
-            state.send(old.peer, Goodbye(reason))
+            state.send(old.peer, Goodbye(reason, "replaced"))
             state.drop(old.peer, reason)
             leave(state, old, reason, is_orderly=False)
     name = _free_name(state, hello)
@@ -45,8 +46,7 @@ def greet_launcher(state: State, peer: int, hello: Hello) -> None:
         state.send(peer, Refused("name_taken", reason))
         state.drop(peer, reason)
         return
-    epoch = state.epochs.get(hello.node_id, 0)
-    state.epochs[hello.node_id] = epoch + 1
+    epoch = state.count_connection(hello.node_id)
     node = state.nodes[peer] = Node(peer, hello, name)
     state.awaited += node.awaited
     state.is_membership_new = True
@@ -54,28 +54,8 @@ def greet_launcher(state: State, peer: int, hello: Hello) -> None:
     state.notice(f"node {name} joined, {hello.workers_announced} workers announced")
 
 
-def greet_client(state: State, peer: int, hello: Hello) -> None:
-    """Welcome a client; several may have the same name."""
-    state.clients[peer] = ClientRecord(peer, hello.name)
-    state.send(peer, Welcome(PROTOCOL_VERSION, state.release, hello.name, 0))
-
-
-def greet(state: State, peer: int, hello: Hello) -> None:
-    """Welcome a peer by its role.
-
-    Raises:
-        ProtocolError: its role does not belong on a network.
-    """
-    if hello.role is Role.LAUNCHER:
-        greet_launcher(state, peer, hello)
-    elif hello.role is Role.CLIENT:
-        greet_client(state, peer, hello)
-    else:
-        raise ProtocolError(f"a {hello.role} does not greet a host")
-
-
 def worker_up(state: State, node: Node, message: WorkerUp) -> None:
-    """Register a worker process."""
+    """Register a worker process, with what it is at."""
     if message.channel in node.workers:
         raise ProtocolError(f"channel {message.channel} has a worker already")
     _hear_of(state, node, message.channel)
@@ -87,7 +67,7 @@ def worker_up(state: State, node: Node, message: WorkerUp) -> None:
         if not count:
             state.engine_since[engine] = state.now
     advance(worker, WORKER, "register", state.now, message.epoch)
-    state.settle(worker)
+    returning.take_back(state, worker, message.held)
     state.is_membership_new = True
 
 
@@ -115,6 +95,8 @@ def leave(state: State, node: Node, reason: str, *, is_orderly: bool) -> None:
     for worker in list(node.workers.values()):
         _remove_worker(state, worker, reason)
         losses.give_back_all(state, worker, None)
+    for stray in state.strays.values():
+        stray.nodes.pop(node, None)
     state.is_membership_new = True
     state.notice(f"node {node.name} {node.state}: {reason}")
 

@@ -10,21 +10,16 @@ of a job, so that the last tasks are not all behind one worker while others have
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from midas_mp import limits
+from midas_mp.scheduler import briefing
 from midas_mp.scheduler.estimate import DEPTH_LONG, QUEUE_TIME_TARGET_US
 from midas_mp.scheduler.records import Batch, Job, Task, Worker, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.suspects import place_suspects
 from midas_mp.scheduler.tables import TASK, WORKER, WorkerState, advance
-from midas_mp.wire.messages import BeginJob, Call, RunTasks
-
-FRAME_BYTES_TARGET: Final = limits.MB
-"""Payload bytes in one frame of several tasks: work starts when the first frame is there."""
-
-FRAME_BUFFERS_MAX: Final = limits.BUFFERS_MAX // 2
-"""Buffers in one frame of several tasks: their sizes share the header with the calls."""
+from midas_mp.wire.messages import Call, RunTasks
 
 _LEASE = TASK["lease"]
 
@@ -170,8 +165,8 @@ class _FrameMaker:
         if self._calls and (
             task.batch is not self._batch
             or len(self._calls) >= limits.TASKS_PER_FRAME_MAX
-            or self._size_bytes + task.size_bytes > FRAME_BYTES_TARGET
-            or len(self._buffers) + len(task.buffers) > FRAME_BUFFERS_MAX
+            or self._size_bytes + task.size_bytes > limits.FRAME_BYTES_TARGET
+            or len(self._buffers) + len(task.buffers) > limits.FRAME_BUFFERS_MAX
         ):
             self.flush()
         self._batch = task.batch
@@ -183,7 +178,7 @@ class _FrameMaker:
         batch = self._batch
         if batch is None or not self._calls:
             return
-        self._prepare_node(batch.digest)
+        briefing.prepare(self._state, self._worker.node, self._job, batch.digest)
         message = RunTasks(
             self._job.id, batch.round, batch.count, batch.digest, batch.entry, self._calls
         )
@@ -196,15 +191,3 @@ class _FrameMaker:
         self._calls: list[Call] = []
         self._buffers: list[bytes | bytearray | memoryview] = []
         self._size_bytes = 0
-
-    def _prepare_node(self, digest: str) -> None:
-        """BeginJob once for each node and job, PutBundle once for each bundle besides."""
-        node, job = self._worker.node, self._job
-        digests = node.begun.get(job.id)
-        if digests is None:
-            digests = node.begun[job.id] = set()
-            self._state.send(node.peer, BeginJob(job.id, job.spec))
-        if digest not in digests:
-            digests.add(digest)
-            bundle = job.bundles[digest]
-            self._state.send(node.peer, bundle.message, bundle.buffers)

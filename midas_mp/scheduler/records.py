@@ -1,7 +1,8 @@
 """What the scheduler remembers: nodes, workers, clients, jobs, tasks.
 
-Plain records.  Who changes them: ``nodes`` (joining and leaving), ``jobs`` (what clients ask),
-``placement`` (leases), ``results`` (ends), ``losses`` (leases that come back).
+Plain records.  Who changes them: ``nodes`` and ``clients`` (joining and leaving), ``jobs`` (what
+clients ask), ``placement`` (leases), ``results`` (ends), ``losses`` (leases that come back),
+``returning`` (nodes that come back).
 """
 
 from __future__ import annotations
@@ -9,13 +10,19 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from midas_mp import limits
 from midas_mp.errors import IllegalTransition
+from midas_mp.scheduler.backlog import PrintBacklog
 from midas_mp.scheduler.estimate import Estimate
 from midas_mp.scheduler.tables import JobState, NodeState, Story, TaskState, WorkerState
+from midas_mp.wire import framing
 from midas_mp.wire.framing import Buffer, Frame
-from midas_mp.wire.messages import Hello, OpenJob, TaskRef, WorkerUp
+from midas_mp.wire.messages import Hello, OpenJob, Outcome, TaskRef, WorkerUp
+
+EARLY_OVERHEAD_BYTES: Final = 256
+"""What an early result weighs beside its payload, so that empty ones count too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,17 @@ class Batch:
 class Task:
     """One call.  Its story is its fields: which attempt, where, and ``Job.blames``."""
 
-    __slots__ = ("attempt", "batch", "buffers", "index", "size_bytes", "state", "worker")
+    __slots__ = (
+        "attempt",
+        "batch",
+        "buffers",
+        "doer",
+        "index",
+        "outcome",
+        "size_bytes",
+        "state",
+        "worker",
+    )
 
     def __init__(
         self, batch: Batch, index: int, attempt: int, buffers: Sequence[Buffer], size_bytes: int
@@ -40,9 +57,13 @@ class Task:
         self.index = index
         self.attempt = attempt
         self.buffers = buffers
-        """The payload; gone once the result was forwarded."""
+        """The payload while the task is open; once it is done the result, until acknowledged."""
         self.size_bytes = size_bytes
-        """Of the payload while the task is open, of the result once it is done."""
+        """Of the buffers."""
+        self.outcome: Outcome | None = None
+        """How it ended, once it is done."""
+        self.doer = ""
+        """The name of the worker whose result counted."""
         self.state = TaskState.WAITING
         self.worker: Worker | None = None
         """Who holds the lease."""
@@ -110,6 +131,7 @@ class Worker:
     """One registered worker process."""
 
     __slots__ = (
+        "adopted",
         "channel",
         "engines",
         "epoch",
@@ -131,15 +153,18 @@ class Worker:
         self.channel = up.channel
         self.name = up.name
         self.epoch = up.epoch
-        self.engines = frozenset(up.engines)
+        self.engines = tuple(dict.fromkeys(up.engines))
         self.state = WorkerState.NEW
         self.story = Story()
         self.leases: dict[Job, dict[Task, None]] = {}
         """In the order in which they were sent; no empty entries."""
         self.lease_count = 0
         self.lease_bytes = 0
-        self.orphans: set[TaskRef] = set()
-        """Tasks that it still holds and nobody wants; it gets nothing new until they are gone."""
+        self.adopted: dict[Task, None] = {}
+        """Leases that it brought along from an earlier connection."""
+        self.orphans: dict[TaskRef, bool] = {}
+        """Tasks that it still holds without a lease, and whether their results could count yet;
+        it gets nothing new until they are gone."""
         self.heard_at = 0.0
         """When it last had a result, or work after having none."""
         self.is_recalling = False
@@ -151,14 +176,21 @@ class Worker:
     def label(self) -> str:
         return f"worker {self.name}"
 
+    @property
+    def has_suspect(self) -> bool:
+        """Whether it is at a task that may have killed a worker."""
+        return any(task in job.blames for job, tasks in self.leases.items() for task in tasks)
+
 
 class ClientRecord:
-    """One connected client."""
+    """One client, connected or expected back."""
 
-    __slots__ = ("jobs", "name", "peer", "refused")
+    __slots__ = ("jobs", "name", "node_id", "peer", "refused")
 
-    def __init__(self, peer: int, name: str) -> None:
-        self.peer = peer
+    def __init__(self, peer: int, node_id: str, name: str) -> None:
+        self.peer: int | None = peer
+        """None while it is away."""
+        self.node_id = node_id
         self.name = name
         self.jobs: dict[str, Job] = {}
         self.refused: set[str] = set()
@@ -169,6 +201,7 @@ class Job:
     """One run, or one Executor."""
 
     __slots__ = (
+        "away_until",
         "batch",
         "blames",
         "bundles",
@@ -181,6 +214,8 @@ class Job:
         "leased_count",
         "notice_at",
         "opened_at",
+        "peer",
+        "printed",
         "returned",
         "rounds",
         "size_bytes",
@@ -198,6 +233,12 @@ class Job:
     def __init__(self, client: ClientRecord, message: OpenJob, now: float) -> None:
         self.id = message.job
         self.client = client
+        self.peer = client.peer
+        """The connection on which its client has opened it; None while the client is away."""
+        self.away_until: float | None = None
+        """When a client that is away has been waited for long enough."""
+        self.printed = PrintBacklog()
+        """What its tasks print while the client is away."""
         self.title = message.title
         self.spec = message.spec
         self.workers_min = message.workers_min
@@ -234,6 +275,10 @@ class Job:
     def label(self) -> str:
         return f"job {self.id}"
 
+    def task(self, round_: int, index: int) -> Task | None:
+        tasks = self.rounds.get(round_)
+        return tasks.get(index) if tasks is not None else None
+
     @property
     def waiting_count(self) -> int:
         return len(self.fresh) + len(self.returned) + len(self.suspects)
@@ -252,3 +297,33 @@ class Job:
         if self.size_bytes <= limits.CREDIT_BYTES:
             return self.waiting_count
         return 0 if self.leased_count or self.done_count else min(1, self.waiting_count)
+
+
+class EarlyResult(NamedTuple):
+    """The result of a task that nobody has submitted here yet."""
+
+    outcome: Outcome
+    doer: str
+    buffers: Sequence[Buffer]
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the payload, and of what is kept beside it."""
+        return framing.size_bytes(self.buffers) + EARLY_OVERHEAD_BYTES
+
+
+class StrayJob:
+    """What nodes brought of a job that was begun by a host before this one."""
+
+    __slots__ = ("early", "held", "id", "nodes", "until")
+
+    def __init__(self, job_id: str) -> None:
+        self.id = job_id
+        self.until: float | None = None
+        """How long it is kept for a client that does not claim it; None is for ever."""
+        self.nodes: dict[Node, None] = {}
+        """Nodes that know the job."""
+        self.held: dict[tuple[int, int], Worker] = {}
+        """Who has it in hand, by round and index; an orphan of that worker."""
+        self.early: dict[tuple[int, int], EarlyResult] = {}
+        """By round and index."""

@@ -2,19 +2,16 @@
 
 The first result of (job, round, index) counts, whatever became of its lease.  Everything later is
 counted as a duplicate and dropped, and so are results of jobs that have ended: both are what
-remains of a race, never an error.
+remains of a race, never an error.  Results of tasks that nobody has submitted yet are early.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import losses
-from midas_mp.scheduler.records import Job, Node, Task, Worker
+from midas_mp.scheduler import losses, returning
+from midas_mp.scheduler.records import EarlyResult, Job, Node, Task, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import TaskState
-from midas_mp.wire import framing
 from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import (
     Outcome,
@@ -36,6 +33,7 @@ def receive_results(state: State, node: Node, frame: Frame, message: TaskResults
     worker = node.workers.get(frame.channel)
     job = state.jobs.get(message.job)
     tasks = job.rounds.get(message.round) if job is not None else None
+    doer = worker.name if worker is not None else message.worker
     outcomes, buffers = message.outcomes, frame.buffers
     listed = sum([outcome.buffer_count for outcome in outcomes])
     if listed != len(buffers):
@@ -45,20 +43,26 @@ def receive_results(state: State, node: Node, frame: Frame, message: TaskResults
     start = total_us = longest_us = 0
     for outcome in outcomes:
         end = start + outcome.buffer_count
+        payload = buffers[start:end]
         task = tasks.get(outcome.index) if tasks is not None else None
-        if task is not None and _is_first(message, worker, task):
+        if worker is not None and worker.orphans and _is_worthless(state, worker, message, outcome):
+            state.duplicates += 1
+        elif task is None:
+            ref = TaskRef(message.job, message.round, outcome.index)
+            early = EarlyResult(outcome, doer, payload)
+            if not returning.keep_early(state, node, ref, early):
+                state.duplicates += 1
+        elif task.state is _DONE:
+            state.duplicates += 1
+        else:
             assert job is not None
-            payload = buffers[start:end]
-            _finish(state, job, task, worker, payload)
+            _unbook(state, job, task, worker)
+            losses.finish(job, task, outcome, doer, payload)
             counted.append(outcome)
             kept.extend(payload)
             duration_us = outcome.duration_us
             total_us += duration_us
             longest_us = max(longest_us, duration_us)
-        else:
-            state.duplicates += 1
-            if worker is not None:
-                worker.orphans.discard(TaskRef(message.job, message.round, outcome.index))
         start = end
     if worker is not None:
         worker.is_recall_barred = False
@@ -66,8 +70,7 @@ def receive_results(state: State, node: Node, frame: Frame, message: TaskResults
         state.settle(worker)
     if job is not None and counted:
         job.estimate.observe(len(counted), total_us, longest_us)
-        name = worker.name if worker is not None else message.worker
-        state.send(job.client.peer, TaskResults(job.id, message.round, name, counted), kept)
+        state.tell(job, TaskResults(job.id, message.round, doer, counted), kept)
 
 
 def tasks_returned(state: State, node: Node, frame: Frame, message: TasksReturned) -> None:
@@ -79,11 +82,10 @@ def tasks_returned(state: State, node: Node, frame: Frame, message: TasksReturne
         worker.is_recalling = False
         worker.is_recall_barred = not message.tasks
     for ref in message.tasks:
-        if ref in worker.orphans:
-            worker.orphans.discard(ref)
+        if losses.let_go(state, worker, ref) is not None:
             continue
         job = state.jobs.get(ref.job)
-        task = job.rounds.get(ref.round, {}).get(ref.index) if job is not None else None
+        task = job.task(ref.round, ref.index) if job is not None else None
         if job is not None and task is not None and task.worker is worker:
             losses.give_back(worker, job, task)
     state.settle(worker)
@@ -93,31 +95,24 @@ def forward(state: State, frame: Frame, message: TaskPrinted | TaskProgress) -> 
     """Pass on to the job's client; a job that has ended has none."""
     job = state.jobs.get(message.job)
     if job is not None:
-        state.send(job.client.peer, message, frame.buffers)
+        state.tell(job, message, frame.buffers)
 
 
-def _is_first(message: TaskResults, worker: Worker | None, task: Task) -> bool:
-    """Whether this result is the task's own and the first one.
+def _is_worthless(state: State, worker: Worker, message: TaskResults, outcome: Outcome) -> bool:
+    """Whether this is of an orphan that cannot count; in any case it is an orphan no more.
 
-    An orphan's result belongs to an ended job, which may have had the same id.
+    It may belong to an ended job that had the same id as one that is open.
     """
-    if task.state is _DONE:
-        return False
-    if worker is None or not worker.orphans:
-        return True
-    return TaskRef(message.job, message.round, task.index) not in worker.orphans
+    ref = TaskRef(message.job, message.round, outcome.index)
+    return losses.let_go(state, worker, ref) is False
 
 
-def _finish(
-    state: State, job: Job, task: Task, worker: Worker | None, payload: Sequence[Buffer]
-) -> None:
-    result_bytes = framing.size_bytes(payload)
+def _unbook(state: State, job: Job, task: Task, worker: Worker | None) -> None:
+    """Take a task that this worker has done off its lease or its queue."""
     holder = task.worker
     if holder is None:
-        losses.finish_waiting(job, task, result_bytes)
-        return
-    if holder is worker:
+        losses.take_off_queue(job, task)
+    elif holder is worker:
         losses.unlease(holder, job, task)
     else:
         losses.revoke(state, holder, job, [task])
-    losses.finish(job, task, result_bytes)

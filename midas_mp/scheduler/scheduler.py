@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import midas_mp
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import jobs, nodes, results
+from midas_mp.scheduler import clients, jobs, nodes, results, returning
 from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Received
 from midas_mp.scheduler.placement import place
 from midas_mp.scheduler.recall import recall
@@ -26,9 +26,11 @@ from midas_mp.wire.messages import (
     Acknowledge,
     EndJob,
     Goodbye,
+    Hello,
     Message,
     OpenJob,
     PutBundle,
+    Role,
     RunTasks,
     TaskPrinted,
     TaskProgress,
@@ -52,7 +54,7 @@ class SchedulerStatistics:
     tasks_done: int
     """Results that are not acknowledged yet."""
     duplicates: int
-    """Results that were dropped: not the first, or of a job that has ended."""
+    """Results that were dropped: not the first, of a job that has ended, or early for nothing."""
     losses: int
     """Workers that went away."""
     retries: int
@@ -80,13 +82,23 @@ class Scheduler:
                 self._take(event)
             except ProtocolError as error:
                 self._throw_out(event.peer, str(error))
+        clients.lose_patience(state)
+        returning.lose_patience(state)
         if state.is_membership_new or _is_due(wake_at(state), now):
             start_jobs(state)
         place(state)
         recall_at = recall(state)
         report(state)
         state.is_membership_new = False
-        return state.take_ready(_earliest(wake_at(state), patience_ends(state), recall_at))
+        return state.take_ready(
+            _earliest(
+                wake_at(state),
+                patience_ends(state),
+                clients.patience_ends(state),
+                returning.patience_ends(state),
+                recall_at,
+            )
+        )
 
     def statistics(self) -> SchedulerStatistics:
         state = self.state
@@ -119,23 +131,41 @@ class Scheduler:
             case PeerGreeted(peer, hello):
                 if peer in state.nodes or peer in state.clients:
                     raise ProtocolError("greeted twice")
-                nodes.greet(state, peer, hello)
+                _greet(state, peer, hello)
             case PeerLost(peer, reason):
-                _forget(state, peer, reason, is_orderly=False)
+                _lose(state, peer, reason)
 
     def _throw_out(self, peer: int, reason: str) -> None:
         """Part with a peer that broke the rules, telling it which."""
-        self.state.send(peer, Goodbye(reason))
+        self.state.send(peer, Goodbye(reason, "fault"))
         self.state.drop(peer, reason)
-        _forget(self.state, peer, reason, is_orderly=False)
+        _dismiss(self.state, peer, reason, is_orderly=False)
 
 
-def _forget(state: State, peer: int, reason: str, *, is_orderly: bool) -> None:
-    """Let go of a peer, whatever it was; it may have been dropped before."""
+def _greet(state: State, peer: int, hello: Hello) -> None:
+    match hello.role:
+        case Role.LAUNCHER:
+            nodes.greet_launcher(state, peer, hello)
+        case Role.CLIENT:
+            clients.greet_client(state, peer, hello)
+        case role:
+            raise ProtocolError(f"a {role} does not greet a host")
+
+
+def _lose(state: State, peer: int, reason: str) -> None:
+    """A connection broke; the peer may have been dropped before."""
+    if peer in state.nodes:
+        nodes.leave(state, state.nodes[peer], reason, is_orderly=False)
+    elif peer in state.clients:
+        clients.lose_client(state, state.clients[peer], reason)
+
+
+def _dismiss(state: State, peer: int, reason: str, *, is_orderly: bool) -> None:
+    """Part with a peer for good, whatever it was."""
     if peer in state.nodes:
         nodes.leave(state, state.nodes[peer], reason, is_orderly=is_orderly)
     elif peer in state.clients:
-        jobs.client_gone(state, state.clients[peer], reason)
+        clients.dismiss_client(state, state.clients[peer], reason)
 
 
 def _is_due(at: float | None, now: float) -> bool:
@@ -158,9 +188,11 @@ def _handler(table: dict[type[Message], _Handler], frame: Frame, role: str) -> _
     return handler
 
 
-def _say_goodbye(state: State, peer: Node | ClientRecord, message: Goodbye) -> None:
-    _forget(state, peer.peer, message.reason, is_orderly=True)
-    state.drop(peer.peer, message.reason)
+def _say_goodbye(state: State, subject: Node | ClientRecord, message: Goodbye) -> None:
+    peer = subject.peer
+    assert peer is not None
+    _dismiss(state, peer, message.reason, is_orderly=True)
+    state.drop(peer, message.reason)
 
 
 _FROM_LAUNCHER: Final[dict[type[Message], _Handler]] = {
@@ -174,7 +206,7 @@ _FROM_LAUNCHER: Final[dict[type[Message], _Handler]] = {
 }
 
 _FROM_CLIENT: Final[dict[type[Message], _Handler]] = {
-    RunTasks: lambda _state, client, frame, message: jobs.submit(client, frame, message),
+    RunTasks: jobs.submit,
     Acknowledge: lambda _state, client, _frame, message: jobs.acknowledge(client, message),
     OpenJob: lambda state, client, _frame, message: jobs.open_job(state, client, message),
     PutBundle: lambda _state, client, frame, message: jobs.put_bundle(client, frame, message),

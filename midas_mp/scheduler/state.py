@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from midas_mp import limits
 from midas_mp.scheduler.events import Ready
-from midas_mp.scheduler.records import ClientRecord, Job, Node, Worker
+from midas_mp.scheduler.records import ClientRecord, Job, Node, StrayJob, Worker
 from midas_mp.scheduler.tables import WORKER, JobState, WorkerState, advance
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
-from midas_mp.wire.messages import AnyMessage
+from midas_mp.wire.messages import AnyMessage, TaskPrinted
 
 
 class State:
@@ -22,12 +22,20 @@ class State:
         """By peer."""
         self.clients: dict[int, ClientRecord] = {}
         """By peer."""
+        self.away: dict[str, ClientRecord] = {}
+        """Clients whose connections broke while they had jobs, by node id."""
         self.epochs: dict[str, int] = {}
-        """Connections so far, by node id."""
+        """Connections so far, by node id; the one that has not greeted for longest first."""
         self.jobs: dict[str, Job] = {}
         """In the order in which they were opened."""
         self.started: dict[str, Job] = {}
         """In the order in which they were started: first come, first served."""
+        self.ended: dict[str, None] = {}
+        """Ids of the jobs that ended last."""
+        self.strays: dict[str, StrayJob] = {}
+        """By job id, whether the job is open here by now or not."""
+        self.early_bytes = 0
+        """Of all early results."""
         self.idle: dict[Worker, None] = {}
         """Workers without leases, the one that has been idle longest first."""
         self.hungry: dict[Worker, None] = {}
@@ -66,6 +74,17 @@ class State:
         else:
             frames.append(frame)
 
+    def tell(self, job: Job, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> None:
+        """Say something to the client of a job.
+
+        While it is away, what tasks print waits for it.  All else is dropped: results are in
+        their tasks, and the rest is said anew when the client opens the job again.
+        """
+        if job.peer is not None:
+            self.send(job.peer, message, buffers)
+        elif isinstance(message, TaskPrinted):
+            job.printed.keep(Frame(CONTROL_CHANNEL, message, buffers))
+
     def drop(self, peer: int, reason: str) -> None:
         """Hang up on a peer after what was sent to it; its records are the caller's affair."""
         self._drops.setdefault(peer, reason)
@@ -81,7 +100,30 @@ class State:
         self._outgoing, self._drops, self._notices = {}, {}, []
         return ready
 
+    # -- remembering -------------------------------------------------------------------------
+
+    def count_connection(self, node_id: str) -> int:
+        """Note a greeting; how many of this node id came before, as far as is remembered."""
+        epoch = self.epochs.pop(node_id, 0)
+        self.epochs[node_id] = epoch + 1
+        if len(self.epochs) > limits.EPOCHS_MAX:
+            del self.epochs[next(iter(self.epochs))]
+        return epoch
+
+    def remember_end(self, job_id: str) -> None:
+        self.ended.pop(job_id, None)
+        self.ended[job_id] = None
+        if len(self.ended) > limits.ENDED_JOBS_MAX:
+            del self.ended[next(iter(self.ended))]
+
     # -- asking ------------------------------------------------------------------------------
+
+    def client_of(self, node_id: str) -> ClientRecord | None:
+        """The client of that id, whether it is connected or away."""
+        for client in self.clients.values():
+            if client.node_id == node_id:
+                return client
+        return self.away.get(node_id)
 
     def suitable_count(self, job: Job) -> int:
         """Registered workers that have the job's engine."""
@@ -115,7 +157,7 @@ class State:
             self.idle[worker] = None
             return
         if worker.state is WorkerState.RELEASING:
-            advance(worker, WORKER, "release", self.now)
+            advance(worker, WORKER, "isolate" if worker.has_suspect else "release", self.now)
         if worker.state is WorkerState.ALONE:
             self.idle.pop(worker, None)
             return

@@ -35,7 +35,7 @@ def report(state: State) -> None:
         if sentence or count != job.workers_reported:
             job.workers_reported = count
             credit = state.credit_tasks(job)
-            state.send(job.client.peer, JobStatus(job.id, count, credit, sentence))
+            state.tell(job, JobStatus(job.id, count, credit, sentence))
         if sentence:
             state.notice(f"job {job.id}: {sentence}")
 
@@ -52,7 +52,7 @@ def _start(state: State, job: Job, count: int) -> None:
     state.started[job.id] = job
     job.start_at = None
     job.workers_reported = count
-    state.send(job.client.peer, JobStarted(job.id, count))
+    state.tell(job, JobStarted(job.id, count))
     state.notice(f"job {job.id} started on {count} workers")
 
 

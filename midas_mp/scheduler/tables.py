@@ -3,16 +3,17 @@
     node      connected ──leave──▸ left          worker   new ──register──▸ idle
                         ──lose───▸ lost                   idle ──lease──▸ busy ──empty──▸ idle
                                                           idle ──isolate─▸ alone ─empty──▸ idle
-    job       queued ──start──▸ started                   busy, alone ──revoke──▸ releasing
+    job       queued ──start──▸ started                   idle, busy, alone ──revoke──▸ releasing
               queued, started ──end──▸ ended              releasing ──empty──▸ idle
                                                           releasing ──release─▸ busy
+                                                          releasing ──isolate─▸ alone
     task      waiting ──lease──▸ leased                   any ──lose──▸ gone
               leased ──give_back──▸ waiting
               waiting, leased ──finish──▸ done ──forget──▸ forgotten
 
 A worker is *alone* with a task that may have killed a worker before: it gets nothing else until
-that task has ended.  It is *releasing* while it still holds tasks whose results nobody wants any
-more (their job has ended, or another worker was first).
+that task has ended.  It is *releasing* while it still holds tasks that it has no lease for: their
+job has ended, another worker was first or has the lease, or nobody has submitted them here yet.
 """
 
 from __future__ import annotations
@@ -67,13 +68,17 @@ NODE: Final[Table[NodeState]] = {
 WORKER: Final[Table[WorkerState]] = {
     "register": {WorkerState.NEW: WorkerState.IDLE},
     "lease": {WorkerState.IDLE: WorkerState.BUSY, WorkerState.BUSY: WorkerState.BUSY},
-    "isolate": {WorkerState.IDLE: WorkerState.ALONE},
+    "isolate": {
+        WorkerState.IDLE: WorkerState.ALONE,
+        WorkerState.RELEASING: WorkerState.ALONE,
+    },
     "empty": {
         WorkerState.BUSY: WorkerState.IDLE,
         WorkerState.ALONE: WorkerState.IDLE,
         WorkerState.RELEASING: WorkerState.IDLE,
     },
     "revoke": {
+        WorkerState.IDLE: WorkerState.RELEASING,
         WorkerState.BUSY: WorkerState.RELEASING,
         WorkerState.ALONE: WorkerState.RELEASING,
     },

@@ -183,7 +183,7 @@ def test_the_same_node_again_replaces_its_old_connection(
             welcome = await new.greet()
             assert (welcome.name, welcome.epoch) == ("laptop", 1)
             assert await old.last_words() == [
-                Goodbye("replaced by a newer connection of the same node")
+                Goodbye("replaced by a newer connection of the same node", "replaced")
             ]
             assert standing.host.scheduler.statistics().nodes == 1
             await one_task_works(standing)
@@ -265,7 +265,9 @@ def test_a_launcher_that_makes_no_sense_is_told_why_and_dropped(
             launcher = await standing.launcher()
             launcher.say(UP)
             launcher.say(UP)
-            assert await launcher.last_words() == [Goodbye("channel 1 has a worker already")]
+            assert await launcher.last_words() == [
+                Goodbye("channel 1 has a worker already", "fault")
+            ]
             await one_task_works(standing)
 
     run(main())
@@ -301,7 +303,11 @@ def test_a_client_over_its_credit_is_told_why_and_dropped(
     run(main())
 
 
-def test_a_client_that_vanishes_frees_its_workers(run: Callable, listening: Callable) -> None:
+def test_a_client_that_stays_away_frees_its_workers(
+    run: Callable, listening: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CLIENT_PATIENCE_S", 0.2)
+
     async def main() -> None:
         async with listening() as standing:
             launcher = await standing.launcher()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -100,17 +101,22 @@ class Cluster:
             self.up(peer, channel)
         return peer
 
-    def client(self) -> int:
-        return self.greet(Role.CLIENT)
+    def client(self, **fields: Any) -> int:
+        return self.greet(Role.CLIENT, **fields)
 
     def lose(self, peer: int) -> Ready:
         return self.step(PeerLost(peer, "connection reset"))
 
     def up(
-        self, peer: int, channel: int = 1, epoch: int = 0, engines: tuple[str, ...] = ("luajit",)
+        self,
+        peer: int,
+        channel: int = 1,
+        epoch: int = 0,
+        engines: tuple[str, ...] = ("luajit",),
+        held: Sequence[TaskRef] = (),
     ) -> Ready:
         name = f"{self.state.nodes[peer].name}-{channel:03}"
-        return self.say(peer, WorkerUp(channel, name, epoch, 3, list(engines)))
+        return self.say(peer, WorkerUp(channel, name, epoch, 3, list(engines), list(held)))
 
     def down(
         self, peer: int, channel: int = 1, epoch: int = 0, running: TaskRef | None = None

@@ -6,7 +6,7 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.errors import IllegalTransition
-from midas_mp.scheduler.placement import FRAME_BUFFERS_MAX, FRAME_BYTES_TARGET
+from midas_mp.limits import FRAME_BUFFERS_MAX, FRAME_BYTES_TARGET
 from midas_mp.scheduler.tables import TaskState
 from midas_mp.wire.messages import (
     BeginJob,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from midas_mp import limits
 from midas_mp.wire.messages import (
     EndJob,
     Outcome,
@@ -37,6 +38,7 @@ def test_the_first_result_counts_and_the_second_is_dropped(cluster: Any) -> None
     cluster.acknowledge(client, "job", 0)
     cluster.finish(node, 1, TaskRef("job", 0, 0))
     assert results(cluster, client) == []
+    cluster.wait(limits.CLIENT_PATIENCE_S)
     assert cluster.scheduler.statistics().duplicates == 2
 
 
@@ -54,6 +56,7 @@ def test_exactly_what_counted_is_forwarded_with_its_buffers(cluster: Any) -> Non
     (frame,) = cluster.heard[client]
     assert frame.message == TaskResults("job", 0, "launcher2-002", outcomes[1:2])
     assert list(frame.buffers) == [b"c", b"d", b"e"]
+    cluster.wait(limits.CLIENT_PATIENCE_S)
     assert cluster.scheduler.statistics().duplicates == 2
 
 
@@ -115,13 +118,14 @@ def test_a_result_of_an_ended_job_is_not_taken_for_one_of_a_new_job_of_that_id(
     assert results(cluster, client) == [0]
 
 
-def test_results_of_unknown_jobs_and_rounds_are_dropped(cluster: Any) -> None:
+def test_results_of_unknown_jobs_and_rounds_are_dropped_in_the_end(cluster: Any) -> None:
     client, node = busy(cluster)
     cluster.finish(node, 1, TaskRef("unknown", 0, 0), TaskRef("unknown", 0, 1))
     cluster.finish(node, 1, TaskRef("job", 5, 0))
     cluster.finish(node, 9, TaskRef("job", 5, 0))
     assert results(cluster, client) == []
     assert not cluster.dropped
+    cluster.wait(limits.CLIENT_PATIENCE_S)
     assert cluster.scheduler.statistics().duplicates == 4
 
 

@@ -103,7 +103,7 @@ def test_a_peer_that_breaks_the_rules_is_told_and_dropped(cluster: Any) -> None:
         ready = cluster.say(peer, JobStarted("job", 1))
         reason = f"JobStarted is not for a {role} to say"
         assert ready.drops == [(peer, reason)]
-        assert cluster.read(peer) == [Goodbye(reason)]
+        assert cluster.read(peer) == [Goodbye(reason, "fault")]
     assert not cluster.state.clients
     assert not cluster.state.nodes
 
@@ -139,12 +139,13 @@ class SimulatedWorker:
     def __init__(self, channel: int) -> None:
         self.channel = channel
         self.epoch = 0
-        self.running: TaskRef | None = None
+        self.hand: deque[TaskRef] = deque()
+        """What the process has; the first one runs."""
         self.queue: deque[TaskRef] = deque()
 
     def begin(self) -> None:
-        if self.running is None and self.queue:
-            self.running = self.queue.popleft()
+        while self.queue and len(self.hand) < 3:
+            self.hand.append(self.queue.popleft())
 
 
 class SimulatedPeer:
@@ -155,6 +156,9 @@ class SimulatedPeer:
         self.peer: int | None = None
         self.inbox: deque[Frame] = deque()
         self.outbox: deque[Frame] = deque()
+
+    def connected(self) -> None:
+        raise NotImplementedError
 
     def hear(self) -> None:
         raise NotImplementedError
@@ -167,38 +171,41 @@ class SimulatedLauncher(SimulatedPeer):
         super().__init__(number)
         self.workers = [SimulatedWorker(channel) for channel in range(1, worker_count + 1)]
         self.known: dict[str, set[str]] = {}
+        self.begun: set[tuple[str, str]] = set()
+        """What this connection was told: jobs, and bundles of jobs."""
         self.unspoken: list[Frame] = []
         """Results that ended while there was no connection."""
 
     def connected(self) -> None:
         self.inbox.clear()
         self.outbox.clear()
-        self.known.clear()
         for worker in self.workers:
             worker.queue.clear()
+        held = {ref.job for worker in self.workers for ref in worker.hand}
+        self.known = {job: self.known[job] for job in self.known if job in held}
+        self.begun = set()
+        for worker in self.workers:
             self.say_up(worker)
         self.outbox.extend(self.unspoken)
         self.unspoken.clear()
 
     def say_up(self, worker: SimulatedWorker) -> None:
         name = f"n{self.node_id}-{worker.channel}"
-        self.outbox.append(
-            Frame(0, WorkerUp(worker.channel, name, worker.epoch, 3, ["luajit", "5.4"]))
-        )
+        held, engines = list(worker.hand), ["luajit", "5.4"]
+        self.outbox.append(Frame(0, WorkerUp(worker.channel, name, worker.epoch, 3, engines, held)))
 
     def kill(self, worker: SimulatedWorker, *, named: bool) -> None:
-        running = worker.running if named else None
-        self.outbox.append(
-            Frame(0, WorkerDown(worker.channel, worker.epoch, "SIGKILL", running, 2**20))
-        )
-        worker.running = None
+        running = worker.hand[0] if named and worker.hand else None
+        worker.hand.clear()
         worker.queue.clear()
         worker.epoch += 1
-        self.say_up(worker)
+        if self.peer is not None:
+            down = WorkerDown(worker.channel, worker.epoch - 1, "SIGKILL", running, 2**20)
+            self.outbox.append(Frame(0, down))
+            self.say_up(worker)
 
     def finish(self, worker: SimulatedWorker) -> None:
-        assert worker.running is not None
-        ref, worker.running = worker.running, None
+        ref = worker.hand.popleft()
         duration_us = (ref.index * 7919) % 90_000
         message = TaskResults(
             ref.job, ref.round, "", [Outcome(ref.index, 0, Status.OK, duration_us)]
@@ -210,10 +217,12 @@ class SimulatedLauncher(SimulatedPeer):
         channel, message, buffers = self.inbox.popleft()
         match message:
             case BeginJob(job=job):
-                assert job not in self.known, "begun twice"
-                self.known[job] = set()
+                assert (job, "") not in self.begun, "begun twice"
+                self.begun.add((job, ""))
+                self.known.setdefault(job, set())
             case PutBundle(job=job, digest=digest):
-                assert digest not in self.known[job], "bundle sent twice"
+                assert (job, digest) not in self.begun, "bundle sent twice"
+                self.begun.add((job, digest))
                 self.known[job].add(digest)
             case RunTasks(job=job):
                 assert message.digest in self.known[job], "a task before its bundle"
@@ -227,7 +236,8 @@ class SimulatedLauncher(SimulatedPeer):
                 back = [queue.pop() for _ in range(min(count, len(queue)))]
                 self.outbox.append(Frame(channel, TasksReturned(back)))
             case EndJob(job=job):
-                del self.known[job]
+                self.known.pop(job, None)
+                self.begun -= {(job, ""), (job, DIGEST)}
                 for worker in self.workers:
                     self.drop_job(worker, job)
 
@@ -237,7 +247,7 @@ class SimulatedLauncher(SimulatedPeer):
             worker.queue.remove(ref)
         if dropped:
             self.outbox.append(Frame(worker.channel, TasksReturned(dropped)))
-        if worker.running is not None and worker.running.job == job:
+        if any(ref.job == job for ref in worker.hand):
             self.kill(worker, named=False)
 
 
@@ -245,27 +255,58 @@ class SimulatedClient(SimulatedPeer):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.open: dict[str, dict[str, Any]] = {}
+        self.closed: list[str] = []
+        """Jobs whose end the host may not know."""
 
     def open_job(self, job: str, task_count: int, engine: str) -> None:
-        self.open[job] = {"left": list(range(task_count)), "count": task_count, "ends": Counter()}
+        self.open[job] = {
+            "left": list(range(task_count)),
+            "count": task_count,
+            "engine": engine,
+            "ends": Counter(),
+            "is_resumed": False,
+        }
+        self.say_open(job)
+
+    def say_open(self, job: str) -> None:
+        engine = self.open[job]["engine"]
         self.outbox.append(Frame(0, OpenJob(job, "", JobSpec(engine=engine))))
         self.outbox.append(Frame(0, PutBundle(job, DIGEST, "main", []), [b""]))
+
+    def connected(self) -> None:
+        """Also when it comes back: what was submitted and did not come is submitted again."""
+        self.inbox.clear()
+        self.outbox.clear()
+        self.outbox.extend(Frame(0, EndJob(job)) for job in self.closed)
+        for name, job in self.open.items():
+            self.say_open(name)
+            job["is_resumed"] = True
+            submitted = set(range(job["count"])) - set(job["left"]) - set(job["ends"])
+            self.say_tasks(name, sorted(submitted))
 
     def submit(self, job: str, most: int) -> None:
         left = self.open[job]["left"]
         indices, left[:] = left[:most], left[most:]
+        self.say_tasks(job, indices)
+
+    def say_tasks(self, job: str, indices: list[int]) -> None:
         if indices:
             message = RunTasks(job, 0, 9, DIGEST, "f", [Call(index) for index in indices])
             self.outbox.append(Frame(0, message, [b"x"] * len(indices)))
+
+    def end_job(self, job: str) -> None:
+        del self.open[job]
+        self.closed.append(job)
+        self.outbox.append(Frame(0, EndJob(job)))
 
     def hear(self) -> None:
         _, message, buffers = self.inbox.popleft()
         if isinstance(message, TaskResults) and message.job in self.open:
             assert len(buffers) == len(message.outcomes)
             for outcome, buffer in zip(message.outcomes, buffers, strict=True):
-                ends = self.open[message.job]["ends"]
-                ends[outcome.index] += 1
-                assert ends[outcome.index] == 1, "counted twice"
+                job = self.open[message.job]
+                assert job["is_resumed"] or outcome.index not in job["ends"], "counted twice"
+                job["ends"][outcome.index] = 1
                 assert outcome.status is Status.FAILED or buffer == b"%d" % outcome.index
             done = [outcome.index for outcome in message.outcomes]
             self.outbox.append(Frame(0, Acknowledge(message.job, 0, done)))
@@ -275,7 +316,10 @@ class SimulatedClient(SimulatedPeer):
 
 
 class Simulation:
-    """One thread, one seed: joins, deaths, duplicates, late results, recalls, cancellations."""
+    """One thread, one seed: joins, deaths, duplicates, late results, recalls, cancellations.
+
+    Launchers, clients and the host itself lose each other and find each other again.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -309,8 +353,7 @@ class Simulation:
         old = subject.peer
         subject.peer = peer
         self.peers[peer] = subject
-        if isinstance(subject, SimulatedLauncher):
-            subject.connected()
+        subject.connected()
         if old is not None:
             self.peers.pop(old, None)
         self.step(PeerGreeted(peer, hello))
@@ -351,15 +394,14 @@ class Simulation:
 
     def kill(self) -> None:
         launcher = self.some_launcher()
-        if launcher.peer is not None:
-            worker = self.random.choice(launcher.workers)
-            launcher.kill(worker, named=self.random.random() < 0.7)
+        worker = self.random.choice(launcher.workers)
+        launcher.kill(worker, named=self.random.random() < 0.7)
 
     def work(self) -> None:
         launcher = self.some_launcher()
         for worker in launcher.workers:
             worker.begin()
-            if worker.running is not None and self.random.random() < 0.5:
+            if worker.hand and self.random.random() < 0.5:
                 launcher.finish(worker)
 
     def repeat(self) -> None:
@@ -402,20 +444,38 @@ class Simulation:
     def cancel(self) -> None:
         for client in self.clients:
             if client.open and self.random.random() < 0.15:
-                job = self.random.choice(list(client.open))
-                del client.open[job]
-                client.outbox.append(Frame(0, EndJob(job)))
+                client.end_job(self.random.choice(list(client.open)))
 
     def vanish(self) -> None:
         if self.clients and self.random.random() < 0.03:
             client = self.clients.pop()
-            assert client.peer is not None
             peer = client.peer
-            self.cut(peer)
-            self.step(PeerLost(peer, "gone"))
+            if peer is not None:
+                self.cut(peer)
+                self.step(PeerLost(peer, "gone"))
+
+    def lose_client(self) -> None:
+        if self.clients and self.random.random() < 0.3:
+            client = self.random.choice(self.clients)
+            peer = client.peer
+            if peer is not None:
+                self.cut(peer)
+                self.step(PeerLost(peer, "reset"))
+
+    def bring_client_back(self) -> None:
+        if self.clients:
+            client = self.random.choice(self.clients)
+            if client.peer is None or self.random.random() < 0.1:
+                self.connect(client, Role.CLIENT)
+
+    def restart_host(self) -> None:
+        if self.random.random() < 0.1:
+            for peer in list(self.peers):
+                self.cut(peer)
+            self.scheduler = Scheduler()
 
     def pass_time(self) -> None:
-        self.now += self.random.choice([0.001, 0.1, 3.0])
+        self.now += self.random.choice([0.001, 0.1, 3.0, 61.0])
         self.step()
 
     # -- the two phases ----------------------------------------------------------------------
@@ -430,6 +490,9 @@ class Simulation:
             self.open_job,
             self.cancel,
             self.vanish,
+            self.lose_client,
+            self.bring_client_back,
+            self.restart_host,
             self.pass_time,
         ]
         usual: list[Callable[[], None]] = [self.work, self.hear, self.speak, self.submit]
@@ -440,6 +503,9 @@ class Simulation:
         """No more faults: whatever is open must end."""
         if self.launchers[0].peer is None:
             self.connect(self.launchers[0], Role.LAUNCHER, len(self.launchers[0].workers))
+        for client in self.clients:
+            if client.peer is None:
+                self.connect(client, Role.CLIENT)
         for _ in range(2_000):
             self.submit()
             self.work()

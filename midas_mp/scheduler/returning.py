@@ -1,0 +1,192 @@
+"""Work that outlives a connection: nodes that come back with tasks in their workers' hands.
+
+A worker that comes back names the tasks that its process is still at.  Each of them is one of:
+
+- waiting here: the worker has the lease at once, and nothing is sent (it *adopts* the task);
+- leased elsewhere, or done: an orphan of the worker, and whichever result is first counts;
+- of a job that ended here: an orphan without worth, and the node is told of the end;
+- of a job that nobody opened here: this host is younger than the job.  Its client may come back
+  and submit the very task; then it is adopted, or, if its result came meanwhile, done at once.
+  After ``limits.CLIENT_PATIENCE_S`` without the client the node is told that the job has ended.
+
+What is known of such tasks is a *stray* of the job.  It stays beside the job when its client has
+opened it, because the tasks come within the client's credit, not at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from midas_mp import limits
+from midas_mp.scheduler import briefing, delivery, losses
+from midas_mp.scheduler.records import EarlyResult, Job, Node, StrayJob, Task, Worker, advance_task
+from midas_mp.scheduler.state import State
+from midas_mp.scheduler.tables import TASK, WORKER, TaskState, advance
+from midas_mp.wire.messages import EndJob, TaskRef
+
+_LEASE: Final = TASK["lease"]
+
+
+# -- nodes -----------------------------------------------------------------------------------
+
+
+def take_back(state: State, worker: Worker, held: Sequence[TaskRef]) -> None:
+    """Sort out what a worker that has just registered is still at."""
+    for ref in held:
+        job = state.jobs.get(ref.job)
+        if job is None:
+            _take_back_foreign(state, worker, ref)
+            continue
+        briefing.begin(state, worker.node, job)
+        task = job.task(ref.round, ref.index)
+        if task is None:
+            _hold(state, worker, ref)
+        elif task.state is TaskState.WAITING:
+            _adopt(state, worker, job, task)
+        elif task.worker is not worker:
+            worker.orphans[ref] = task.state is TaskState.LEASED
+    if worker.lease_count:
+        trigger = "isolate" if worker.has_suspect else "lease"
+        advance(worker, WORKER, trigger, state.now, f"adopted {worker.lease_count}")
+        worker.heard_at = state.now
+    state.settle(worker)
+
+
+def _take_back_foreign(state: State, worker: Worker, ref: TaskRef) -> None:
+    """A task of a job that is not open here: it has ended, or nobody has opened it yet."""
+    if ref.job not in state.ended:
+        _hold(state, worker, ref)
+        return
+    node = worker.node
+    is_told = any(other.job == ref.job for mate in node.workers.values() for other in mate.orphans)
+    worker.orphans[ref] = False
+    if not is_told:
+        state.send(node.peer, EndJob(ref.job, "the job ended while this node was away"))
+
+
+def _hold(state: State, worker: Worker, ref: TaskRef) -> None:
+    stray = _stray_of(state, ref.job)
+    stray.nodes[worker.node] = None
+    stray.held.setdefault((ref.round, ref.index), worker)
+    worker.orphans[ref] = True
+
+
+def _adopt(state: State, worker: Worker, job: Job, task: Task) -> None:
+    """Book a waiting task as leased to the worker that has it; the caller settles the worker."""
+    losses.take_off_queue(job, task)
+    advance_task(task, _LEASE, "lease")
+    task.worker = worker
+    worker.leases.setdefault(job, {})[task] = None
+    worker.adopted[task] = None
+    worker.lease_count += 1
+    worker.lease_bytes += task.size_bytes
+    job.leased_count += 1
+    briefing.prepare(state, worker.node, job, task.batch.digest)
+
+
+def keep_early(state: State, node: Node, ref: TaskRef, result: EarlyResult) -> bool:
+    """Keep the result of a task that nobody has submitted here; False if it is of no use."""
+    if ref.job in state.ended:
+        return False
+    if state.early_bytes + result.size_bytes > limits.EARLY_BYTES_MAX:
+        return False
+    stray = _stray_of(state, ref.job)
+    key = (ref.round, ref.index)
+    if key in stray.early:
+        return False
+    stray.nodes[node] = None
+    stray.early[key] = result
+    state.early_bytes += result.size_bytes
+    return True
+
+
+# -- clients ---------------------------------------------------------------------------------
+
+
+def welcome_job(state: State, job: Job) -> None:
+    """A client has opened a job, of which there may be work under way."""
+    state.ended.pop(job.id, None)
+    stray = state.strays.get(job.id)
+    if stray is not None:
+        stray.until = state.now + limits.CLIENT_PATIENCE_S
+        for node in stray.nodes:
+            briefing.begin(state, node, job)
+
+
+def claim(state: State, job: Job, tasks: Sequence[Task]) -> None:
+    """Of tasks that were just submitted, take those that are done or in a worker's hands."""
+    stray = state.strays.get(job.id)
+    if stray is None:
+        return
+    done: list[Task] = []
+    for task in tasks:
+        key = (task.batch.round, task.index)
+        early = stray.early.pop(key, None)
+        if early is not None:
+            state.early_bytes -= early.size_bytes
+            stray.held.pop(key, None)
+            losses.take_off_queue(job, task)
+            losses.finish(job, task, early.outcome, early.doer, early.buffers)
+            job.estimate.observe(1, early.outcome.duration_us, early.outcome.duration_us)
+            done.append(task)
+        elif key in stray.held:
+            worker = stray.held[key]
+            losses.let_go(state, worker, TaskRef(job.id, *key))
+            _adopt(state, worker, job, task)
+            state.settle(worker)
+    delivery.deliver(state, job, done)
+
+
+# -- patience --------------------------------------------------------------------------------
+
+
+def lose_patience(state: State) -> None:
+    """Give up on clients that did not come for work that is under way."""
+    for stray in [stray for stray in state.strays.values() if _is_over(stray, state.now)]:
+        _drop_early(state, stray)
+        if stray.id in state.jobs:
+            stray.until = None  # what workers hold can be claimed as long as they hold it
+        else:
+            forget_stray(state, stray.id)
+            state.remember_end(stray.id)
+            reason = f"no client came for it within {limits.CLIENT_PATIENCE_S:g} s"
+            for node in stray.nodes:
+                state.send(node.peer, EndJob(stray.id, reason))
+            state.notice(f"job {stray.id}, of an earlier host, ended: {reason}")
+
+
+def forget_stray(state: State, job_id: str) -> None:
+    """Nothing of the job can count any more."""
+    stray = state.strays.pop(job_id, None)
+    if stray is None:
+        return
+    _drop_early(state, stray)
+    for (round_, index), worker in stray.held.items():
+        worker.orphans[TaskRef(job_id, round_, index)] = False
+
+
+def patience_ends(state: State) -> float | None:
+    """When ``lose_patience`` has something to do next."""
+    ends = [stray.until for stray in state.strays.values() if stray.until is not None]
+    return min(ends, default=None)
+
+
+def _is_over(stray: StrayJob, now: float) -> bool:
+    return stray.until is not None and now >= stray.until
+
+
+def _drop_early(state: State, stray: StrayJob) -> None:
+    state.early_bytes -= sum(early.size_bytes for early in stray.early.values())
+    state.duplicates += len(stray.early)
+    stray.early.clear()
+
+
+def _stray_of(state: State, job_id: str) -> StrayJob:
+    stray = state.strays.get(job_id)
+    if stray is None:
+        stray = state.strays[job_id] = StrayJob(job_id)
+        stray.until = state.now + limits.CLIENT_PATIENCE_S
+    elif job_id in state.jobs:
+        stray.until = state.now + limits.CLIENT_PATIENCE_S
+    return stray
