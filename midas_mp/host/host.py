@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 from midas_mp import __version__
 from midas_mp.errors import MidasError
 from midas_mp.host.output_valve import OutputValve
-from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Received
+from midas_mp.host.shared_stream import SharedStream
+from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Received
 from midas_mp.scheduler.scheduler import Scheduler
 from midas_mp.transport.link import Link
 from midas_mp.wire.conversation import Conversation, refusal
@@ -31,6 +32,7 @@ CLOSE_TIMEOUT_S: Final = 2.0
 class _Connection(NamedTuple):
     link: Link
     valve: OutputValve
+    stream: SharedStream
 
 
 class Host:
@@ -66,7 +68,7 @@ class Host:
     def link_lost(self, link: Link, error: MidasError | None) -> None:
         peer = self._peers.pop(link, None)
         if peer is not None:
-            del self._connections[peer]
+            self._connections.pop(peer).stream.close()
             self._inbox.append(PeerLost(peer, str(error) if error else CLEAN_END))
             self._wake()
         elif error is not None and not self._is_closed:
@@ -79,6 +81,8 @@ class Host:
             if handle is not None:
                 handle.cancel()
         links = [connection.link for connection in self._connections.values()]
+        for connection in self._connections.values():
+            connection.stream.close()
         self._connections.clear()
         self._peers.clear()
         for link in links:
@@ -95,7 +99,7 @@ class Host:
             return
         self._peer_last += 1
         self._peers[link] = self._peer_last
-        self._connections[self._peer_last] = _Connection(link, OutputValve())
+        self._connections[self._peer_last] = _Connection(link, OutputValve(), SharedStream(link))
         self._inbox.append(PeerGreeted(self._peer_last, hello))
 
     def _wake(self) -> None:
@@ -110,6 +114,7 @@ class Host:
             to = self._connections.get(peer)
             if to is not None:
                 to.link.send(to.valve.let_through(frames, to.link.unsent_bytes))
+        self._stream(ready)
         for peer, reason in ready.drops:
             self._drop(peer, reason)
         for notice in ready.notices:
@@ -120,10 +125,20 @@ class Host:
         if ready.wake_at is not None:
             self._alarm = self._loop.call_at(ready.wake_at, self._wake)
 
+    def _stream(self, ready: Ready) -> None:
+        for job, round_ in ready.stops:
+            for connection in self._connections.values():
+                connection.stream.stop(job, round_)
+        for transfer in ready.transfers:
+            to = self._connections.get(transfer.peer)
+            if to is not None:
+                to.stream.begin(transfer)
+
     def _drop(self, peer: int, reason: str) -> None:
         gone = self._connections.pop(peer, None)
         if gone is not None:
             del self._peers[gone.link]
+            gone.stream.close()
             _part(gone.link, reason)
 
 

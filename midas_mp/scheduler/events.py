@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from midas_mp.wire.framing import Frame
+from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import Hello
 
 
@@ -37,11 +38,28 @@ Event = PeerGreeted | PeerLost | Received
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """Shared data for a launcher's bulk connection: as ``SharedPart`` frames, at its own pace."""
+
+    peer: int
+    job: str
+    round: int
+    offset: int
+    """From this byte on."""
+    buffers: Sequence[Buffer]
+    """All of the data; they do not change any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """What the shell does next, in the order of the fields: speak, hang up, report, sleep."""
 
     outbox: list[tuple[int, list[Frame]]] = field(default_factory=list)
     """One entry for each peer, its frames in order."""
+    stops: list[tuple[str, int]] = field(default_factory=list)
+    """Transfers of this job and round have no more use."""
+    transfers: list[Transfer] = field(default_factory=list)
+    """Begin these; a peer's earlier transfer of the same job is then over."""
     drops: list[tuple[int, str]] = field(default_factory=list)
     """Hang up on these; the scheduler has forgotten them and expects no PeerLost."""
     notices: list[str] = field(default_factory=list)

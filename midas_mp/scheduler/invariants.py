@@ -26,6 +26,7 @@ def check(state: State) -> None:
         assert job.state is not JobState.ENDED, job.label
         assert (job.state is JobState.STARTED) == (job_id in state.started), job.label
         _check_tasks(state, job)
+        _check_shared(state, job)
     for peer, client in state.clients.items():
         assert client.peer == peer, client.name
         assert all(state.jobs.get(name) is job for name, job in client.jobs.items()), client.name
@@ -46,7 +47,7 @@ def check(state: State) -> None:
     _check_names(state)
     for job in state.started.values():
         if (job.fresh or job.returned) and job.lease_allowance:
-            idle = [worker.label for worker in state.idle if job.spec.engine in worker.engines]
+            idle = [worker.label for worker in state.idle if _is_suitable(job, worker)]
             assert not idle, f"{job.label}: tasks wait while {idle} are idle"
 
 
@@ -97,11 +98,38 @@ def _check_lease(state: State, job: Job, task: Task, worker: Worker) -> None:
     assert task in worker.leases.get(job, {}), f"{task.label}: its worker does not know"
     if task not in worker.adopted:
         assert job.state is JobState.STARTED, f"{task.label}: leased before the start"
+        if job.shared is not None and task.batch.round == job.shared.round:
+            assert node in job.shared.holders, f"{task.label}: {node.label} lacks what it shares"
     assert job.spec.engine in worker.engines, f"{task.label}: {worker.label} is not suitable"
     assert task.batch.digest in node.begun.get(job.id, ()), f"{task.label}: {node.label} lacks it"
     if task in job.blames:
         is_alone = worker.state is WorkerState.ALONE or worker.orphans
         assert is_alone, f"{task.label}: blamed and not alone"
+
+
+def _is_suitable(job: Job, worker: Worker) -> bool:
+    return job.spec.engine in worker.engines and (
+        job.shared is None or worker.node in job.shared.holders
+    )
+
+
+def _check_shared(state: State, job: Job) -> None:
+    """Who holds the data is connected and could be told of it."""
+    shared = job.shared
+    if shared is None:
+        return
+    assert shared.received_bytes == sum(map(len, shared.parts)), f"{job.label}: shared bytes"
+    assert shared.received_bytes <= shared.total_bytes == sum(shared.sizes), job.label
+    nodes = list(state.nodes.values())
+    for node in (*shared.offered, *shared.holders):
+        assert node in nodes, f"{job.label}: {node.label} is lost and has its data"
+    for node in shared.offered:
+        assert shared.is_complete, f"{job.label}: offered before it was complete"
+        assert job.id in node.begun, f"{job.label}: {node.label} does not know the job"
+    if shared.is_complete:
+        for node in nodes:
+            needs = any(job.spec.engine in worker.engines for worker in node.workers.values())
+            assert not needs or node in shared.offered, f"{job.label}: {node.label} waits for data"
 
 
 def _check_worker(state: State, worker: Worker) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import delivery, losses, returning
+from midas_mp.scheduler import delivery, losses, returning, shared
 from midas_mp.scheduler.records import Batch, ClientRecord, Job, Task, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import JOB, TASK, JobState, TaskState, advance
@@ -20,6 +20,7 @@ from midas_mp.wire.messages import (
     JobEnded,
     JobOpened,
     JobStarted,
+    OfferShared,
     OpenJob,
     PutBundle,
     RunTasks,
@@ -69,6 +70,13 @@ def put_bundle(client: ClientRecord, frame: Frame, message: PutBundle) -> None:
     job = _job_of(client, message.job)
     if job is not None:
         job.bundles.setdefault(message.digest, Frame(0, message, frame.buffers))
+
+
+def offer_shared(state: State, client: ClientRecord, message: OfferShared) -> None:
+    """The client has data that the tasks of a round share."""
+    job = _job_of(client, message.job)
+    if job is not None:
+        shared.offer(state, job, message)
 
 
 def submit(state: State, client: ClientRecord, frame: Frame, message: RunTasks) -> None:
@@ -163,6 +171,7 @@ def end(state: State, job: Job, reason: str) -> None:
     state.started.pop(job.id, None)
     state.remember_end(job.id)
     returning.forget_stray(state, job.id)
+    shared.free(state, job)
     if client.peer is None and not client.jobs:
         del state.away[client.node_id]
     for node in state.nodes.values():

@@ -17,7 +17,7 @@ What a launcher owes the scheduler:
 from __future__ import annotations
 
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import losses, returning
+from midas_mp.scheduler import losses, returning, shared
 from midas_mp.scheduler.records import Node, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import NODE, WORKER, advance
@@ -97,6 +97,7 @@ def leave(state: State, node: Node, reason: str, *, is_orderly: bool) -> None:
         losses.give_back_all(state, worker, None)
     for stray in state.strays.values():
         stray.nodes.pop(node, None)
+    shared.forget_node(state, node)
     state.is_membership_new = True
     state.notice(f"node {node.name} {node.state}: {reason}")
 

@@ -84,17 +84,16 @@ def _fill(state: State, job: Job, reserved: Collection[Worker]) -> None:
 def _candidates(
     state: State, job: Job, reserved: Collection[Worker], waiting: int
 ) -> list[_Candidate]:
-    engine = job.spec.engine
     fair = -(-(job.waiting_count + job.leased_count) // state.suitable_count(job))
     candidates = []
     depth = min(job.estimate.depth, fair)
     for worker in state.idle:
-        if engine in worker.engines and worker not in reserved:
+        if job.suits(worker) and worker not in reserved:
             candidates.append(_Candidate(worker, depth))
             if len(candidates) >= waiting:
                 return candidates
     for worker in sorted(state.hungry, key=_lease_count):
-        if engine not in worker.engines or worker in reserved:
+        if not job.suits(worker) or worker in reserved:
             continue
         free = room(job, worker)
         if free <= 0:

@@ -48,12 +48,18 @@ def _ask(state: State) -> None:
     for seeker in seekers:
         if not surpluses:
             return
-        victim = surpluses[-1].worker
-        if all(job.spec.engine in seeker.engines for job in victim.leases):
-            surplus = surpluses.pop()
+        surplus = next((s for s in reversed(surpluses) if _suits(s.worker, seeker)), None)
+        if surplus is not None:
+            surpluses.remove(surplus)
+            victim = surplus.worker
             victim.is_recalling = True
             victim.story.add(state.now, "recall", surplus.task_count)
             state.send(victim.node.peer, RecallTasks(surplus.task_count), channel=victim.channel)
+
+
+def _suits(victim: Worker, seeker: Worker) -> bool:
+    """Whether the seeker could run whatever came back."""
+    return all(job.suits(seeker) for job in victim.leases)
 
 
 def _queued_us(surplus: _Surplus) -> float:

@@ -197,6 +197,48 @@ class ClientRecord:
         """Job ids that were refused: what it says about them crossed the refusal."""
 
 
+class BulkRecord:
+    """A second connection of a launcher or a client; it may outlive the first."""
+
+    __slots__ = ("node_id", "peer")
+
+    def __init__(self, peer: int, node_id: str) -> None:
+        self.peer = peer
+        self.node_id = node_id
+
+
+class SharedRound:
+    """The data that the tasks of a job's present round share."""
+
+    __slots__ = ("holders", "offered", "parts", "received_bytes", "round", "sizes", "total_bytes")
+
+    def __init__(self, round_: int, sizes: list[int]) -> None:
+        self.round = round_
+        self.sizes = sizes
+        self.total_bytes = sum(sizes)
+        self.received_bytes = 0
+        self.parts: list[Buffer] = []
+        """What has come, in order; small ones are joined, so that there are not too many."""
+        self.offered: dict[Node, None] = {}
+        self.holders: dict[Node, None] = {}
+        """Nodes that have all of it."""
+
+    @property
+    def is_complete(self) -> bool:
+        return self.received_bytes == self.total_bytes
+
+    def add(self, part: Buffer) -> None:
+        """Append what follows; a view must be of bytes."""
+        last = self.parts[-1] if self.parts else None
+        if last is not None and len(last) + len(part) <= limits.SHARED_PART_BYTES:
+            if not isinstance(last, bytearray):
+                last = self.parts[-1] = bytearray(last)
+            last += part
+        else:
+            self.parts.append(part)
+        self.received_bytes += len(part)
+
+
 class Job:
     """One run, or one Executor."""
 
@@ -218,6 +260,7 @@ class Job:
         "printed",
         "returned",
         "rounds",
+        "shared",
         "size_bytes",
         "spec",
         "start_at",
@@ -257,6 +300,7 @@ class Job:
         """The last one made, shared by the frames that follow it."""
         self.rounds: dict[int, dict[int, Task]] = {}
         """Every task that is not acknowledged, by round and index."""
+        self.shared: SharedRound | None = None
         self.fresh: deque[Task] = deque()
         """Waiting, never leased."""
         self.returned: OrderedDict[Task, None] = OrderedDict()
@@ -274,6 +318,12 @@ class Job:
     @property
     def label(self) -> str:
         return f"job {self.id}"
+
+    def suits(self, worker: Worker) -> bool:
+        """Whether the worker could run its tasks now."""
+        return self.spec.engine in worker.engines and (
+            self.shared is None or worker.node in self.shared.holders
+        )
 
     def task(self, round_: int, index: int) -> Task | None:
         tasks = self.rounds.get(round_)

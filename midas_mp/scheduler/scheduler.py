@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import midas_mp
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import clients, jobs, nodes, results, returning
+from midas_mp.scheduler import clients, jobs, nodes, results, returning, shared
 from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Received
 from midas_mp.scheduler.placement import place
 from midas_mp.scheduler.recall import recall
-from midas_mp.scheduler.records import ClientRecord, Node
+from midas_mp.scheduler.records import BulkRecord, ClientRecord, Node
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.status import report, start_jobs, wake_at
 from midas_mp.scheduler.suspects import patience_ends
@@ -25,13 +25,17 @@ from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     Acknowledge,
     EndJob,
+    FetchShared,
     Goodbye,
     Hello,
     Message,
+    OfferShared,
     OpenJob,
     PutBundle,
     Role,
     RunTasks,
+    SharedHeld,
+    SharedPart,
     TaskPrinted,
     TaskProgress,
     TaskResults,
@@ -86,6 +90,8 @@ class Scheduler:
         returning.lose_patience(state)
         if state.is_membership_new or _is_due(wake_at(state), now):
             start_jobs(state)
+        if state.is_membership_new:
+            shared.offer_to_newcomers(state)
         place(state)
         recall_at = recall(state)
         report(state)
@@ -127,9 +133,13 @@ class Scheduler:
                 client = state.clients.get(peer)
                 if client is not None:
                     _handler(_FROM_CLIENT, frame, "client")(state, client, frame, frame.message)
-                # Neither: it was dropped, and this was on its way.
+                    return
+                bulk = state.bulks.get(peer)
+                if bulk is not None:
+                    _take_bulk(state, bulk, frame)
+                # None of these: it was dropped, and this was on its way.
             case PeerGreeted(peer, hello):
-                if peer in state.nodes or peer in state.clients:
+                if peer in state.nodes or peer in state.clients or peer in state.bulks:
                     raise ProtocolError("greeted twice")
                 _greet(state, peer, hello)
             case PeerLost(peer, reason):
@@ -148,6 +158,8 @@ def _greet(state: State, peer: int, hello: Hello) -> None:
             nodes.greet_launcher(state, peer, hello)
         case Role.CLIENT:
             clients.greet_client(state, peer, hello)
+        case Role.BULK:
+            shared.greet_bulk(state, peer, hello)
         case role:
             raise ProtocolError(f"a {role} does not greet a host")
 
@@ -158,6 +170,8 @@ def _lose(state: State, peer: int, reason: str) -> None:
         nodes.leave(state, state.nodes[peer], reason, is_orderly=False)
     elif peer in state.clients:
         clients.lose_client(state, state.clients[peer], reason)
+    elif peer in state.bulks:
+        shared.lose_bulk(state, state.bulks[peer])
 
 
 def _dismiss(state: State, peer: int, reason: str, *, is_orderly: bool) -> None:
@@ -166,6 +180,8 @@ def _dismiss(state: State, peer: int, reason: str, *, is_orderly: bool) -> None:
         nodes.leave(state, state.nodes[peer], reason, is_orderly=is_orderly)
     elif peer in state.clients:
         clients.dismiss_client(state, state.clients[peer], reason)
+    elif peer in state.bulks:
+        shared.lose_bulk(state, state.bulks[peer])
 
 
 def _is_due(at: float | None, now: float) -> bool:
@@ -188,7 +204,22 @@ def _handler(table: dict[type[Message], _Handler], frame: Frame, role: str) -> _
     return handler
 
 
-def _say_goodbye(state: State, subject: Node | ClientRecord, message: Goodbye) -> None:
+def _take_bulk(state: State, bulk: BulkRecord, frame: Frame) -> None:
+    """Who may say what on a bulk connection depends on whose it is."""
+    if isinstance(frame.message, Goodbye):
+        _say_goodbye(state, bulk, frame.message)
+        return
+    match shared.owner_of(state, bulk):
+        case Node():
+            table, role = _FROM_LAUNCHER_IN_BULK, "launcher's bulk connection"
+        case ClientRecord():
+            table, role = _FROM_CLIENT_IN_BULK, "client's bulk connection"
+        case None:
+            return
+    _handler(table, frame, role)(state, bulk, frame, frame.message)
+
+
+def _say_goodbye(state: State, subject: Node | ClientRecord | BulkRecord, message: Goodbye) -> None:
     peer = subject.peer
     assert peer is not None
     _dismiss(state, peer, message.reason, is_orderly=True)
@@ -202,6 +233,7 @@ _FROM_LAUNCHER: Final[dict[type[Message], _Handler]] = {
     TaskProgress: lambda state, _node, frame, message: results.forward(state, frame, message),
     WorkerUp: lambda state, node, _frame, message: nodes.worker_up(state, node, message),
     WorkerDown: lambda state, node, _frame, message: nodes.worker_down(state, node, message),
+    SharedHeld: lambda state, node, _frame, message: shared.held(state, node, message),
     Goodbye: lambda state, peer, _frame, message: _say_goodbye(state, peer, message),
 }
 
@@ -210,6 +242,15 @@ _FROM_CLIENT: Final[dict[type[Message], _Handler]] = {
     Acknowledge: lambda _state, client, _frame, message: jobs.acknowledge(client, message),
     OpenJob: lambda state, client, _frame, message: jobs.open_job(state, client, message),
     PutBundle: lambda _state, client, frame, message: jobs.put_bundle(client, frame, message),
+    OfferShared: lambda state, client, _frame, message: jobs.offer_shared(state, client, message),
     EndJob: lambda state, client, _frame, message: jobs.end_job(state, client, message),
     Goodbye: lambda state, peer, _frame, message: _say_goodbye(state, peer, message),
+}
+
+_FROM_LAUNCHER_IN_BULK: Final[dict[type[Message], _Handler]] = {
+    FetchShared: lambda state, bulk, _frame, message: shared.fetch(state, bulk, message),
+}
+
+_FROM_CLIENT_IN_BULK: Final[dict[type[Message], _Handler]] = {
+    SharedPart: shared.take_part,
 }

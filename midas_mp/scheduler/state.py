@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from midas_mp import limits
-from midas_mp.scheduler.events import Ready
-from midas_mp.scheduler.records import ClientRecord, Job, Node, StrayJob, Worker
+from midas_mp.scheduler.events import Ready, Transfer
+from midas_mp.scheduler.records import BulkRecord, ClientRecord, Job, Node, StrayJob, Worker
 from midas_mp.scheduler.tables import WORKER, JobState, WorkerState, advance
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
 from midas_mp.wire.messages import AnyMessage, TaskPrinted
@@ -24,6 +24,8 @@ class State:
         """By peer."""
         self.away: dict[str, ClientRecord] = {}
         """Clients whose connections broke while they had jobs, by node id."""
+        self.bulks: dict[int, BulkRecord] = {}
+        """By peer."""
         self.epochs: dict[str, int] = {}
         """Connections so far, by node id; the one that has not greeted for longest first."""
         self.jobs: dict[str, Job] = {}
@@ -55,6 +57,8 @@ class State:
         self.losses = 0
         self.retries = 0
         self._outgoing: dict[int, list[Frame]] = {}
+        self._stops: list[tuple[str, int]] = []
+        self._transfers: list[Transfer] = []
         self._drops: dict[int, str] = {}
         self._notices: list[str] = []
 
@@ -85,6 +89,18 @@ class State:
         elif isinstance(message, TaskPrinted):
             job.printed.keep(Frame(CONTROL_CHANNEL, message, buffers))
 
+    def transfer(self, transfer: Transfer) -> None:
+        self._transfers.append(transfer)
+
+    def stop(self, job: str, round_: int) -> None:
+        """End the transfers of what was shared."""
+        self._transfers = [
+            transfer
+            for transfer in self._transfers
+            if (transfer.job, transfer.round) != (job, round_)
+        ]
+        self._stops.append((job, round_))
+
     def drop(self, peer: int, reason: str) -> None:
         """Hang up on a peer after what was sent to it; its records are the caller's affair."""
         self._drops.setdefault(peer, reason)
@@ -95,9 +111,15 @@ class State:
     def take_ready(self, wake_at: float | None) -> Ready:
         """Everything said since the last time."""
         ready = Ready(
-            list(self._outgoing.items()), list(self._drops.items()), self._notices, wake_at
+            list(self._outgoing.items()),
+            self._stops,
+            self._transfers,
+            list(self._drops.items()),
+            self._notices,
+            wake_at,
         )
-        self._outgoing, self._drops, self._notices = {}, {}, []
+        self._outgoing, self._stops, self._transfers = {}, [], []
+        self._drops, self._notices = {}, []
         return ready
 
     # -- remembering -------------------------------------------------------------------------
@@ -117,6 +139,13 @@ class State:
             del self.ended[next(iter(self.ended))]
 
     # -- asking ------------------------------------------------------------------------------
+
+    def node_of(self, node_id: str) -> Node | None:
+        """The node of that id, if it is connected."""
+        for node in self.nodes.values():
+            if node.hello.node_id == node_id:
+                return node
+        return None
 
     def client_of(self, node_id: str) -> ClientRecord | None:
         """The client of that id, whether it is connected or away."""

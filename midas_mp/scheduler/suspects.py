@@ -57,7 +57,7 @@ def _best(
             if (
                 worker.state not in _REACHABLE
                 or worker in reserved
-                or job.spec.engine not in worker.engines
+                or not job.suits(worker)
                 or (idle_only and worker.lease_count)
             ):
                 continue

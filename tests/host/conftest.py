@@ -40,13 +40,16 @@ class Visitor:
 
     async def hear(self, kind: type[M]) -> M:
         """The next message, which is of this kind."""
-        while not self.frames:
-            data = await self._reader.read(1 << 16)
-            assert data, f"the host hung up instead of saying {kind.__name__}"
-            self.frames += self._decoder.feed(data)
-        message = self.frames.pop(0).message
+        message = (await self.hear_frame()).message
         assert isinstance(message, kind), message
         return message
+
+    async def hear_frame(self) -> Frame:
+        while not self.frames:
+            data = await self._reader.read(1 << 16)
+            assert data, "the host hung up instead of saying something"
+            self.frames += self._decoder.feed(data)
+        return self.frames.pop(0)
 
     async def greet(self, role: Role = Role.LAUNCHER, **fields: object) -> Welcome:
         self.say(hello(role, **fields))

@@ -23,12 +23,14 @@ from midas_mp.wire.messages import (
     BeginJob,
     Call,
     EndJob,
+    FetchShared,
     Goodbye,
     Hello,
     JobOpened,
     JobSpec,
     JobStarted,
     JobStatus,
+    OfferShared,
     OpenJob,
     Outcome,
     PutBundle,
@@ -36,6 +38,8 @@ from midas_mp.wire.messages import (
     Refused,
     Role,
     RunTasks,
+    SharedHeld,
+    SharedPart,
     Status,
     TaskRef,
     TaskResults,
@@ -52,6 +56,16 @@ UP = WorkerUp(1, "laptop-000", 0, 3, ["luajit"])
 def run_tasks(*indices: int, job: str = "job") -> RunTasks:
     calls = [Call(index) for index in indices]
     return RunTasks(job, 0, 100_000, BUNDLE.digest, "execute_code", calls)
+
+
+def to(host: Host) -> Callable:
+    """A way to a host in this process, as ``Client`` wants it."""
+
+    async def dial(receiver, conversation):
+        link, _ = memory.pair(receiver, conversation, host, host.conversation())
+        return link
+
+    return dial
 
 
 async def open_job(client) -> JobOpened:
@@ -347,6 +361,54 @@ def test_a_job_that_cannot_go_on_says_so_by_itself(
     run(main())
 
 
+def test_shared_data_reaches_a_launcher_through_two_bulk_connections(
+    run: Callable, listening: Callable
+) -> None:
+    data = _random.randbytes(3 * limits.SHARED_PART_BYTES + 5)
+
+    async def main() -> None:
+        async with listening() as standing:
+            launcher = await standing.launcher()
+            launcher.say(UP)
+            client = await standing.client()
+            await open_job(client)
+            await client.hear(JobStarted)
+            client.say(OfferShared("job", 0, [len(data)]))
+            assert await client.hear(FetchShared) == FetchShared("job", 0, 0)
+            upload = await standing.visit()
+            await upload.greet(Role.BULK, node_id="c1", name="client-1")
+            for start in range(0, len(data), limits.SHARED_PART_BYTES):
+                part = data[start : start + limits.SHARED_PART_BYTES]
+                upload.say(SharedPart("job", 0, start), [part])
+            await launcher.hear(BeginJob)
+            assert await launcher.hear(OfferShared) == OfferShared("job", 0, [len(data)])
+            download = await standing.visit()
+            await download.greet(Role.BULK)
+            download.say(FetchShared("job", 0, 7))
+            received = b""
+            while len(received) < len(data) - 7:
+                frame = await download.hear_frame()
+                assert frame.message == SharedPart("job", 0, 7 + len(received))
+                received += bytes(frame.buffers[0])
+            assert received == data[7:]
+            launcher.say(SharedHeld("job", 0, "laptop", len(data)))
+            assert await client.hear(SharedHeld) == SharedHeld("job", 0, "laptop", len(data))
+
+    run(main())
+
+
+def test_a_bulk_connection_of_nobody_is_refused(run: Callable, listening: Callable) -> None:
+    async def main() -> None:
+        async with listening() as standing:
+            visitor = await standing.visit()
+            visitor.say(Hello(PROTOCOL_VERSION, Role.BULK, "0", "77", "lab"))
+            (refused,) = await visitor.last_words()
+            assert isinstance(refused, Refused)
+            assert refused.code == "unknown_node"
+
+    run(main())
+
+
 def test_closing_says_goodbye_to_all_and_ends_the_clock(
     run: Callable, listening: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,9 +433,9 @@ def test_closing_says_goodbye_to_all_and_ends_the_clock(
 
 def test_closing_in_the_middle_of_a_greeting_says_nothing(run: Callable) -> None:
     async def main() -> None:
-        host, client = Host(announce=lambda text: None), Client()
-        link, _ = memory.pair(client, client.conversation(), host, host.conversation())
-        greeting = asyncio.create_task(client.greet(link))
+        host = Host(announce=lambda text: None)
+        client = Client(to(host))
+        greeting = asyncio.create_task(client.connect())
         while not host._inbox:  # noqa: ASYNC110 - the moment that nobody is told of
             await asyncio.sleep(0)
         await host.close("enough")
@@ -447,9 +509,8 @@ def test_memory_stays_flat_over_many_tasks(run: Callable, eventually: Callable) 
     async def main() -> None:
         host = Host(announce=lambda text: None)
         EchoNode(host)
-        client, observer = Client(), Counter()
-        link, _ = memory.pair(client, client.conversation(), host, host.conversation())
-        await client.greet(link)
+        client, observer = Client(to(host)), Counter()
+        await client.connect()
         job = observer.job = client.open_job("many", JobSpec(), BUNDLE, observer)
         await job.wait_started()
         await submit(job, observer, 0, 20_000)

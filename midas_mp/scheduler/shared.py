@@ -1,0 +1,188 @@
+"""The data that all tasks of a round share: from its client to the nodes that work on the job.
+
+    client ──OfferShared──▸ host              "this is the data of round 3, so many bytes"
+           ◂─FetchShared──                    "send it, from this byte on"
+           ══SharedPart═══▸                   on the client's bulk connection
+                          ──OfferShared──▸ launcher     once all of it is here
+                          ◂─FetchShared──               on the launcher's bulk connection
+                          ══SharedPart═══▸              (``host`` streams it: a Transfer)
+           ◂─SharedHeld──  ◂─SharedHeld──               so much of it has come
+
+Only nodes that hold all of it get leases of the job.  What a worker brought along from an earlier
+connection it may keep: its process has the data.  A new round's data takes the place of the old
+one's everywhere at once; who is told of an old round hears about something that is over.
+"""
+
+from __future__ import annotations
+
+from midas_mp.errors import ProtocolError
+from midas_mp.scheduler import briefing
+from midas_mp.scheduler.events import Transfer
+from midas_mp.scheduler.records import BulkRecord, ClientRecord, Job, Node, SharedRound
+from midas_mp.scheduler.state import State
+from midas_mp.wire.framing import Frame, size_bytes
+from midas_mp.wire.messages import (
+    PROTOCOL_VERSION,
+    FetchShared,
+    Hello,
+    OfferShared,
+    Refused,
+    SharedHeld,
+    SharedPart,
+    Welcome,
+)
+
+# -- bulk connections ------------------------------------------------------------------------
+
+
+def greet_bulk(state: State, peer: int, hello: Hello) -> None:
+    """Welcome the second connection of somebody who has greeted on a first one."""
+    owner = state.node_of(hello.node_id) or state.client_of(hello.node_id)
+    if owner is None or owner.peer is None:
+        reason = "a bulk connection comes after the first one of its node, which is not connected"
+        state.send(peer, Refused("unknown_node", reason))
+        state.drop(peer, reason)
+        return
+    state.bulks[peer] = BulkRecord(peer, hello.node_id)
+    state.send(peer, Welcome(PROTOCOL_VERSION, state.release, owner.name, 0))
+
+
+def lose_bulk(state: State, bulk: BulkRecord) -> None:
+    """A bulk connection is gone; what a client was sending over it is asked for again."""
+    del state.bulks[bulk.peer]
+    client = state.client_of(bulk.node_id)
+    for job in client.jobs.values() if client is not None else ():
+        if job.shared is not None and not job.shared.is_complete:
+            _ask(state, job, job.shared)
+
+
+# -- from the client -------------------------------------------------------------------------
+
+
+def offer(state: State, job: Job, message: OfferShared) -> None:
+    """A round has shared data: ask for what of it is not here.
+
+    Raises:
+        ProtocolError: the rounds, or the offers of one round, contradict each other.
+    """
+    shared = job.shared
+    if shared is None or shared.round < message.round:
+        if message.round in job.rounds:
+            raise ProtocolError(
+                f"job {job.id}: tasks of round {message.round} came before their shared data"
+            )
+        free(state, job)
+        shared = job.shared = SharedRound(message.round, message.sizes)
+        if shared.is_complete:  # of no bytes
+            _offer_to_nodes(state, job, shared)
+    elif shared.round != message.round or shared.sizes != message.sizes:
+        raise ProtocolError(
+            f"job {job.id}: shared data of round {message.round} offered, "
+            f"but that of round {shared.round} is here"
+        )
+    _ask(state, job, shared)
+
+
+def take_part(state: State, bulk: BulkRecord, frame: Frame, message: SharedPart) -> None:
+    """Keep a part of a client's data.
+
+    Some of it may have come already: what was asked for again can cross what was on its way.
+
+    Raises:
+        ProtocolError: a part before it is missing, or there is more than was offered.
+    """
+    client = state.client_of(bulk.node_id)
+    job = client.jobs.get(message.job) if client is not None else None
+    shared = job.shared if job is not None else None
+    if job is None or shared is None or shared.round != message.round:
+        return
+    size = size_bytes(frame.buffers)
+    known = shared.received_bytes - message.offset
+    if known < 0 or message.offset + size > shared.total_bytes:
+        raise ProtocolError(
+            f"job {job.id}: shared data from byte {message.offset} to {message.offset + size}, "
+            f"where {shared.received_bytes} of {shared.total_bytes} are here"
+        )
+    if known < size:
+        part = frame.buffers[0]
+        if known or isinstance(part, memoryview):
+            part = memoryview(part).cast("B")[known:]
+        shared.add(part)
+        if shared.is_complete:
+            _offer_to_nodes(state, job, shared)
+
+
+def free(state: State, job: Job) -> None:
+    """The data of a job's round is of no use any more."""
+    shared, job.shared = job.shared, None
+    if shared is not None and shared.offered:
+        state.stop(job.id, shared.round)
+
+
+def _ask(state: State, job: Job, shared: SharedRound) -> None:
+    state.tell(job, FetchShared(job.id, shared.round, shared.received_bytes))
+
+
+# -- to the nodes ----------------------------------------------------------------------------
+
+
+def offer_to_newcomers(state: State) -> None:
+    """Tell nodes that could work on a job by now of the data that they need."""
+    for job in state.jobs.values():
+        if job.shared is not None and job.shared.is_complete:
+            _offer_to_nodes(state, job, job.shared)
+
+
+def _offer_to_nodes(state: State, job: Job, shared: SharedRound) -> None:
+    engine = job.spec.engine
+    for node in state.nodes.values():
+        if node not in shared.offered and any(
+            engine in worker.engines for worker in node.workers.values()
+        ):
+            shared.offered[node] = None
+            briefing.begin(state, node, job)
+            state.send(node.peer, OfferShared(job.id, shared.round, shared.sizes))
+
+
+def fetch(state: State, bulk: BulkRecord, message: FetchShared) -> None:
+    """A launcher wants the data from a byte on; it may ask for what is over, or ends here."""
+    job = state.jobs.get(message.job)
+    shared = job.shared if job is not None else None
+    if (
+        shared is not None
+        and shared.is_complete
+        and shared.round == message.round
+        and message.offset < shared.total_bytes
+    ):
+        state.transfer(
+            Transfer(bulk.peer, message.job, message.round, message.offset, shared.parts)
+        )
+
+
+def held(state: State, node: Node, message: SharedHeld) -> None:
+    """A launcher says how much it has; with all of it, its workers can have tasks."""
+    job = state.jobs.get(message.job)
+    shared = job.shared if job is not None else None
+    if job is None or shared is None or shared.round != message.round:
+        return
+    if message.received_bytes > shared.total_bytes:
+        raise ProtocolError(
+            f"job {job.id}: {message.received_bytes} bytes of shared data are held, "
+            f"but there are {shared.total_bytes}"
+        )
+    if message.received_bytes == shared.total_bytes:
+        shared.holders[node] = None
+    state.tell(job, SharedHeld(job.id, shared.round, node.name, message.received_bytes))
+
+
+def forget_node(state: State, node: Node) -> None:
+    """A node is gone with its copies; if it comes back, it says again what it holds."""
+    for job in state.jobs.values():
+        if job.shared is not None:
+            job.shared.offered.pop(node, None)
+            job.shared.holders.pop(node, None)
+
+
+def owner_of(state: State, bulk: BulkRecord) -> Node | ClientRecord | None:
+    """Whose second connection it is; None while the first one is broken."""
+    return state.node_of(bulk.node_id) or state.client_of(bulk.node_id)
