@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from midas_mp.config import JobOptions
 from midas_mp.errors import UsageError
 
 if TYPE_CHECKING:
+    from midas_mp.cli.display import Display
     from midas_mp.driver.job import Answer
     from midas_mp.driver.session import Run
     from midas_mp.participant.zygote import Zygote
@@ -152,6 +154,14 @@ def start_zygote() -> Zygote:
     return Zygote.start(pass_stdin=True)
 
 
+@contextlib.contextmanager
+def _suspended(zygote: Zygote, display: Display) -> Iterator[None]:
+    """The terminal is another command's: no bar, and nobody computes behind its back."""
+    display.finish()
+    with zygote.paused():
+        yield
+
+
 def run_script(
     script: Path,
     options: JobOptions,
@@ -168,7 +178,9 @@ def run_script(
     try:
         with make_display(wants_progress=said["progress"]) as display:
             run = Run(script, options, display, zygote, said["sandbox_level_max"])
-            answer = loop.run(until_stopped(session(run)))
+            answer = loop.run(
+                until_stopped(session(run), suspending=lambda: _suspended(zygote, display))
+            )
     finally:
         zygote.close()
     print_answer(answer.value)

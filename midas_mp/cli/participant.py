@@ -79,9 +79,8 @@ def participant(
             memory_bytes=memory_bytes or default_memory_bytes(count),
             sandbox_level_max=sandbox_level_max,
         )
-        loop.run(
-            until_stopped(serve(where, settings, zygote, announce=announce), announce=announce)
-        )
+        work = serve(where, settings, zygote, announce=announce)
+        loop.run(until_stopped(work, announce=announce, suspending=zygote.paused))
     finally:
         zygote.close()
     return 0

@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -36,10 +37,18 @@ class Stopped(MidasError):
 
 
 async def until_stopped(
-    work: Coroutine[Any, Any, T], *, announce: Callable[[str], None] | None = None
+    work: Coroutine[Any, Any, T],
+    *,
+    announce: Callable[[str], None] | None = None,
+    suspending: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> T:
     """Awaits ``work``; the first signal cancels it, a second one ends the process at once, also
     where taking things down hangs.
+
+    Args:
+        work: what the command does.
+        announce: is told that it stops.
+        suspending: what must stand still too while the terminal has the command suspended.
 
     Raises:
         Stopped: a signal came; everything has been taken down in order.
@@ -65,7 +74,8 @@ async def until_stopped(
     for signum in before:
         loop.add_signal_handler(signum, stop, signum)
     try:
-        return await task
+        with _suspendable(loop, suspending):
+            return await task
     except asyncio.CancelledError:
         reason = _reason(received, bugs)
         if reason is None:
@@ -76,6 +86,24 @@ async def until_stopped(
             for signum, handler in before.items():
                 loop.remove_signal_handler(signum)
                 signal.signal(signum, handler)
+
+
+@contextmanager
+def _suspendable(
+    loop: asyncio.AbstractEventLoop, suspending: Callable[[], AbstractContextManager[None]]
+) -> Iterator[None]:
+    """Obeys Ctrl-Z, but takes along what must stand still with this process."""
+
+    def suspend() -> None:
+        with suspending():
+            os.kill(os.getpid(), signal.SIGSTOP)  # returns when a SIGCONT comes
+
+    if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+        loop.add_signal_handler(signal.SIGTSTP, suspend)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTSTP)
 
 
 def _reason(received: list[int], bugs: list[Exception]) -> MidasError | None:

@@ -113,6 +113,11 @@ class Supervisor:
             with contextlib.suppress(ProcessLost):
                 self._zygote.signal(process.child, signum)
 
+    def time_spent_ns(self, running: RunningTask, now_ns: int) -> int:
+        """Since the task began, without the time in which this node stood still."""
+        began_ns = running.started_ns
+        return now_ns - began_ns - self._zygote.paused_ns_since(began_ns)
+
     def forget(self, process: LuaProcess) -> None:
         self._processes.discard(process)
 
@@ -284,7 +289,7 @@ class LuaProcess:
         if (
             running is not None
             and self._suspect is None
-            and now_ns - running.started_ns > self.deadline_s * 1e9
+            and self._supervisor.time_spent_ns(running, now_ns) > self.deadline_s * 1e9
         ):
             # Stop it first and look again: it may have finished between the look and the signal.
             self._suspect = running

@@ -19,7 +19,8 @@ import site
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -126,6 +127,8 @@ class Zygote:
         self._children: dict[int, tuple[str, Callable[[ChildExit], None]]] = {}
         self._last_id = 0
         self._is_closed = False
+        self._pauses: list[tuple[int, int]] = []
+        """When all children stood still, from and to, in ns of the monotonic clock."""
 
     @classmethod
     def start(cls, *, pass_stdin: bool = False) -> Self:
@@ -202,6 +205,23 @@ class Zygote:
         """
         self._send(Signal(child.id, signum), [])
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Every child stands still meanwhile.
+
+        Raises:
+            ProcessLost: the zygote is gone.
+        """
+        began_ns = time.monotonic_ns()
+        self._signal_all(signal.SIGSTOP)
+        yield
+        self._pauses.append((began_ns, time.monotonic_ns()))
+        self._signal_all(signal.SIGCONT)
+
+    def paused_ns_since(self, moment_ns: int) -> int:
+        """How long the children have stood still since then: no time of theirs."""
+        return sum(end - max(begin, moment_ns) for begin, end in self._pauses if end > moment_ns)
+
     def dispatch(self) -> None:
         """Reads what the zygote reported and calls ``on_exit`` for it; does not wait.
 
@@ -232,6 +252,10 @@ class Zygote:
         self._control.close()
         self._wait()
         self._page.close()
+
+    def _signal_all(self, signum: int) -> None:
+        for child in self._children:
+            self._send(Signal(child, signum), [])
 
     def _report(self, exited: Exited) -> None:
         name, on_exit = self._children.pop(exited.child)

@@ -73,6 +73,30 @@ def test_under_nohup_the_end_of_the_terminal_is_nothing(start, script):
     assert ended.err.endswith("midas: stopped by SIGTERM\n")
 
 
+def states(processes):
+    return {process.status() for process in processes}
+
+
+def test_ctrl_z_suspends_the_workers_too(start, script):
+    run = start("run", script("while os.clock() < 2 do end return 1"), "--tasks", "1")
+    workers = run.busy_children(1)
+    run.send(signal.SIGTSTP)
+    everybody = [psutil.Process(run.pid), *workers]
+    run.wait_until(lambda: states(everybody) == {psutil.STATUS_STOPPED})
+    run.send(signal.SIGCONT)
+    assert run.wait() == (0, "1\n", "")
+
+
+def test_a_suspended_command_can_be_ended(start, script):
+    run = start("run", script(SPIN), "--tasks", "1")
+    run.wait_for("spinning")
+    run.send(signal.SIGTSTP)
+    run.wait_until(lambda: psutil.Process(run.pid).status() == psutil.STATUS_STOPPED)
+    run.send(signal.SIGTERM)
+    run.send(signal.SIGCONT)
+    assert run.wait().code == 143
+
+
 def test_a_run_that_reads_stdin_can_be_stopped(start, script):
     run = start("run", script(generate='print("reading") return io.read()'), "--tasks", "1")
     run.wait_for("reading")

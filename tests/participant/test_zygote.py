@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,27 @@ def test_signals_stop_a_child_and_let_it_go_on(spawn: Callable) -> None:
     assert process.status() == psutil.STATUS_STOPPED
     peer.zygote.signal(peer.child, signal.SIGCONT)
     assert peer.wait_exit().exit_code == 0
+
+
+def test_a_pause_stops_all_children_and_is_no_time_of_theirs(spawn: Callable) -> None:
+    first, second = spawn(), spawn()
+    processes = [psutil.Process(peer.receive().message.pid) for peer in (first, second)]
+    before_ns = time.monotonic_ns()
+    with first.zygote.paused():
+        while {process.status() for process in processes} != {psutil.STATUS_STOPPED}:
+            os.sched_yield()
+        stopped_ns = time.monotonic_ns()
+        while time.monotonic_ns() < stopped_ns + 1_000_000:
+            os.sched_yield()
+        during_ns = time.monotonic_ns()
+    after_ns = time.monotonic_ns()
+    paused_ns = first.zygote.paused_ns_since(before_ns)
+    assert 1_000_000 < paused_ns <= after_ns - before_ns
+    assert 0 < first.zygote.paused_ns_since(during_ns) < paused_ns
+    assert first.zygote.paused_ns_since(after_ns) == 0
+    for peer in (first, second):
+        peer.child.socket.shutdown(1)
+        assert peer.wait_exit().exit_code == 0
 
 
 def test_a_signal_to_a_child_that_has_ended_hits_nobody(spawn: Callable) -> None:
