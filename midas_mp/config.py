@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
-from midas_mp import limits
+from midas_mp import __version__, limits
 from midas_mp.errors import UsageError
 
 UNSAID: Final = (None, ())
 """What an option is where the user said nothing."""
 
 OnError = Literal["stop", "continue"]
+EngineName = Literal["luajit", "lua5.4", "lua5.5"]
+
+_ENGINES: Final[Mapping[str, EngineName]] = {
+    "luajit": "luajit",
+    "5.4": "lua5.4",
+    "lua5.4": "lua5.4",
+    "5.5": "lua5.5",
+    "lua5.5": "lua5.5",
+}
+
+_RELEASE: Final = re.compile(r"(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?")
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|min|h)?", re.IGNORECASE)
 _DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -55,6 +66,18 @@ def parse_size(text: str) -> int:
             f"{_shown(text)} is not a memory size from 1MB to 1024TB; write it like 256MB or 2GB"
         )
     return int(size)
+
+
+def parse_engine(text: str) -> EngineName:
+    """``luajit``, ``5.4`` or ``5.5`` (``lua5.4`` too), as it is called on the wire.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    engine = _ENGINES.get(text.strip().lower())
+    if engine is None:
+        raise UsageError(f"{_shown(text)} is no Lua that Midas runs; choose luajit, 5.4 or 5.5")
+    return engine
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,6 +121,10 @@ class JobOptions:
     isolate: bool | None = None
     seed: int = 0
     arg: tuple[str, ...] = ()
+    arg_named: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What ``--arg key=value`` said."""
+    engine: EngineName | None = None
+    """Which Lua; a script says it as ``config.requires.lua``."""
     workers_min: int = 1
     wait_s: float | None = None
     """How long to wait for ``workers_min`` workers; None is for as long as it takes."""
@@ -108,7 +135,8 @@ class JobOptions:
         """These options with the script's ``config`` table where they say nothing.
 
         Raises:
-            UsageError: the table has a key or a value that means nothing.
+            UsageError: the table has a key or a value that means nothing, or requires what is not
+                to be had.
         """
         if config is None:
             return self
@@ -127,6 +155,12 @@ class JobOptions:
                 said[name] = read(value)
             except (UsageError, TypeError, ValueError) as error:
                 raise UsageError(f"config.{key}: {error}") from None
+        wanted = said.get("engine")
+        if wanted and self.engine and wanted != self.engine:
+            raise UsageError(
+                f"config.requires: the script is for {wanted}, but --lua asks for {self.engine}; "
+                "leave out --lua, or change the script"
+            )
         unsaid = {n: value for n, value in said.items() if getattr(self, n) in UNSAID}
         return dataclasses.replace(self, **unsaid)
 
@@ -170,6 +204,40 @@ def _read_names(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _read_requires(value: object) -> EngineName | None:
+    """``{ midas = "0.2", lua = "5.4" }``, both of them optional: the engine.
+
+    Raises:
+        UsageError: this Midas is older than that, or the table says anything else.
+    """
+    if isinstance(value, list) and not value:
+        return None
+    if not isinstance(value, Mapping):
+        raise UsageError("must be a table, such as { midas = '0.2', lua = '5.4' }")
+    for key in value:
+        if key not in ("midas", "lua"):
+            raise UsageError(f"{_shown(key)} is unknown; known are: lua, midas")
+    wanted = value.get("midas", "0.0")
+    if _release(wanted, _RELEASE.fullmatch) > _release(__version__, _RELEASE.match):
+        raise UsageError(
+            f"the script needs Midas {wanted} or later, this is {__version__}: upgrade midas_mp"
+        )
+    return parse_engine(_read_word(value["lua"])) if "lua" in value else None
+
+
+def _release(value: object, matched: Callable[[str], re.Match[str] | None]) -> tuple[int, int, int]:
+    match = matched(value) if isinstance(value, str) else None
+    if match is None:
+        raise UsageError(f"midas = {_shown(value)} is no release; write it like '0.2' or '0.2.1'")
+    return int(match[1]), int(match[2]), int(match[3] or 0)
+
+
+def _read_word(value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"lua = {_shown(value)} is no text; write it like '5.4'")
+    return value
+
+
 def _shown(value: object) -> str:
     return _cut(repr(value))
 
@@ -187,4 +255,5 @@ _CONFIG_READERS: Final[Mapping[str, tuple[str, Any]]] = {
     "on_error": ("on_error", _read_on_error),
     "isolate": ("isolate", _read_flag),
     "modules": ("modules", _read_names),
+    "requires": ("engine", _read_requires),
 }

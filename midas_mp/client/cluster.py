@@ -14,6 +14,7 @@ from midas_mp.host.host import Host
 from midas_mp.participant.launcher import Launcher, NodeSettings
 from midas_mp.participant.process import Supervisor
 from midas_mp.transport import memory
+from midas_mp.transport.link import Dial, Link, Receiver
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.messages import Role
 
@@ -28,7 +29,11 @@ class LocalCluster:
     def __init__(self, supervisor: Supervisor, settings: NodeSettings) -> None:
         self._host = Host(announce=_say_nothing)
         self._launcher = Launcher(
-            supervisor, settings, node_id=uuid.uuid4().hex, announce=_say_nothing
+            supervisor,
+            settings,
+            node_id=uuid.uuid4().hex,
+            announce=_say_nothing,
+            dial=dial_within(self._host),
         )
         to_host, _ = memory.pair(
             self._launcher,
@@ -43,18 +48,25 @@ class LocalCluster:
         return self._launcher.failed
 
     async def connect(self) -> Client:
-        """A client of this cluster."""
-        client = Client()
-        to_host, _ = memory.pair(
-            client, client.conversation(), self._host, self._host.conversation()
-        )
-        await client.greet(to_host)
+        """A client of this cluster; it has no other host to look for."""
+        client = Client(dial_within(self._host), patience_s=0)
+        await client.connect()
         return client
 
     async def close(self) -> None:
         """The supervisor's close then ends the processes."""
         self._launcher.leave("closing")
         await self._host.close("closing")
+
+
+def dial_within(host: Host) -> Dial:
+    """How to reach a host of this process."""
+
+    async def dial(receiver: Receiver, conversation: Conversation) -> Link:
+        to_host, _ = memory.pair(receiver, conversation, host, host.conversation())
+        return to_host
+
+    return dial
 
 
 def _say_nothing(_text: str) -> None:

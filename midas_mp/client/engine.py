@@ -1,7 +1,8 @@
 """What can run tasks for somebody: the only thing that the driver knows of a cluster.
 
 A ``Client`` of a Midas host is one engine.  Calls go in and come back in batches, because a
-future for every call costs more than the call.
+future for every call costs more than the call.  An engine that loses its cluster for a while
+says so, and delivers each result once all the same.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ class JobObserver(Protocol):
 
     def workers_changed(self, workers: int) -> None: ...
 
+    def shared_progressed(self, node: str, received_bytes: int, total_bytes: int) -> None:
+        """A node has so much of the present round's shared data; with all of it, it runs tasks."""
+
     def noticed(self, text: str) -> None:
-        """A sentence for the user, such as that there are no workers."""
+        """A sentence for the user: there are no workers, or the host is gone and looked for."""
 
     def job_lost(self, error: MidasError) -> None:
         """Nothing more will come."""
@@ -45,6 +49,13 @@ class EngineJob(Protocol):
 
     async def submit(self, order: RunTasks, buffers: Sequence[Buffer]) -> None:
         """Hands over a batch of calls, when there is credit for it."""
+
+    def share(self, round_: int, buffers: Sequence[Buffer]) -> None:
+        """What all tasks of a round share, before the first of them is submitted.
+
+        It travels in the background, once to each node, and takes the place of what an earlier
+        round shared.  The buffers stay as they are until the job is closed or shares anew.
+        """
 
     def acknowledge(self, round_: int, indices: Sequence[int]) -> None:
         """The results of these are safe with the caller."""

@@ -1,7 +1,7 @@
 """The script's own side of a job: one confined process with the driver's profile.
 
-It runs ``generate_data`` and ``interpret_results`` and holds ``results``.  It answers in the
-order in which it is asked, so requests wait in a queue and the first of them is what it is
+It runs all of the script's functions but ``execute_code``, and holds ``results``.  It answers in
+the order in which it is asked, so requests wait in a queue and the first of them is what it is
 doing.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from midas_mp import limits
-from midas_mp.errors import MidasError, ProcessLost, ProtocolError, ScriptError
+from midas_mp.errors import MidasError, ProcessLost, ProtocolError, ScriptError, UsageError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.output import Printed, Progressed
 from midas_mp.participant.postmortem import own_failure
@@ -46,6 +46,8 @@ SCRIPT_PROCESS_NAME = "script"
 
 MAIN_CHUNK = "main chunk"
 """What Lua calls the top level of a file."""
+
+CALLED_PER_TASK = frozenset({"generate_data", "on_result"})
 
 STORING = "storing results"
 """No function of the script's, but where its memory may run out."""
@@ -86,6 +88,7 @@ class ScriptProcess:
 
     Attributes:
         ready: done when the process is confined; holds its sandbox level.
+        engines: which Lua it can run, once it is ready.
         lost: done when the process has died; holds why.
     """
 
@@ -102,6 +105,7 @@ class ScriptProcess:
         self._printed = printed
         self._memory_bytes = memory_bytes
         self._requests: deque[_Request] = deque()
+        self.engines: list[str] = []
         self.ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         spec = ChildSpec(
@@ -123,10 +127,14 @@ class ScriptProcess:
         """Runs the script's top level in the one environment of the job.
 
         Raises:
+            UsageError: this installation lacks the engine.
             ScriptError: the process died of it (timeout, memory).
             ProcessLost: the process died.
         """
         await asyncio.shield(self.ready)
+        if spec.engine not in self.engines:
+            offered = ", ".join(self.engines)
+            raise UsageError(f"this Midas cannot run {spec.engine}, only {offered}: see --lua")
         self._memory_bytes = spec.memory_bytes or self._memory_bytes
         self._process.send(
             [
@@ -169,13 +177,16 @@ class ScriptProcess:
         return results
 
     def ask_calls(
-        self, order: RunTasks, part_arrived: Callable[[CallResults], None]
+        self,
+        order: RunTasks,
+        part_arrived: Callable[[CallResults], None],
+        buffers: Sequence[Buffer] = (),
     ) -> asyncio.Future[None]:
         """As ``call``, but hands on results as they come; the future is done after the last.
 
         Slow calls then do not hold back those before them.
         """
-        return self._ask(order, part_arrived=part_arrived)
+        return self._ask(order, buffers, part_arrived=part_arrived)
 
     async def store(
         self, job: str, round_: int, outcomes: list[Outcome], buffers: Sequence[Buffer]
@@ -216,6 +227,7 @@ class ScriptProcess:
         for frame in frames:
             message = frame.message
             if isinstance(message, WorkerReady):
+                self.engines = message.engines
                 self.ready.set_result(message.sandbox_level)
             elif isinstance(message, TaskResults):
                 self._take_results(message, frame.buffers)
@@ -279,7 +291,7 @@ class ScriptProcess:
         if not isinstance(request.asked, RunTasks):
             return STORING, None
         entry, running = request.asked.entry, end.overdue or end.running
-        if entry != "generate_data" or running is None:
+        if entry not in CALLED_PER_TASK or running is None:
             return entry, None
         return entry, running.index
 

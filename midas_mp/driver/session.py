@@ -7,12 +7,13 @@ however it ends.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from midas_mp.client.client import Client
-from midas_mp.client.cluster import LocalCluster
+from midas_mp.client.cluster import LocalCluster, dial_within
 from midas_mp.config import JobOptions
 from midas_mp.driver.job import Answer, ScriptJob
 from midas_mp.driver.script_process import ScriptProcess
@@ -24,7 +25,7 @@ from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.naming import node_name
 from midas_mp.participant.process import Supervisor
 from midas_mp.participant.zygote import Zygote
-from midas_mp.transport import memory, tcp
+from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
 
 CONNECT_TIMEOUT_S = 10.0
@@ -74,7 +75,10 @@ async def run_on_this_machine(run: Run, *, workers: int | None) -> Answer:
             cluster.failed.add_done_callback(watch.cluster_failed)
             await job.load()
             client = await cluster.connect()
-            return await job.run(client)
+            try:
+                return await job.run(client)
+            finally:
+                client.close()
         finally:
             cluster.failed.cancel()
             await cluster.close()
@@ -85,6 +89,8 @@ async def run_on_this_machine(run: Run, *, workers: int | None) -> Answer:
 async def run_at_host(run: Run, address: Address) -> Answer:
     """The script's functions here, its tasks on the workers of a standing host.
 
+    A host that goes away is looked for, for ``limits.CLIENT_PATIENCE_S``.
+
     Raises:
         HostUnreachable: nobody answers there.
         PeerRefused: the host does not want us.
@@ -92,14 +98,11 @@ async def run_at_host(run: Run, address: Address) -> Answer:
     """
     watch = _Watch()
     supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
-    client = Client()
+    client = Client(functools.partial(tcp.connect, address, timeout_s=CONNECT_TIMEOUT_S))
     try:
         job = _script_job(run, supervisor, node_name(), default_memory_bytes(1))
         watch.job = job
-        link = await tcp.connect(
-            address, client, client.conversation(), timeout_s=CONNECT_TIMEOUT_S
-        )
-        await client.greet(link)
+        await client.connect()
         await job.load()
         return await job.run(client)
     finally:
@@ -117,7 +120,7 @@ async def run_as_host(run: Run, address: Address, *, announce: Callable[[str], N
     watch = _Watch()
     supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
     host = Host(announce=announce)
-    client = Client()
+    client = Client(dial_within(host), patience_s=0)
     try:
         job = _script_job(run, supervisor, node_name(), default_memory_bytes(1))
         watch.job = job
@@ -125,8 +128,7 @@ async def run_as_host(run: Run, address: Address, *, announce: Callable[[str], N
         try:
             announce(f"listening on {listener.address}")
             await job.load()
-            to_host, _ = memory.pair(client, client.conversation(), host, host.conversation())
-            await client.greet(to_host)
+            await client.connect()
             return await job.run(client)
         finally:
             listener.close()

@@ -11,11 +11,17 @@ from midas_mp.errors import ScriptError
 class View(Protocol):
     """Called in the event loop; must not block it for long."""
 
-    def started(self, count: int, workers: int) -> None:
-        """The job begins with so many tasks on so many workers."""
+    def started(self, round_: int, count: int, workers: int) -> None:
+        """A round begins, the first is 0, with so many tasks on so many workers."""
+
+    def shared_progressed(self, node: str, received_bytes: int, total_bytes: int) -> None:
+        """A node has so much of what the round's tasks share; it runs none before it has all."""
 
     def advanced(self, done: int, failed: int, ended: Sequence[int]) -> None:
-        """So many tasks have ended, so many of them badly; these are new among them."""
+        """So many tasks of the round have ended; so many of the job have failed.
+
+        These are the indices of those that ended since the last time.
+        """
 
     def printed(self, index: int, worker: str, text: bytes) -> None:
         """Text as the script made it, not safe for a terminal.

@@ -1,0 +1,314 @@
+"""One open job of a client: what was submitted and not yet acknowledged, and what comes of it.
+
+A task is *open* until its result comes, then *delivered* until its observer acknowledges it.
+While the connection is away all this is kept; on a new one the open tasks are said again, within
+the credit that the host grants then, before anything new.  The host repeats the results that it
+has no acknowledgement of; what was delivered before is not delivered twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from midas_mp.client.engine import JobObserver
+from midas_mp.client.upload import SharedPayload
+from midas_mp.errors import ClusterLost, MidasError
+from midas_mp.lua.bundle import Bundle
+from midas_mp.wire.framing import Buffer, Frame, payloads, size_bytes
+from midas_mp.wire.messages import (
+    Acknowledge,
+    AnyMessage,
+    Call,
+    FetchShared,
+    JobEnded,
+    JobOpened,
+    JobStarted,
+    JobStatus,
+    OpenJob,
+    PutBundle,
+    RunTasks,
+    SharedHeld,
+    TaskPrinted,
+    TaskProgress,
+    TaskResults,
+)
+
+_Task = tuple[RunTasks, Call, Sequence[Buffer], int]
+"""The order that it came with, its call, its payload and the bytes of that.  Not a class: one is
+made for every task."""
+
+
+class JobOwner(Protocol):
+    """The client that a job belongs to."""
+
+    def say(self, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> None: ...
+
+    def upload(self, payload: SharedPayload, offset: int) -> None: ...
+
+    def forget(self, job: ClientJob, reason: str) -> None: ...
+
+
+@dataclasses.dataclass(slots=True)
+class _Round:
+    """The tasks of a round, by index.
+
+    Attributes:
+        open: submitted, no result so far.
+        delivered: their observer has the result; the size of their payload.
+        earlier: the same, of a connection that was lost.  This host may not know them.
+    """
+
+    open: dict[int, _Task] = dataclasses.field(default_factory=dict)
+    delivered: dict[int, int] = dataclasses.field(default_factory=dict)
+    earlier: dict[int, int] = dataclasses.field(default_factory=dict)
+
+
+class ClientJob:
+    """One open job of a client."""
+
+    def __init__(
+        self, owner: JobOwner, opening: OpenJob, bundle: Bundle, observer: JobObserver
+    ) -> None:
+        self.id = opening.job
+        self._owner = owner
+        self._opening = opening
+        self._bundle = bundle
+        self._observer = observer
+        self._started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._credit_tasks = 0
+        self._credit_bytes = 0
+        self._rounds: dict[int, _Round] = {}
+        self._charged_tasks = 0
+        self._charged_bytes = 0
+        """What was said on this connection, or delivered before, and is not acknowledged."""
+        self._unsaid: dict[tuple[int, int], _Task] = {}
+        """Open tasks that this connection has not heard of, by round and index."""
+        self._credit_changed = asyncio.Event()
+        self._shared: SharedPayload | None = None
+        self._error: MidasError | None = None
+        self._is_closed = False
+
+    async def wait_started(self) -> int:
+        return await asyncio.shield(self._started)
+
+    async def submit(self, order: RunTasks, buffers: Sequence[Buffer]) -> None:
+        """Hands over a batch of calls, when there is credit for it.
+
+        Raises:
+            MidasError: the job was lost meanwhile.
+        """
+        count = len(order.calls)
+        while self._error is None and (self._unsaid or not self._has_credit(count)):
+            self._credit_changed.clear()
+            await self._credit_changed.wait()
+        if self._error is not None:
+            raise self._error
+        self._owner.say(order, buffers)
+        tasks = self._rounds.setdefault(order.round, _Round()).open
+        total = 0
+        for call, payload in payloads(order.calls, buffers):
+            size = size_bytes(payload)
+            tasks[call.index] = (order, call, payload, size)
+            total += size
+        self._charged_tasks += count
+        self._charged_bytes += total
+
+    def share(self, round_: int, buffers: Sequence[Buffer]) -> None:
+        self._shared = SharedPayload(self.id, round_, buffers)
+        self._owner.say(self._shared.offer)
+
+    def acknowledge(self, round_: int, indices: Sequence[int]) -> None:
+        tasks = self._rounds[round_]
+        known: list[int] = []
+        for index in indices:
+            size = tasks.delivered.pop(index, None)
+            if size is not None:
+                known.append(index)
+            else:  # said when this host repeats the result
+                size = tasks.earlier.pop(index)
+            self._charged_bytes -= size
+        self._charged_tasks -= len(indices)
+        if known:
+            self._owner.say(Acknowledge(self.id, round_, known))
+        if not (tasks.open or tasks.delivered or tasks.earlier):
+            del self._rounds[round_]
+        self._use_credit()
+
+    def close(self, reason: str = "") -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._shared = None
+            self._owner.forget(self, reason)
+
+    # -- from the client ---------------------------------------------------------------------------
+
+    @property
+    def is_lost(self) -> bool:
+        return self._error is not None
+
+    def introduce(self) -> None:
+        """Says all that a host must know before it can take tasks."""
+        bundle = self._bundle
+        self._owner.say(self._opening)
+        self._owner.say(
+            PutBundle(self.id, bundle.digest, bundle.main, list(bundle.modules)),
+            [bundle.source, *bundle.modules.values()],
+        )
+        self.offer()
+
+    def offer(self) -> None:
+        """Says what the present round's tasks share, if anything."""
+        if self._shared is not None:
+            self._owner.say(self._shared.offer)
+
+    def disconnected(self) -> None:
+        """Whatever the host knew, the next one that is there may not."""
+        self._credit_tasks = 0
+        self._unsaid.clear()
+        self._charged_tasks = self._charged_bytes = 0
+        for number, tasks in self._rounds.items():
+            tasks.earlier |= tasks.delivered
+            tasks.delivered.clear()
+            self._unsaid |= {(number, index): task for index, task in tasks.open.items()}
+            self._charged_tasks += len(tasks.earlier)
+            self._charged_bytes += sum(tasks.earlier.values())
+
+    def lose(self, error: MidasError) -> None:
+        """Nothing more will come of this job."""
+        if self._error is not None or self._is_closed:
+            return
+        self._error = error
+        self._shared = None
+        if not self._started.done():
+            self._started.set_exception(error)
+            self._started.exception()  # it is also told to the observer, so nobody need wait
+        self._credit_changed.set()
+        self._observer.job_lost(error)
+
+    def notice(self, text: str) -> None:
+        self._observer.noticed(text)
+
+    def take(self, frame: Frame) -> None:
+        """A frame of the host that concerns this job."""
+        match frame.message:
+            case TaskResults() as results:
+                self._take_results(results, frame.buffers)
+            case TaskPrinted(index=index, worker=worker):
+                self._observer.task_printed(index, worker, bytes(frame.buffers[0]))
+            case TaskProgress(index=index, fraction=fraction):
+                self._observer.task_progressed(index, fraction)
+            case FetchShared() | SharedHeld() as news:
+                self._take_shared(news)
+            case JobEnded(reason=reason):
+                self.lose(ClusterLost(reason))
+            case JobOpened() | JobStarted() | JobStatus() as news:
+                self._take_status(news)
+
+    def _take_status(self, news: JobOpened | JobStarted | JobStatus) -> None:
+        if isinstance(news, JobOpened):
+            self._credit_bytes = news.credit_bytes
+        else:
+            self._observer.workers_changed(news.workers)
+        if isinstance(news, JobStarted):
+            if not self._started.done():
+                self._started.set_result(news.workers)
+            return
+        self._credit_tasks = news.credit_tasks
+        self._use_credit()
+        if isinstance(news, JobStatus) and news.notice:
+            self._observer.noticed(news.notice)
+
+    def _take_shared(self, news: FetchShared | SharedHeld) -> None:
+        shared = self._shared
+        if shared is None or shared.offer.round != news.round:
+            return  # of a round that is over
+        if isinstance(news, FetchShared):
+            self._owner.upload(shared, news.offset)
+        else:
+            self._observer.shared_progressed(news.node, news.received_bytes, shared.size_bytes)
+
+    # -- results -----------------------------------------------------------------------------------
+
+    def _take_results(self, results: TaskResults, buffers: Sequence[Buffer]) -> None:
+        """Hands on what is new, whole where all of it is."""
+        tasks = self._rounds.get(results.round) or _Round()
+        known, delivered = tasks.open, tasks.delivered
+        repeated: set[int] = set()
+        for outcome in results.outcomes:
+            index = outcome.index
+            task = known.pop(index, None)
+            if task is None:
+                repeated.add(index)
+            else:
+                delivered[index] = task[3]
+        if self._unsaid:
+            self._charge_unsaid(results)
+        if not repeated:
+            self._observer.results_arrived(results, buffers)
+            return
+        fresh = [
+            (outcome, payload)
+            for outcome, payload in payloads(results.outcomes, buffers)
+            if outcome.index not in repeated
+        ]
+        self._take_repeated(results.round, tasks, repeated)
+        if fresh:
+            outcomes = [outcome for outcome, _ in fresh]
+            joined = list(itertools.chain.from_iterable(payload for _, payload in fresh))
+            message = TaskResults(self.id, results.round, results.worker, outcomes)
+            self._observer.results_arrived(message, joined)
+
+    def _take_repeated(self, round_: int, tasks: _Round, indices: Iterable[int]) -> None:
+        """A host that repeats a result has no acknowledgement of it."""
+        over: list[int] = []
+        for index in indices:
+            if index in tasks.earlier:
+                tasks.delivered[index] = tasks.earlier.pop(index)
+            elif index not in tasks.delivered:
+                over.append(index)
+        if over:
+            self._owner.say(Acknowledge(self.id, round_, over))
+
+    def _charge_unsaid(self, results: TaskResults) -> None:
+        """What has a result, this host knows: it need not be said again."""
+        for outcome in results.outcomes:
+            task = self._unsaid.pop((results.round, outcome.index), None)
+            if task is not None:
+                self._charged_tasks += 1
+                self._charged_bytes += task[3]
+
+    # -- credit ------------------------------------------------------------------------------------
+
+    def _has_credit(self, count: int) -> bool:
+        if not self._charged_tasks:
+            return self._credit_tasks > 0
+        return (
+            self._charged_tasks + count <= self._credit_tasks
+            and self._charged_bytes < self._credit_bytes
+        )
+
+    def _use_credit(self) -> None:
+        """First for what this connection has not heard of, then for what is new."""
+        while self._unsaid and self._has_credit(1):
+            self._say_again()
+        self._credit_changed.set()
+
+    def _say_again(self) -> None:
+        """Tasks that came in one frame go in one: what could be sent then can be sent now."""
+        room = max(1, self._credit_tasks - self._charged_tasks)
+        order = next(iter(self._unsaid.values()))[0]
+        mates = itertools.takewhile(lambda task: task[0] is order, self._unsaid.values())
+        batch = list(itertools.islice(mates, room))
+        calls = [call for _, call, _, _ in batch]
+        for call in calls:
+            del self._unsaid[order.round, call.index]
+        self._charged_tasks += len(batch)
+        self._charged_bytes += sum(size for _, _, _, size in batch)
+        self._owner.say(
+            RunTasks(self.id, order.round, order.count, order.digest, order.entry, calls),
+            list(itertools.chain.from_iterable(payload for _, _, payload, _ in batch)),
+        )
