@@ -30,6 +30,8 @@ WITHOUT_MODULE = {
     "test_examples.py": "is about examples/",
     "test_readme.py": "is about README.md",
     "test_structure.py": "is about all of them",
+    "scheduler/test_chaos.py": "is about the whole scheduler, in a simulated cluster",
+    "scheduler/test_transcripts.py": "is about the whole scheduler, and runs transcripts/*.txt",
 }
 """Tests of no single module, by name or path below tests/."""
 

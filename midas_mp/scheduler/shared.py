@@ -24,6 +24,7 @@ from midas_mp.wire.framing import Frame, size_bytes
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     FetchShared,
+    Goodbye,
     Hello,
     OfferShared,
     Refused,
@@ -86,10 +87,12 @@ def offer(state: State, job: Job, message: OfferShared) -> None:
 def take_part(state: State, bulk: BulkRecord, frame: Frame, message: SharedPart) -> None:
     """Keep a part of a client's data.
 
-    Some of it may have come already: what was asked for again can cross what was on its way.
+    What was asked for again can cross what was on its way.  So some of a part may be here already;
+    and of a job that was given up and opened anew, the rest of the first attempt may come first.
+    Then the connection is of no use, and what is missing is asked for on the next one.
 
     Raises:
-        ProtocolError: a part before it is missing, or there is more than was offered.
+        ProtocolError: there is more than was offered.
     """
     client = state.client_of(bulk.node_id)
     job = client.jobs.get(message.job) if client is not None else None
@@ -98,12 +101,17 @@ def take_part(state: State, bulk: BulkRecord, frame: Frame, message: SharedPart)
         return
     size = size_bytes(frame.buffers)
     known = shared.received_bytes - message.offset
-    if known < 0 or message.offset + size > shared.total_bytes:
+    if message.offset + size > shared.total_bytes:
         raise ProtocolError(
-            f"job {job.id}: shared data from byte {message.offset} to {message.offset + size}, "
-            f"where {shared.received_bytes} of {shared.total_bytes} are here"
+            f"job {job.id}: shared data up to byte {message.offset + size}, "
+            f"but there are {shared.total_bytes}"
         )
-    if known < size:
+    if known < 0:
+        reason = f"job {job.id}: {-known} bytes of shared data are missing before a part"
+        state.send(bulk.peer, Goodbye(reason))
+        state.drop(bulk.peer, reason)
+        lose_bulk(state, bulk)
+    elif known < size:
         part = frame.buffers[0]
         if known or isinstance(part, memoryview):
             part = memoryview(part).cast("B")[known:]

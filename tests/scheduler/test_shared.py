@@ -183,15 +183,26 @@ def test_what_comes_twice_is_taken_once(cluster: Any, client: int) -> None:
     assert not cluster.dropped
 
 
-@pytest.mark.parametrize(("offset", "size"), [(1, 5), (0, TOTAL + 1)])
-def test_a_gap_or_too_much_is_a_fault_of_the_bulk_connection(
-    cluster: Any, client: int, offset: int, size: int
-) -> None:
+def test_more_than_was_offered_is_a_fault_of_the_bulk_connection(cluster: Any, client: int) -> None:
     offer(cluster, client)
     connection = bulk(cluster, client)
-    send(cluster, connection, offset, b"x" * size)
-    assert list(cluster.dropped) == [connection]
+    send(cluster, connection, 0, b"x" * (TOTAL + 1))
+    assert cluster.dropped == {connection: "job job: shared data up to byte 23, but there are 22"}
     assert list(cluster.state.jobs) == ["job"]
+
+
+def test_after_a_gap_the_rest_is_asked_for_on_another_connection(cluster: Any, client: int) -> None:
+    offer(cluster, client)
+    connection = bulk(cluster, client)
+    send(cluster, connection, 0, b"12345")
+    cluster.heard.clear()
+    send(cluster, connection, 9, b"x")
+    reason = "job job: 4 bytes of shared data are missing before a part"
+    assert cluster.read(connection) == [Goodbye(reason)]
+    assert cluster.dropped == {connection: reason}
+    assert cluster.read(client) == [FetchShared("job", 0, 5)]
+    send(cluster, connection, 5, b"x")
+    assert cluster.state.jobs["job"].shared.received_bytes == 5
 
 
 def test_parts_of_a_round_or_job_that_is_over_are_ignored(cluster: Any, client: int) -> None:
