@@ -10,17 +10,14 @@ outside Lua's allocator, a crash of the engine itself) the process around it mus
 from __future__ import annotations
 
 import enum
-import functools
-import hashlib
+import importlib
 import resource
-from contextlib import contextmanager
-from importlib import resources
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
-
-from lupa import luajit21  # type: ignore[import-untyped]  # it ships no types
 
 from midas_mp import limits
 from midas_mp.errors import InternalError, ScriptError, UsageError
+from midas_mp.lua.settings import library_settings, library_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +25,27 @@ if TYPE_CHECKING:
     from midas_mp.lua.bundle import Bundle
     from midas_mp.wire.messages import JobSpec
 
-ENGINE: Final = "luajit"
+_MODULES: Final = {"luajit": "lupa.luajit21", "lua5.4": "lupa.lua54", "lua5.5": "lupa.lua55"}
+"""Those of 5.1 and of LuaJIT 2.0 crash on plain source; 5.2 and 5.3 would add names only."""
+
+
+def _import_engines() -> dict[str, Any]:
+    """All that this installation has: a confined process can import none later."""
+    engines = {}
+    for name, module in _MODULES.items():
+        with suppress(ImportError):
+            engines[name] = importlib.import_module(module)
+    return engines
+
+
+_ENGINES: Final = _import_engines()
+
+ENGINES: Final = tuple(_ENGINES)
+"""What jobs may ask for here."""
 
 INDEXED: Final = frozenset({"generate_data", "on_result"})
 """The driver's functions that are called for each index."""
 
-_INTEGER_MAX: Final = 2**53
 _NO_LIMIT: Final = 2**62
 """Given at creation: only then does lupa count memory at all."""
 
@@ -94,8 +106,10 @@ class Runtime:
         memory_bytes: int,
         may_write_files: bool = False,
     ) -> None:
-        if spec.engine != ENGINE:
-            raise UsageError(f"this Midas runs Lua by {ENGINE}, not by {spec.engine}")
+        engine = _ENGINES.get(spec.engine)
+        if engine is None:
+            offered = ", ".join(ENGINES)
+            raise UsageError(f"there is no engine {spec.engine} here; there is {offered}")
         self.output_bytes = 0
         self.is_spoiled = False
         self._job = job
@@ -105,7 +119,8 @@ class Runtime:
         self._names: dict[str, bytes] = {}
         self._started: int | None = None
         self._collected_bytes = 0
-        self._lua = luajit21.LuaRuntime(
+        self._error_type = engine.LuaError
+        self._lua = engine.LuaRuntime(
             encoding=None,
             unpack_returned_tuples=True,
             register_eval=False,
@@ -115,8 +130,7 @@ class Runtime:
         )
         self._lua.set_max_memory(0)
         settings = {
-            **_limits(),
-            **_job_settings(job, spec, is_driver=profile is Profile.DRIVER),
+            **library_settings(job, spec, is_driver=profile is Profile.DRIVER),
             b"worker": worker.encode(),
             b"node": node.encode(),
             b"output_fd": output_fd,
@@ -190,7 +204,7 @@ class Runtime:
             kind, self.output_bytes, text, trace = self._doors.call(
                 self._slots[digest], name, index, count, round_, attempt, payload
             )
-        except luajit21.LuaError as error:
+        except self._error_type as error:
             kind, text, trace = _engine_failure(error)
         finally:
             if self._memory_bytes:
@@ -308,7 +322,7 @@ class Runtime:
             self._fail(b"memory", b"", b"")
         try:
             yield
-        except luajit21.LuaError as error:
+        except self._error_type as error:
             kind, text, trace = _engine_failure(error)
             self._lua.set_max_memory(0)
             self._fail(kind, text, trace)
@@ -368,58 +382,15 @@ def _message(data: bytes) -> str:
     return _text(data)[: limits.ERROR_MESSAGE_BYTES_MAX]
 
 
-def _engine_failure(error: luajit21.LuaError) -> tuple[bytes, bytes, bytes]:
+def _engine_failure(error: Exception) -> tuple[bytes, bytes, bytes]:
     """What got past the library's own protection: memory, and nothing else that is known."""
-    if isinstance(error, luajit21.LuaMemoryError) or "not enough memory" in str(error):
+    if isinstance(error, MemoryError) or "not enough memory" in str(error):
         return b"memory", b"", b""
     return b"runtime", str(error).encode()[: limits.ERROR_MESSAGE_BYTES_MAX], b""
 
 
-def _limits() -> dict[bytes, Any]:
-    return {
-        b"depth_max": limits.VALUE_DEPTH_MAX,
-        b"integer_max": _INTEGER_MAX,
-        b"payload_bytes_max": limits.PAYLOAD_BYTES_MAX,
-        b"print_bytes_max": limits.PRINT_BYTES_MAX,
-        b"coroutine_depth_max": limits.COROUTINE_DEPTH_MAX,
-        b"error_message_bytes_max": limits.ERROR_MESSAGE_BYTES_MAX,
-        b"traceback_bytes_max": limits.TRACEBACK_BYTES_MAX,
-    }
-
-
-def _job_settings(job: str, spec: JobSpec, *, is_driver: bool) -> dict[bytes, Any]:
-    seed = hashlib.sha256(b"midas seed %d" % spec.seed).digest()
-    hint = b"" if is_driver else b"; generate_data and interpret_results may use files"
-    arguments: dict[int | bytes, str] = dict(enumerate(spec.arg))
-    arguments.update((name.encode(), text) for name, text in spec.named_arg.items())
-    return {
-        b"is_driver": is_driver,
-        b"place": b"script" if is_driver else b"task",
-        b"files_hint": hint,
-        b"may_read_files": is_driver,
-        b"isolate": spec.isolate,
-        b"job": job.encode(),
-        b"directory": spec.directory.encode(errors="surrogateescape"),
-        b"seed": float(spec.seed),
-        b"seed_low": int.from_bytes(seed[:4]),
-        b"seed_high": int.from_bytes(seed[4:8]),
-        b"arg": {key: text.encode(errors="surrogateescape") for key, text in arguments.items()},
-    }
-
-
-@functools.cache
-def _library() -> dict[bytes, bytes]:
-    """Read once per process: a confined one cannot open its own files any more."""
-    folder = resources.files("midas_mp.lua").joinpath("library")
-    return {
-        file.name.removesuffix(".lua").encode(): file.read_bytes()
-        for file in folder.iterdir()
-        if file.name.endswith(".lua")
-    }
-
-
 def _boot(lua: Any, settings: dict[bytes, Any]) -> _Doors:
-    sources = _library()
+    sources = library_sources()
     boot = lua.execute(b"return load")(sources[b"boot"], b"=[midas boot]", b"t")
     settings[b"arg"] = lua.table_from(settings[b"arg"])
     return _Doors(*boot(lua.table_from(sources), lua.table_from(settings)))

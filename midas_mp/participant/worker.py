@@ -24,7 +24,7 @@ import msgspec
 from midas_mp import limits
 from midas_mp.errors import ProtocolError, ScriptError, UsageError
 from midas_mp.lua.bundle import Bundle
-from midas_mp.lua.runtime import Context, Profile, Runtime
+from midas_mp.lua.runtime import ENGINES, Context, Profile, Runtime
 from midas_mp.participant import confinement
 from midas_mp.participant.frame_socket import FrameSocket
 from midas_mp.participant.opened_job import OpenedJob, to_failure
@@ -50,7 +50,7 @@ from midas_mp.wire.messages import (
     WorkerReady,
 )
 
-ENGINES: Final = ["luajit"]
+STDOUT_FD: Final = 1
 
 SEND_INTERVAL_NS: Final = 2_000_000
 """What is finished is sent when so much time has passed since the last send: short tasks share a
@@ -81,13 +81,15 @@ def serve(spec: ChildSpec, sock: socket.socket, output_fd: int, page: StatusPage
     code = WORKER_BROKEN
     try:
         os.chdir(spec.working_directory or "/")
+        os.dup2(output_fd, STDOUT_FD)  # the one that every engine can write to
+        os.close(output_fd)
         level = confinement.confine(
             spec.profile,
             level_max=spec.sandbox_level_max,
             memory_hard_bytes=spec.memory_hard_bytes,
             working_directory=spec.working_directory,
         )
-        code = LuaWorker(spec, level, sock, output_fd, page).run()
+        code = LuaWorker(spec, level, sock, STDOUT_FD, page).run()
     except (BrokenPipeError, ConnectionResetError):  # the parent is gone while we were sending
         code = 0
     except BaseException:  # noqa: BLE001 - whatever it is, it is the last thing that happens here
@@ -98,15 +100,17 @@ def serve(spec: ChildSpec, sock: socket.socket, output_fd: int, page: StatusPage
 
 
 def warm_up() -> None:
-    """Before any fork: one Lua state made and closed, so that the library's files are read and
-    the children share what they make of it.
+    """Before any fork: one Lua state of each kind made and closed, so that the library's files are
+    read and the children share what they make of it.
+
+    The other engines are imported, and that is all: three milliseconds each that few jobs use.
     """
     output_read, output_write = os.pipe()
     for profile in Profile:
         Runtime(
             profile=profile,
             job="warm-up",
-            spec=JobSpec(),
+            spec=JobSpec(engine=ENGINES[0]),
             worker="zygote",
             node="zygote",
             output_fd=output_write,
@@ -147,7 +151,7 @@ class LuaWorker:
         Returns:
             The exit code.
         """
-        self._frames.send(WorkerReady(os.getpid(), self._level, ENGINES))
+        self._frames.send(WorkerReady(os.getpid(), self._level, list(ENGINES)))
         while not self._is_spoiled:
             received = self._frames.receive()
             if received is None:

@@ -12,7 +12,7 @@ from midas_mp import limits
 from midas_mp.errors import ScriptError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.output import OutputParser, Printed, Progressed
-from midas_mp.lua.runtime import Context, Profile, Runtime
+from midas_mp.lua.runtime import ENGINES, Context, Profile, Runtime
 from midas_mp.wire.messages import JobSpec
 
 MEMORY_BYTES = 64 * limits.MB
@@ -89,12 +89,18 @@ class Script:
         os.close(self._output_fd)
 
 
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request):
+    """Each in turn; a test that is about some only says so: ``parametrize("engine", PLAIN)``."""
+    return request.param
+
+
 @pytest.fixture
-def script() -> Iterator[type[Script]]:
+def script(engine) -> Iterator[type[Script]]:
     opened: list[Script] = []
 
     def open_script(source, modules=None, **settings):
-        opened.append(Script(source, modules, **settings))
+        opened.append(Script(source, modules, **{"engine": engine, **settings}))
         return opened[-1]
 
     yield open_script
@@ -123,13 +129,13 @@ def failing(script):
 
 
 @pytest.fixture(scope="module")
-def echo():
+def echo(engine):
     """Lua decodes, Lua encodes: bytes in, bytes out."""
     output = os.open(os.devnull, os.O_WRONLY)
     runtime = Runtime(
         profile=Profile.WORKER,
         job="j",
-        spec=JobSpec(),
+        spec=JobSpec(engine=engine),
         worker="w",
         node="n",
         output_fd=output,

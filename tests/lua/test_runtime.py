@@ -30,10 +30,14 @@ def test_a_syntax_error_names_file_and_line(script):
     with pytest.raises(ScriptError) as caught:
         script("\nfunction (", main="primes.lua")
     assert caught.value.kind == "syntax"
-    assert caught.value.message == "primes.lua:2: '<name>' expected near '('"
+    assert caught.value.message.replace("'<name>'", "<name>") == (
+        "primes.lua:2: <name> expected near '('"
+    )
     with pytest.raises(ScriptError) as caught:
         script("", {"a.b": "x ="})
-    assert caught.value.message == "a/b.lua:1: unexpected symbol near '<eof>'"
+    assert caught.value.message.replace("'<eof>'", "<eof>") == (
+        "a/b.lua:1: unexpected symbol near <eof>"
+    )
 
 
 def test_a_missing_function_is_named(script):
@@ -52,13 +56,15 @@ def test_a_missing_function_is_named(script):
 
 def test_a_runtime_error_has_message_traceback_and_place(script):
     state = script(
-        "local function inner(x)\n  return x.y.z\nend\n"
+        "local function inner(x)\n  return x .. 'z'\nend\n"
         "function execute_code()\n  local r = inner({})\n  return r\nend\n",
         main="primes.lua",
     )
     error = state.fail(index=17)
-    assert str(error) == (
-        "execute_code, task 17, on w-0: primes.lua:2: attempt to index field 'y' (a nil value)\n"
+    told = str(error).replace("a table value (local 'x')", "local 'x' (a table value)")
+    assert told == (
+        "execute_code, task 17, on w-0: "
+        "primes.lua:2: attempt to concatenate local 'x' (a table value)\n"
         "stack traceback:\n"
         "\tprimes.lua:2: in function 'inner'\n"
         "\tprimes.lua:5: in function 'execute_code'"
@@ -79,8 +85,8 @@ def test_what_cannot_be_sent_is_named_with_its_path(failing, value, message):
 
 
 def test_the_engine_must_be_the_one_that_is_there(script):
-    with pytest.raises(UsageError, match=r"runs Lua by luajit, not by lua54"):
-        script("", engine="lua54")
+    with pytest.raises(UsageError, match=r"no engine lua5\.1 here; there is luajit, lua5\.4"):
+        script("", engine="lua5.1")
 
 
 def test_several_bundles_live_in_one_state(script):
@@ -147,7 +153,7 @@ def test_memory_used_is_what_lua_holds(script):
     state = script("kept = ('x'):rep(2^20 * 5) function execute_code() end", isolate=False)
     before = state.runtime.memory_used
     state.call()
-    assert state.runtime.memory_used - before > 5 * limits.MB
+    assert state.runtime.memory_used - before > 4 * limits.MB
 
 
 def test_a_closed_state_says_so(script):

@@ -76,7 +76,8 @@ def test_a_fork_begins_with_a_clean_slate(spawn: Callable, zygote: Zygote) -> No
     assert process.num_threads() == 1
     assert os.getsid(pid) == pid != os.getsid(zygote.pid) != os.getsid(0)
     assert Path(f"/proc/{pid}/fd/0").readlink() == Path("/dev/null")
-    assert Path(f"/proc/{pid}/fd/1").readlink().name.startswith("memfd:midas-status")
+    assert Path(f"/proc/{pid}/fd/1").readlink().name.startswith("pipe:")
+    assert Path(f"/proc/{pid}/fd/2").readlink().name.startswith("memfd:midas-status")
 
 
 def test_signals_blocked_by_the_parent_are_not_by_the_zygote(spawn: Callable) -> None:

@@ -1,10 +1,11 @@
--- Lua 5.2's bit32 on top of LuaJIT's bit: the same operations, but unsigned, and with shifts that
+-- Lua 5.2's bit32 on top of the engine's operations: the same, but unsigned, and with shifts that
 -- do not wrap around at 32.
+local bit = ...
 local error, select = error, select
 local band, bor, bxor, bnot = bit.band, bit.bor, bit.bxor, bit.bnot
 local lshift, rshift, arshift, rol, tobit = bit.lshift, bit.rshift, bit.arshift, bit.rol, bit.tobit
 
-local WORD = 2 ^ 32
+local WORD = 0x100000000 -- an integer where there are such
 
 local function signed(x)
   return tobit(x % WORD)

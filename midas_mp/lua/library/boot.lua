@@ -1,21 +1,29 @@
 -- Builds one locked Lua state: loads the library, then takes everything else out of the world.
 --
 -- Called once, by Python, with the library's sources and the job's settings; returns the doors.
+-- What an engine does in its own way is in files of its own: settings.engine begins their names.
 local sources, settings = ...
 
 local function use(name, ...)
   return assert(load(sources[name], "=[midas " .. name .. "]", "t"))(...)
 end
 
-local output = use("luajit_output", settings)
-local encoder, decode = use("luajit_encode", settings), use("luajit_decode", settings)
-local files = use("files", settings, output)
-local libraries = use("libraries", settings, output, files, use("bit32"), use("utf8"))
-local environment = use("environment", settings, libraries)
-local reasons = use("explain", settings)
+local function use_own(name, ...)
+  return use(settings.engine .. "_" .. name, ...)
+end
+
+local engine = use_own("engine", use)
+local pipe = use_own("pipe", settings)
+local output = use("output", settings, pipe, use("valve", settings, pipe.now))
+local encoder, decode = use_own("encode", settings), use_own("decode", settings, engine)
+local files = use("files", settings, output, engine)
+local libraries = use("libraries", settings, output, files, engine, use("bit32", engine.bits),
+  engine.utf8 or use("utf8"))
+local environment = use("environment", settings, libraries, engine)
+local reasons = use("explain", settings, engine)
 local doors = use("calls", settings, encoder, decode, reasons.explain, use("failure", settings),
-  environment, output, use("luajit_seed", settings.seed_low, settings.seed_high), libraries,
-  use("shared", reasons.show_key))
+  environment, output, use_own("seed", settings.seed_low, settings.seed_high), libraries,
+  use("shared", reasons.show_key), engine)
 
 -- The real globals: no script is ever run in them, yet whatever finds a way there must find
 -- nothing.  lupa looks up `debug` before every call.
@@ -24,7 +32,7 @@ local pairs, traceback = pairs, debug.traceback
 for _, key in ipairs({ "_LOADED", "_PRELOAD", "_LOADLIB", "_CLIBS", "Py_None", "eval", "builtins" }) do
   registry[key] = nil
 end
-for _, gone in ipairs({ package.loaded, package, debug, io, os, jit, python or {} }) do
+for _, gone in ipairs({ package.loaded, package, debug, io, os, jit or {}, python or {} }) do
   for key in pairs(gone) do gone[key] = nil end
 end
 for key in pairs(real) do real[key] = nil end

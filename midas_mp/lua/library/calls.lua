@@ -3,9 +3,10 @@
 -- All that can run a script's code return (kind, output bytes, text, more).  kind is nil when it
 -- went well, and `text` the answer; else `text` is the message and `more` the traceback.
 local settings, encoder, decode, explain, failure, environment, output, seed, libraries,
-  shared = ...
-local error, next, rawget, rawset, setfenv = error, next, rawget, rawset, setfenv
-local type, unpack, xpcall, load = type, unpack, xpcall, load
+  shared, engine = ...
+local error, next, rawget, rawset = error, next, rawget, rawset
+local type, xpcall, load = type, xpcall, load
+local bind, unpack = engine.bind, engine.unpack
 local encode, REFUSED = encoder.encode, encoder.REFUSED
 local format, concat = string.format, table.concat
 
@@ -42,7 +43,7 @@ local function protect(f, ...)
   trace, sending, entry_function = "", nil, nil
   libraries.reset()
   local ok, text, more = xpcall(f, handle, ...)
-  output.flush()
+  output.leave()
   if ok then return nil, output.bytes(), text, more end
   local kind
   kind, text, more = report(text)
@@ -64,7 +65,7 @@ end
 local function run_main(bundle, env)
   phase, entry = "main", ""
   seed("", 0, 0)
-  setfenv(bundle.main, env)
+  bind(bundle.main, env)
   bundle.main(unpack(settings.arg))
 end
 

@@ -8,17 +8,17 @@
 --   environment.fresh(bundle)    a new inheriting one, now current
 --   environment.kept(bundle)     the bundle's own one for the job, whole, now current
 --   environment.set_context(bundle, index, count, round, attempt)
-local settings, libraries = ...
+local settings, libraries, engine = ...
 local error, next, rawequal, rawget, rawset = error, next, rawequal, rawget, rawset
 local select, type = select, type
 local setmetatable, getmetatable, set_any_metatable = setmetatable, getmetatable, debug.setmetatable
-local setfenv, load, collectgarbage = setfenv, load, collectgarbage
+local load, collectgarbage = load, collectgarbage
 local byte, find, gmatch = string.byte, string.find, string.gmatch
 local sort, concat = table.sort, table.concat
-local new_table, clear_table = require("table.new"), require("table.clear")
+local bind, new_table, clear_table = engine.bind, engine.new_table, engine.clear_table
 
 local BUILT_IN = "_VERSION assert error ipairs next pairs pcall rawequal rawget rawset select"
-  .. " tonumber tostring type unpack xpcall"
+  .. " tonumber tostring type xpcall"
 
 local makers, calls = libraries.makers, libraries.calls
 local base, touched, touched_count = {}, {}, 0
@@ -29,8 +29,10 @@ local modules, loaded, loading = {}, nil, nil -- what require knows in it
 local index, count, round, attempt = 0, 0, 0, 0
 
 for name in gmatch(BUILT_IN, "%S+") do base[name] = _G[name] end
+base.unpack = engine.unpack
 base.print, base._print, base._progress, base._check =
   calls.print, calls.print, calls.percent, calls.check
+if warn then base.warn = calls.warn end
 base.dofile = libraries.unavailable("dofile", "; use require")
 base.loadfile = libraries.unavailable("loadfile", "; use require")
 
@@ -60,6 +62,10 @@ end
 
 -- The strict.lua idiom, setmetatable(_G, ...): first the world gets everything it inherited.
 function base.setmetatable(t, metatable)
+  if type(metatable) == "table" then
+    local problem = engine.check_metatable(metatable)
+    if problem then error(problem, 2) end
+  end
   if inherits and rawequal(t, env) and (metatable == nil or type(metatable) == "table") then
     fill(env)
     set_any_metatable(env, nil)
@@ -105,7 +111,7 @@ end
 
 local function run_module(name, chunk)
   loading[name] = true
-  setfenv(chunk, env)
+  bind(chunk, env)
   local value = chunk(name)
   loading[name] = nil
   if value ~= nil then
@@ -173,7 +179,6 @@ setmetatable(base, {
 -- to its copy of `string`.
 local methods = libraries.string
 local of_strings = getmetatable("")
-clear_table(of_strings)
 of_strings.__index, of_strings.__metatable = methods, false
 setmetatable(methods, {
   __index = function(_, name)
@@ -217,8 +222,8 @@ function environment.forget(bundles)
   env, inherits, loaded, loading = nil, false, nil, nil
   for _, bundle in next, bundles do
     if not bundle.world then
-      setfenv(bundle.main, nowhere)
-      for _, chunk in next, bundle.modules do setfenv(chunk, nowhere) end
+      bind(bundle.main, nowhere)
+      for _, chunk in next, bundle.modules do bind(chunk, nowhere) end
     end
   end
 end

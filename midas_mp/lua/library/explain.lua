@@ -1,7 +1,7 @@
 -- Why a value cannot be sent, and where in it: the slow second walk after encode() has refused.
 --
 --   explain(value, where) -> "execute_code() result: .rows[3].callback: cannot send a function"
-local limits = ...
+local limits, engine = ...
 local type, next = type, next
 local byte, find, format, gsub, sub = string.byte, string.find, string.format, string.gsub, string.sub
 local concat = table.concat
@@ -18,12 +18,19 @@ end
 
 local walk
 
+-- Some engines have integers that are no exact number elsewhere.
+local function is_beyond(x)
+  local largest = limits.integer_max
+  return engine.number_kind(x) == "integer" and (x > largest or x < -largest)
+end
+
 local function bad_key(k)
   if k ~= k then return "cannot send a table with a nan key" end
   local kind = type(k)
   if kind ~= "string" and kind ~= "number" then
     return "cannot send a table with a " .. kind .. " key"
   end
+  if is_beyond(k) then return "cannot send a table with an integer key beyond 2^53" end
   return nil
 end
 
@@ -49,7 +56,8 @@ end
 function walk(v, path, open, depth)
   local kind = type(v)
   if kind == "table" then return walk_table(v, path, open, depth + 1) end
-  if kind == "nil" or kind == "boolean" or kind == "number" or kind == "string" then return nil end
+  if kind == "nil" or kind == "boolean" or kind == "string" then return nil end
+  if kind == "number" then return is_beyond(v) and "cannot send an integer beyond 2^53" or nil end
   if kind == "thread" then kind = "coroutine" end
   return "cannot send a " .. kind
 end

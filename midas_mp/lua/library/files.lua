@@ -1,6 +1,6 @@
 -- The io table of a script: reading (and, where the kernel confines it, writing) files in the
 -- driver's script process, nothing but printed text in a worker.
-local settings, output = ...
+local settings, output, engine = ...
 local error, type, select, tostring = error, type, select, tostring
 local setmetatable, native = setmetatable, io
 local open_file, find = io.open, string.find
@@ -40,23 +40,13 @@ for _, name in ipairs({ "open", "lines", "read", "input", "output", "popen", "tm
 end
 
 if settings.may_read_files then
-  local ffi = require("ffi")
-  ffi.cdef("int fileno(void *file); int fcntl(int fd, int command, ...);")
-  local C, F_GET_SEALS, F_SEAL_SEAL = ffi.C, 1034, 1
-
   -- A handle's methods are looked up in a table that no script can reach.
   local handles, methods = debug.getregistry()["FILE*"], {}
+  local native_methods = type(handles.__index) == "table" and handles.__index or handles
   for _, name in ipairs({ "close", "flush", "lines", "read", "seek", "setvbuf", "write" }) do
-    methods[name] = handles[name]
+    methods[name] = native_methods[name]
   end
   handles.__index, handles.__metatable = methods, false
-
-  -- The pages on which a process says what it runs, and since when, are files without a name, and
-  -- none but they are sealed.  /proc/self/fd leads to them, past all that the kernel refuses: who
-  -- wrote there would never be found to be late.
-  local function is_sealed(file)
-    return C.fcntl(C.fileno(file), F_GET_SEALS) > F_SEAL_SEAL
-  end
 
   function io.open(path, mode)
     mode = mode or "r"
@@ -67,7 +57,7 @@ if settings.may_read_files then
       return nil, tostring(path) .. ": writing files needs landlock, which this machine lacks"
     end
     local file, message, code = open_file(path, mode)
-    if file and mode ~= "r" and is_sealed(file) then
+    if file and mode ~= "r" and engine.is_sealed(file) then
       methods.close(file)
       return nil, tostring(path) .. ": Permission denied"
     end

@@ -2,25 +2,23 @@
 --
 -- Returns makers: name -> function that makes a fresh table.  A script may do to its copy what it
 -- likes; the functions in it are shared, and cannot be changed.
-local settings, output, files, bit32, utf8 = ...
+local settings, output, files, engine, bit32, utf8 = ...
 local real_globals = _G
 local error, next, select, tostring, type = error, next, select, tostring, type
-local gmatch, sort = string.gmatch, table.sort
-local new_table = require("table.new")
-local coresume, cocreate = coroutine.resume, coroutine.create
+local find, gmatch, sort = string.find, string.gmatch, table.sort
+local new_table = engine.new_table
+local coresume, cocreate, coclose = coroutine.resume, coroutine.create, coroutine.close
 
 -- -- allow-lists ---------------------------------------------------------------------------------
 
 local ALLOWED = {
   string = "byte char find format gmatch gsub len lower match rep reverse sub upper",
-  table = "concat foreach foreachi getn insert maxn move remove sort unpack",
-  math = "abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10 max"
-    .. " min modf pi pow rad random randomseed sin sinh sqrt tan tanh",
+  table = "concat insert move remove sort",
+  math = "abs acos asin atan ceil cos deg exp floor fmod huge log max min modf pi rad random"
+    .. " randomseed sin sqrt tan",
   os = "clock date difftime time",
   coroutine = "create isyieldable running status yield",
-  bit = "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex",
   debug = "traceback",
-  jit = "arch os version version_num",
 }
 
 local FORBIDDEN = {
@@ -31,9 +29,16 @@ local function unavailable(name, why)
   return function() error(name .. " is not available in a " .. settings.place .. (why or ""), 2) end
 end
 
+local function take(list, library, names)
+  local real = real_globals[library]
+  for name in gmatch(names or "", "%S+") do list[name] = real[name] end
+end
+
 local function allowed(library)
-  local real, list = real_globals[library], {}
-  for name in gmatch(ALLOWED[library], "%S+") do list[name] = real[name] end
+  local list = {}
+  for name, addition in next, engine.additions[library] or {} do list[name] = addition end
+  take(list, library, ALLOWED[library])
+  take(list, library, engine.names[library])
   for name in gmatch(FORBIDDEN[library] or "", "%S+") do
     list[name] = unavailable(library .. "." .. name)
   end
@@ -52,8 +57,9 @@ end
 
 local lists = {}
 for library in next, ALLOWED do lists[library] = allowed(library) end
+for library in next, engine.names do lists[library] = lists[library] or allowed(library) end
 lists.bit32, lists.utf8, lists.io = bit32, utf8, files
-lists.table.unpack = unpack
+lists.table.unpack = engine.unpack
 
 function lists.table.pack(...)
   return { n = select("#", ...), ... }
@@ -75,8 +81,10 @@ local function resume(co, ...)
   return leave(coresume(co, ...))
 end
 
-local function pass_on(ok, ...)
+-- As Lua's own: a coroutine that failed is closed, where there is something to close.
+local function pass_on(co, ok, ...)
   if ok then return ... end
+  if coclose then coclose(co) end
   error((...), 0)
 end
 
@@ -84,7 +92,7 @@ lists.coroutine.resume = resume
 
 function lists.coroutine.wrap(f)
   local co = cocreate(f)
-  return function(...) return pass_on(resume(co, ...)) end
+  return function(...) return pass_on(co, resume(co, ...)) end
 end
 
 -- -- midas, and its compatibility names ----------------------------------------------------------
@@ -99,6 +107,20 @@ function calls.print(...)
     parts = i == 1 and text or parts .. "\t" .. text
   end
   output.print(parts)
+end
+
+-- For engines that have it.  Control messages ("@on", "@off") are nobody's matter here.
+function calls.warn(...)
+  local text = ""
+  for i = 1, select("#", ...) do
+    local part = select(i, ...)
+    if type(part) ~= "string" and type(part) ~= "number" then
+      error("bad argument #" .. i .. " to 'warn' (string expected, got " .. type(part) .. ")", 2)
+    end
+    text = text .. part
+  end
+  if find(text, "^@") then return end
+  output.print("Lua warning: " .. text)
 end
 
 local PROGRESS_INTERVAL_S = 0.1

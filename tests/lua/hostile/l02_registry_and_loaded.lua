@@ -6,6 +6,6 @@ function execute_code()
   for _, name in ipairs({ "ffi", "jit.util", "jit.opt", "jit.profile", "string.buffer", "_G2" }) do
     if pcall(require, name) then return name end
   end
-  if jit.on or jit.off or jit.opt or jit.util then return "jit" end
+  if jit and (jit.on or jit.off or jit.opt or jit.util) then return "jit" end
   return "nothing"
 end

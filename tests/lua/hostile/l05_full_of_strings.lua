@@ -5,5 +5,5 @@ function execute_code()
   pcall(function()
     for i = 1, math.huge do hoard[i] = "s" .. i end
   end)
-  return "full"
+  return #("x"):rep(2 ^ 26)
 end

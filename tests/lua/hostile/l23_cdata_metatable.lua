@@ -1,4 +1,4 @@
--- expect: ok refused
+-- expect (luajit): ok refused
 function execute_code()
   local big = 1ULL
   if type(getmetatable(big)) == "table" then return "metatable" end

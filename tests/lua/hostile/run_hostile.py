@@ -15,7 +15,7 @@ INNOCENT = b"""
 function execute_code()
   local parts = {}
   for i = 1, 3 do parts[i] = string.format("%d", math.floor(i + 0.5)):rep(1) end
-  return table.concat(parts, bit.bor(1, 2)) .. tostring(leaked) .. ("x"):upper()
+  return table.concat(parts, bit32.bor(1, 2)) .. tostring(leaked) .. ("x"):upper()
 end
 """
 
@@ -26,11 +26,11 @@ def tell(text: str) -> None:
 
 
 def main() -> None:
-    path, memory_mb = sys.argv[1], int(sys.argv[2])
+    path, memory_mb, engine = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     runtime = Runtime(
         profile=Profile.WORKER,
         job="j",
-        spec=JobSpec(),
+        spec=JobSpec(engine=engine),
         worker="w",
         node="n",
         output_fd=os.open(os.devnull, os.O_WRONLY),

@@ -1,11 +1,15 @@
 """Every row of attack that is known, as a script of its own, in a process of its own."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import lupa.lua54
 import lupa.luajit21
 import pytest
+
+from midas_mp.lua.runtime import ENGINES
 
 LIBRARY = Path(__file__).parents[3] / "midas_mp" / "lua" / "library"
 HOSTILE = Path(__file__).parents[1] / "hostile"
@@ -16,26 +20,39 @@ HANG_TIMEOUT_S = 2.0
 SCAN = HOSTILE.parent / "tools" / "globals_used.lua"
 BEFORE_LOCKDOWN = {"boot": "assert load"}
 """What functions may still call while the world is being built."""
+EXPECT = re.compile(r"-- expect( \((?P<family>luajit|plain)\))?: (?P<outcome>.*)")
 AFTERWARDS = "then 13233nilX"
 
 
-def run(path, timeout_s):
-    command = [sys.executable, str(HOSTILE / "run_hostile.py"), str(path), str(MEMORY_MB)]
+def run(path, timeout_s, engine="luajit"):
+    command = [sys.executable, str(HOSTILE / "run_hostile.py"), str(path), str(MEMORY_MB), engine]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
-def expectation(path):
-    first = path.read_text().partition("\n")[0]
-    assert first.startswith("-- expect: ")
-    return first.removeprefix("-- expect: ")
+def expectation(path, engine="luajit"):
+    """What the script's first lines say of the engine; None: it is nothing to it."""
+    said = {}
+    for line in path.read_text().splitlines():
+        if match := EXPECT.fullmatch(line):
+            said[match["family"] or "all"] = match["outcome"]
+    assert said, path
+    family = "luajit" if engine == "luajit" else "plain"
+    outcome = said.get(family, said.get("all"))
+    return None if outcome in (None, "nothing") else outcome
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in SCRIPTS if expectation(p) != "hang"], ids=lambda p: p.stem
-)
-def test_a_hostile_script_ends_as_expected_and_harms_nobody(path):
-    kind, _, text = expectation(path).partition(" ")
-    done = run(path, 30)
+CASES = [
+    pytest.param(path, engine, id=f"{path.stem}-{engine}")
+    for path in SCRIPTS
+    for engine in ENGINES
+    if expectation(path, engine) not in (None, "hang")
+]
+
+
+@pytest.mark.parametrize(("path", "engine"), CASES)
+def test_a_hostile_script_ends_as_expected_and_harms_nobody(path, engine):
+    kind, _, text = expectation(path, engine).partition(" ")
+    done = run(path, 30, engine)
     assert done.returncode == 0, done.stderr
     running, outcome, *_, afterwards = done.stdout.splitlines()
     assert running == "running"
@@ -53,9 +70,24 @@ def test_what_never_returns_can_be_killed(path):
     assert caught.value.stdout == b"running\n"
 
 
-@pytest.mark.parametrize("path", sorted(LIBRARY.glob("*.lua")), ids=lambda p: p.stem)
+def library(family):
+    """The files that an engine of this family loads; boot loads them all."""
+    other = "plain_*.lua" if family == "luajit" else "luajit_*.lua"
+    return sorted(set(LIBRARY.glob("*.lua")) - set(LIBRARY.glob(other)))
+
+
+@pytest.mark.parametrize("path", library("luajit"), ids=lambda p: p.stem)
 def test_the_library_needs_no_globals_once_they_are_gone(path):
     lua = lupa.luajit21.LuaRuntime(encoding=None)
     globals_used = lua.execute(SCAN.read_bytes())
     found = globals_used(path.read_bytes(), path.name.encode()).decode()
     assert found == BEFORE_LOCKDOWN.get(path.stem, "")
+
+
+@pytest.mark.parametrize("path", library("plain"), ids=lambda p: p.stem)
+def test_the_library_needs_no_globals_of_other_engines_either(path):
+    # 5.4 writes the names of a function's upvalues into its bytecode: one _ENV is the chunk's own
+    lua = lupa.lua54.LuaRuntime(encoding=None)
+    bytecode = lua.eval(b"function(text) return string.dump(assert(load(text))) end")
+    nested = bytecode(path.read_bytes()).count(b"_ENV") - 1
+    assert nested == (1 if path.stem == "boot" else 0)

@@ -176,7 +176,7 @@ def test_libraries_can_be_required(task):
     assert task(
         "local clear = require('table.clear') local t = {1} clear(t)\n"
         "local new = require('table.new')\n"
-        "return {require('bit') == bit, require('math').floor(1.5), #t, #new(4, 0)}"
+        "return {require('bit32') == bit32, require('math').floor(1.5), #t, #new(4, 0)}"
     ) == [True, 1, 0, 0]
 
 

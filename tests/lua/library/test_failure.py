@@ -1,12 +1,13 @@
 import pytest
 
+from midas_mp import limits
+
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
         ("'text', 0", "text"),
         ("'text'", "script.lua:2: text"),
-        ("42", "script.lua:2: 42"),
         ("nil", "nil"),
         ("false", "false"),
         ("{message = 'told'}", "told"),
@@ -14,7 +15,6 @@ import pytest
         ("{}", "(the error is a table value)"),
         ("print", "(the error is a function value)"),
         ("coroutine.create(print)", "(the error is a thread value)"),
-        ("1ULL", "(the error is a cdata value)"),
         ("'a\\0b', 0", "a\0b"),
         ("'\\255', 0", "\\xff"),
     ],
@@ -24,16 +24,25 @@ def test_any_error_value_becomes_text(failing, value, message):
     assert (error.kind, error.message) == ("runtime", message)
 
 
+@pytest.mark.parametrize("engine", ["luajit"])
+def test_a_cdata_as_error_becomes_text(failing):
+    assert failing("error(1ULL)").message == "(the error is a cdata value)"
+
+
+def test_a_number_as_error_is_shown(failing):
+    assert failing("error(42)").message in ("script.lua:2: 42", "42")  # as the engine does it
+
+
 def test_long_texts_are_cut(failing):
     error = failing("error(('x'):rep(100000), 0)")
     assert error.message == "x" * 4093 + "..."
 
 
 def test_what_is_called_last_of_all_names_no_line_of_the_library(failing):
-    assert (
-        failing("return string.rep()").message
-        == "bad argument #1 to '?' (string expected, got no value)"
-    )
+    message = failing("return string.rep()").message
+    position, _, text = message.rpartition("bad argument #1 to ")
+    assert position in ("", "script.lua:2: ")
+    assert text in ("'?' (string expected, got no value)", "'rep' (string expected, got no value)")
 
 
 def test_frames_of_the_library_and_of_c_are_left_out(script):
@@ -72,7 +81,8 @@ def test_a_deep_stack_shows_both_its_ends(script):
 
 def test_a_stack_overflow_is_an_error_like_any_other(script):
     state = script(
-        "local function f() return 1 + f() end function execute_code() return f() + 1 end"
+        "local function f() return 1 + f() end function execute_code() return f() + 1 end",
+        memory_bytes=256 * limits.MB,  # the stack may grow to a million slots
     )
     error = state.fail()
     assert error.kind == "runtime"

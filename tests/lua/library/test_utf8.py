@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,13 +69,13 @@ def test_lua_5_4_s_answers(task, expression, expected):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("for _ in utf8.codes('a\\xff') do end", "script.lua:2: invalid UTF-8 code"),
-        ("utf8.codepoint('\\xff')", "script.lua:2: invalid UTF-8 code"),
-        ("utf8.codepoint('a', 2)", "script.lua:2: bad argument to 'codepoint' (out of bounds)"),
-        ("utf8.char(-1)", "script.lua:2: bad argument to 'char' (value out of range)"),
-        ("utf8.char(2^31)", "script.lua:2: bad argument to 'char' (value out of range)"),
-        ("utf8.offset('ä', 1, 2)", "script.lua:2: initial position is a continuation byte"),
+        ("for _ in utf8.codes('a\\xff') do end", "invalid UTF-8 code"),
+        ("utf8.codepoint('\\xff')", "invalid UTF-8 code"),
+        ("utf8.codepoint('a', 2)", r"bad argument (#\d )?to 'codepoint' \(out of bounds\)"),
+        ("utf8.char(-1)", r"bad argument (#\d )?to 'char' \(value out of range\)"),
+        ("utf8.char(2^31)", r"bad argument (#\d )?to 'char' \(value out of range\)"),
+        ("utf8.offset('ä', 1, 2)", "initial position is a continuation byte"),
     ],
 )
 def test_what_is_no_text_is_refused_where_it_is_called(failing, call, message):
-    assert failing(call).message == message
+    assert re.fullmatch("script.lua:2: " + message, failing(call).message)
