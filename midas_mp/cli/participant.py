@@ -7,7 +7,7 @@ import re
 import click
 
 from midas_mp.cli.network import address_option, announce
-from midas_mp.cli.parameters import SIZE, WORKERS
+from midas_mp.cli.parameters import DURATION, SIZE, WORKERS
 from midas_mp.errors import UsageError
 from midas_mp.transport.address import Address
 
@@ -39,6 +39,20 @@ from midas_mp.transport.address import Address
     "[default: 80 % of usable memory, shared out]",
 )
 @click.option(
+    "--once",
+    is_flag=True,
+    envvar="MIDAS_ONCE",
+    help="Leave when the first host says goodbye, instead of waiting for the next.",
+)
+@click.option(
+    "--idle-timeout",
+    "idle_timeout_s",
+    type=DURATION,
+    envvar="MIDAS_IDLE_TIMEOUT",
+    metavar="10m",
+    help="Leave when there was nothing to do for so long, with a host or without.",
+)
+@click.option(
     "--sandbox-level-max",
     type=click.IntRange(0, 3),
     default=3,
@@ -47,15 +61,18 @@ from midas_mp.transport.address import Address
 )
 def participant(
     address: str,
+    *,
     workers: int | None,
     name: str | None,
     memory_bytes: int | None,
+    once: bool,
+    idle_timeout_s: float | None,
     sandbox_level_max: int,
 ) -> int:
     """Lend this machine's cores to a host.
 
-    Waits for a host that is not up yet, and for the next one when it goes away.  Ctrl-C ends it
-    in order, a second Ctrl-C at once.
+    Waits for a host that is not up yet, and for the next one when it goes away; what runs goes on
+    meanwhile.  Ctrl-C ends it in order, a second Ctrl-C at once.
     """
     where = Address.parse(address)
     if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
@@ -79,7 +96,9 @@ def participant(
             memory_bytes=memory_bytes or default_memory_bytes(count),
             sandbox_level_max=sandbox_level_max,
         )
-        work = serve(where, settings, zygote, announce=announce)
+        work = serve(
+            where, settings, zygote, announce=announce, once=once, idle_timeout_s=idle_timeout_s
+        )
         loop.run(until_stopped(work, announce=announce, suspending=zygote.paused))
     finally:
         zygote.close()

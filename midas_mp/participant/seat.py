@@ -16,6 +16,7 @@ from typing import Final
 
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
+from midas_mp.participant.node_job import KnownJob
 from midas_mp.participant.process import LuaProcess
 from midas_mp.participant.status_page import RunningTask
 from midas_mp.scheduler.estimate import Estimate
@@ -81,7 +82,8 @@ class Seat:
         epoch: counts the processes that sat here.
         process: the one that sits here now, or None between two.
         ready: what it said when it was ready; None before.
-        known: digests by job that this process has been given.
+        known: what this process has been told, by job.
+        is_registered: whether the host that listens now knows of this process.
     """
 
     def __init__(self, channel: int) -> None:
@@ -89,7 +91,7 @@ class Seat:
         self.epoch = 0
         self.process: LuaProcess | None = None
         self.ready: WorkerReady | None = None
-        self.known: dict[str, set[str]] = {}
+        self.known: dict[str, KnownJob] = {}
         self.is_registered = False
         self._queue: deque[CallBatch] = deque()
         self._in_hand: deque[CallBatch] = deque()
@@ -99,9 +101,17 @@ class Seat:
     def seat(self, process: LuaProcess) -> None:
         """A new process sits down."""
         self.process = process
-        self.ready = None
         self.known.clear()
         self._finished_count = 0
+
+    def vacate(self) -> None:
+        """Its process is gone, with what it had in hand and what was queued for it."""
+        self.process = None
+        self.ready = None
+        self.is_registered = False
+        self.epoch += 1
+        self.drop_queue()
+        self._in_hand.clear()
 
     # -- filling ---------------------------------------------------------------------------------
 
@@ -179,23 +189,31 @@ class Seat:
         self._estimates.pop(job, None)
         return dropped
 
-    def clear(self) -> None:
-        """The process is gone, or the host is: nothing is queued or in hand any more."""
+    def drop_queue(self) -> None:
+        """Forgets what has not begun, whosever it is."""
         self._queue.clear()
-        self._in_hand.clear()
 
     # -- asking ----------------------------------------------------------------------------------
 
     def has_in_hand(self, job: str) -> bool:
         return any(batch.order.job == job for batch in self._in_hand)
 
+    def held(self) -> list[TaskRef]:
+        """The tasks that the process was given and has not answered."""
+        return [ref for batch in self._in_hand for ref in batch.refs()]
+
     def next_in_hand(self) -> TaskRef | None:
-        """The first task that the process was given and has not answered."""
+        """The first task of those held."""
         return self._in_hand[0].refs()[0] if self._in_hand else None
 
     @property
     def is_busy(self) -> bool:
         return bool(self._in_hand)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether somebody sits here who has not been killed, though perhaps not buried yet."""
+        return self.process is not None and not self.process.killed_on_purpose
 
     def task_of(self, running: RunningTask | None) -> tuple[CallBatch, Call] | None:
         """Which task the page means: the process counts its calls, and so does the seat.

@@ -1,37 +1,62 @@
-"""A standing participant: finds a host, serves it, and looks for the next when it goes away."""
+"""A participant at work: finds a host, serves it, and looks for the next when it is gone."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import uuid
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from midas_mp import limits
-from midas_mp.errors import HostUnreachable, PeerError, ProcessLost, ProtocolError
+from midas_mp.errors import (
+    ClusterLost,
+    HostUnreachable,
+    MidasError,
+    PeerError,
+    ProcessLost,
+    ProtocolError,
+    WorldError,
+)
 from midas_mp.participant.launcher import Launcher, NodeSettings
 from midas_mp.participant.process import Supervisor
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
-from midas_mp.transport.link import Link
+from midas_mp.transport.backoff import Backoff
+from midas_mp.transport.link import Dial
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.messages import Role
 
-FIRST_DELAY_S: Final = 0.2
 REPEAT_NOTICE_S: Final = 30.0
 
 Announce = Callable[[str], None]
 
 
 async def serve(
-    address: Address, settings: NodeSettings, zygote: Zygote, *, announce: Announce
+    address: Address,
+    settings: NodeSettings,
+    zygote: Zygote,
+    *,
+    announce: Announce,
+    once: bool = False,
+    idle_timeout_s: float | None = None,
 ) -> None:
-    """Lends this node's workers to the host at an address; runs until cancelled.
+    """Lends this node's workers to the host at an address.
+
+    Args:
+        address: where the host is, now or later.
+        settings: what the node offers.
+        zygote: forks the workers; closed in the end.
+        announce: told what people may want to know.
+        once: return when the first host leaves; else run until cancelled.
+        idle_timeout_s: return when there was nothing to do for so long; None is never.
 
     Raises:
-        PeerError: the host refused this node, or broke the protocol.
+        PeerError: the host refused this node, or one side broke the protocol.
+        HostUnreachable: with ``once``, the host was lost and did not come back.
         ProcessLost: workers cannot run here.
     """
     loop = asyncio.get_running_loop()
@@ -42,57 +67,119 @@ async def serve(
             broken.set_exception(error)
 
     supervisor = Supervisor(zygote, zygote_lost=zygote_lost)
-    launcher = Launcher(supervisor, settings, node_id=uuid.uuid4().hex, announce=announce)
-    visits = asyncio.ensure_future(_visit_hosts(address, launcher, announce))
+    dial: Dial = partial(tcp.connect, address)
+    launcher = Launcher(
+        supervisor, settings, node_id=uuid.uuid4().hex, announce=announce, dial=dial
+    )
+    jitter = random.Random()  # noqa: S311 - spreads load, no secret
+    works: list[Coroutine[Any, Any, None]] = [
+        visit_hosts(dial, launcher, where=str(address), announce=announce, jitter=jitter, once=once)
+    ]
+    if idle_timeout_s is not None:
+        works.append(_idle(launcher, idle_timeout_s, announce))
+    tasks = [asyncio.ensure_future(work) for work in works]
     try:
-        ends: set[asyncio.Future[None]] = {visits, broken, launcher.failed}
+        ends: list[asyncio.Future[None]] = [*tasks, broken, launcher.failed]
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for future in done:
-            future.result()
+        for future in ends:
+            if future in done:
+                future.result()
     finally:
-        visits.cancel()
+        for task in tasks:
+            task.cancel()
         broken.cancel()
         launcher.leave("the participant is stopping")
-        await asyncio.gather(visits, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         supervisor.close()
 
 
-async def _visit_hosts(address: Address, launcher: Launcher, announce: Announce) -> None:
-    """One host after the other, as long as they end without blame."""
-    delay_s = FIRST_DELAY_S
-    while True:
-        link = await _connect(address, launcher, announce)
-        error = await launcher.greet(link)
-        if isinstance(error, ProtocolError) and not link.conversation.is_open:
-            raise ProtocolError(f"{address} does not answer like a Midas host: {error}")
-        if isinstance(error, PeerError):
-            raise error
-        cause = f" ({error})" if error is not None else ""
-        if link.conversation.is_open:
-            announce(f"the host at {address} is gone{cause}; waiting for the next one")
-            delay_s = FIRST_DELAY_S
-        else:
-            # such as a forwarded port with nobody behind it
-            announce(f"{address} hung up without a welcome{cause}; trying again")
-            delay_s = await _back_off(delay_s)
+async def visit_hosts(
+    dial: Dial,
+    launcher: Launcher,
+    *,
+    where: str,
+    announce: Announce,
+    jitter: random.Random,
+    once: bool = False,
+) -> None:
+    """One host after the other, as long as they end without blame.
 
+    Args:
+        dial: how to reach the host.
+        launcher: the node that is lent.
+        where: the host's address, for people.
+        announce: told what people may want to know.
+        jitter: spreads the tries of a fleet.
+        once: return when a host says goodbye.
 
-async def _connect(address: Address, launcher: Launcher, announce: Announce) -> Link:
-    """Tries until somebody answers, with full jitter so that a fleet does not come at once."""
+    Raises:
+        PeerError: the host refused this node, or one side broke the protocol.
+        HostUnreachable: with ``once``, the host was lost and did not come back within
+            ``limits.CLIENT_PATIENCE_S``.
+    """
     loop = asyncio.get_running_loop()
-    delay_s = FIRST_DELAY_S
-    noticed_s: float | None = None
+    backoff = Backoff(delay_s_max=limits.RECONNECT_DELAY_S_MAX, jitter=jitter)
+    noticed_s = -math.inf
+    give_up_s = math.inf
     while True:
-        try:
-            return await tcp.connect(address, launcher, Conversation(Role.LAUNCHER, Role.HOST))
-        except HostUnreachable as error:
-            if noticed_s is None or loop.time() - noticed_s >= REPEAT_NOTICE_S:
-                noticed_s = loop.time()
-                announce(f"waiting for a host: {error}")
-        delay_s = await _back_off(delay_s)
+        visit = await _visit(dial, launcher, where)
+        if visit.was_welcome:
+            if once and isinstance(visit.error, ClusterLost):
+                return
+            announce(_loss(where, visit.error, launcher.held_count))
+            backoff.reset()
+            noticed_s = loop.time()
+            if once:
+                give_up_s = noticed_s + limits.CLIENT_PATIENCE_S
+        elif loop.time() - noticed_s >= REPEAT_NOTICE_S:
+            announce(f"waiting for a host: {visit.error}")
+            noticed_s = loop.time()
+        if loop.time() >= give_up_s:
+            raise HostUnreachable(f"the host at {where} did not come back: {visit.error}")
+        await asyncio.sleep(min(backoff.next_delay_s(), give_up_s - loop.time()))
 
 
-async def _back_off(delay_s: float) -> float:
-    """Waits up to so long, at random; how long to wait at most the next time."""
-    await asyncio.sleep(random.uniform(0, delay_s))  # noqa: S311 - spreads load, no secret
-    return min(2 * delay_s, limits.RECONNECT_DELAY_S_MAX)
+class _Visit(NamedTuple):
+    """How one try to be with a host ended, if it was nobody's fault."""
+
+    was_welcome: bool
+    error: MidasError | None
+
+
+async def _visit(dial: Dial, launcher: Launcher, where: str) -> _Visit:
+    """One try, and the time with the host if it succeeds.
+
+    Raises:
+        PeerError: the host refused this node, or one side broke the protocol.
+    """
+    try:
+        link = await dial(launcher, Conversation(Role.LAUNCHER, Role.HOST))
+    except WorldError as error:
+        return _Visit(was_welcome=False, error=error)
+    end = await launcher.greet(link)
+    was_welcome = link.conversation.is_open
+    if isinstance(end, ProtocolError) and not was_welcome:
+        raise ProtocolError(f"{where} does not answer like a Midas host: {end}")
+    if isinstance(end, PeerError):
+        raise end
+    if was_welcome:
+        return _Visit(was_welcome, end)
+    # such as a forwarded port with nobody behind it
+    hung_up = HostUnreachable(f"{where} hung up without a welcome{_in_brackets(end)}")
+    return _Visit(was_welcome, hung_up)
+
+
+def _loss(where: str, error: MidasError | None, held_count: int) -> str:
+    meanwhile = f"{held_count} tasks go on here" if held_count else "waiting for the next one"
+    return f"the host at {where} is gone{_in_brackets(error)}; {meanwhile}"
+
+
+def _in_brackets(error: MidasError | None) -> str:
+    return f" ({error})" if error is not None else ""
+
+
+async def _idle(launcher: Launcher, timeout_s: float, announce: Announce) -> None:
+    """Returns when there was nothing to do for so long."""
+    while (left_s := timeout_s - launcher.idle_s) > 0:  # noqa: ASYNC110 - no busy loop
+        await asyncio.sleep(left_s)
+    announce(f"nothing to do for {timeout_s:g} s; leaving")

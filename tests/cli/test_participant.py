@@ -7,8 +7,6 @@ import signal
 import psutil
 import pytest
 
-SPIN = 'print("spinning") while true do end'
-
 
 @pytest.fixture
 def host(start):
@@ -34,23 +32,73 @@ def test_it_serves_the_next_host_on_the_same_port(start, midas, join, host, scri
         node.wait_for("is gone", count=count)
         host = start("host", "--address", where)
         host.wait_for("listening")
-        node.wait_for("joined the host as node", count=count + 1)
+        node.wait_for("back at the host as node, 2 workers", count=count)
         assert midas("run", path, "--address", where).out == "0,1\n"
     assert node.children(2) == workers
 
 
-def test_it_drops_what_runs_when_its_host_is_gone(start, midas, join, host, script):
+def test_what_runs_goes_on_while_its_host_is_restarted(start, join, host, script):
     where = host.address()
     node = join(where, "--workers", "1")
-    run = start("run", script(SPIN), "--address", where, "--tasks", "1")
+    path = script(
+        'print("spinning") local ends = os.clock() + 1.5 '
+        'while os.clock() < ends do end return "done"'
+    )
+    run = start("run", path, "--address", where, "--tasks", "1")
     run.wait_for("spinning")
-    (worker,) = node.children(1)
+    workers = node.children(1)
+    host.kill()
+    node.wait_for("is gone.*; 1 tasks go on here")
+    start("host", "--address", where).wait_for("listening")
+    node.wait_for("back at the host")
+    ended = run.wait()
+    assert (ended.code, ended.out) == (0, "done\n")
+    assert ended.err.count("spinning") == 1, "it ran once"
+    assert node.children(1) == workers
+
+
+@pytest.mark.parametrize("how", ["--once", "MIDAS_ONCE"])
+def test_once_it_leaves_with_its_host(how, midas, start, join, host):
+    options = ["--once"] if how == "--once" else []
+    variables = {} if options else {how: "1"}
+    where = ("--address", host.address(), "--workers", "1")
+    node = start("participant", *where, *options, env=variables)
+    node.wait_for("joined")
+    processes = [node.zygote(), *node.children(1)]
+    host.stop()
+    ended = node.wait()
+    assert (ended.code, ended.out) == (0, "")
+    assert "is gone" not in ended.err
+    assert not any(process.is_running() for process in processes)
+
+
+def test_once_it_waits_for_a_host_that_broke_off(start, join, host):
+    where = host.address()
+    node = join(where, "--workers", "1", "--once")
+    node.wait_for("joined")
     host.kill()
     node.wait_for("is gone")
-    assert psutil.wait_procs([worker], timeout=20)[1] == []
-    start("host", "--address", where).wait_for("listening")
-    node.wait_for("joined", count=2)
-    assert midas("run", script(name="next.lua"), "--address", where).out == "0\n"
+    second = start("host", "--address", where)
+    node.wait_for("back at the host")
+    second.stop()
+    assert node.wait().code == 0
+
+
+@pytest.mark.parametrize("how", ["--idle-timeout=0.2s", "MIDAS_IDLE_TIMEOUT"])
+def test_it_leaves_when_there_is_nothing_to_do(how, start, host):
+    options = [how] if how.startswith("--") else []
+    variables = {} if options else {how: "200ms"}
+    address = host.address() if options else "127.0.0.1:1"
+    where = ("--address", address, "--workers", "1")
+    ended = start("participant", *where, *options, env=variables).wait()
+    assert (ended.code, ended.out) == (0, "")
+    assert "midas: nothing to do for 0.2 s; leaving" in ended.err
+
+
+def test_an_idle_timeout_has_to_be_a_duration(midas):
+    ended = midas("participant", "--idle-timeout", "soon")
+    assert ended.code == 2
+    assert "'soon' is not a duration" in ended.err
 
 
 def test_workers_that_are_killed_are_replaced(midas, join, host, script):

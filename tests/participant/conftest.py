@@ -12,13 +12,13 @@ import msgpack
 import psutil
 import pytest
 
-from midas_mp.errors import MidasError, ProcessLost
+from midas_mp.errors import HostUnreachable, MidasError, ProcessLost
 from midas_mp.lua.bundle import Bundle
 from midas_mp.participant.launcher import Launcher, NodeSettings
 from midas_mp.participant.process import Supervisor
 from midas_mp.participant.zygote import Child, ChildExit, ChildSpec, Zygote
 from midas_mp.transport import memory
-from midas_mp.transport.link import Link
+from midas_mp.transport.link import Link, Receiver
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Buffer, Frame, FrameDecoder, encode_all
 from midas_mp.wire.messages import (
@@ -26,11 +26,14 @@ from midas_mp.wire.messages import (
     AnyMessage,
     BeginJob,
     Call,
+    FetchShared,
     Hello,
     JobSpec,
     PutBundle,
+    Refused,
     Role,
     RunTasks,
+    SharedPart,
     TaskPrinted,
     TaskResults,
     Welcome,
@@ -190,11 +193,67 @@ class HostSide:
         self.say(BeginJob(job, JobSpec(**spec)))
         self.say(PutBundle(job, self._bundle.digest, "job.lua", []), [source.encode()])
 
-    def submit(self, channel: int, tasks: dict[int, object], job: str = "job") -> None:
+    def submit(
+        self, channel: int, tasks: dict[int, object], job: str = "job", round_: int = 0
+    ) -> None:
         """Gives the worker of a channel a batch: index to payload."""
         calls = [Call(index) for index in tasks]
-        message = RunTasks(job, 0, 1_000, self._bundle.digest, "execute_code", calls)
+        message = RunTasks(job, round_, 1_000, self._bundle.digest, "execute_code", calls)
         self.say(message, [msgpack.packb(value) for value in tasks.values()], channel)
+
+
+class BulkSide:
+    """The host's end of a node's bulk connections; a test answers the questions by hand."""
+
+    def __init__(self) -> None:
+        self.links: list[Link] = []
+        self.hellos: list[Hello] = []
+        self.questions: list[FetchShared] = []
+        self.knocks = 0
+        self.lost = 0
+        self.is_down = False
+        self.refused: Refused | None = None
+        self._changed = asyncio.Event()
+
+    async def dial(self, receiver: Receiver, conversation: Conversation) -> Link:
+        self.knocks += 1
+        self._changed.set()
+        if self.is_down:
+            raise HostUnreachable("nobody there")
+        to_host, link = memory.pair(receiver, conversation, self, Conversation(Role.HOST, None))
+        self.links.append(link)
+        return to_host
+
+    def frames_received(self, link: Link, frames: list[Frame]) -> None:
+        for frame in frames:
+            if isinstance(frame.message, Hello):
+                self.hellos.append(frame.message)
+                if self.refused is not None:
+                    link.close(Frame(0, self.refused))
+                else:
+                    link.send([Frame(0, Welcome(PROTOCOL_VERSION, "0", "laptop", 0))])
+            elif isinstance(frame.message, FetchShared):
+                self.questions.append(frame.message)
+        self._changed.set()
+
+    def link_lost(self, _link: Link, _error: MidasError | None) -> None:
+        self.lost += 1
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def asked(self, count: int = 1) -> FetchShared:
+        """The question of that number."""
+        await self.until(lambda: len(self.questions) >= count)
+        return self.questions[count - 1]
+
+    def send_part(self, question: FetchShared, offset: int, data: Buffer) -> None:
+        """On the newest connection."""
+        part = SharedPart(question.job, question.round, offset)
+        self.links[-1].send([Frame(0, part, [data])])
 
 
 class Node:
@@ -211,11 +270,13 @@ class Node:
         self.zygote_losses: list[ProcessLost] = []
         self.supervisor = Supervisor(self.zygote, zygote_lost=self.zygote_losses.append)
         self.announced: list[str] = []
+        self.bulk = BulkSide()
         self.launcher = Launcher(
             self.supervisor,
             NodeSettings(**(fields | settings)),
             node_id="ab12",
             announce=self.announced.append,
+            dial=self.bulk.dial,
         )
 
     async def __aenter__(self) -> Self:
@@ -234,9 +295,16 @@ class Node:
     def worker(self, name: str = "laptop-000") -> psutil.Process:
         """The operating system's view of the process that sits on a seat."""
         pids = {
-            seat.channel: seat.ready.pid for seat in self.launcher._seats.values() if seat.ready
+            seat.channel: seat.ready.pid
+            for seat in self.launcher._crew._seats.values()
+            if seat.ready
         }
         return psutil.Process(pids[int(name.rsplit("-", 1)[1]) + 1])
+
+
+@pytest.fixture
+def bulk_side() -> type[BulkSide]:
+    return BulkSide
 
 
 @pytest.fixture

@@ -1,29 +1,22 @@
-"""A launcher with real workers, at a host that the test plays over a memory link."""
+"""A launcher at a host that the test plays over a memory link; its workers are real."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-import signal
-import socket
+import asyncio
 from collections.abc import Callable
-from pathlib import Path
+from typing import Self
 
 import pytest
 
-from midas_mp import limits
-from midas_mp.errors import ClusterLost, PeerRefused, ProcessLost, ProtocolError
-from midas_mp.participant.launcher import EARLY_DEATHS_MAX
-from midas_mp.wire.framing import Frame, encode_all
+from midas_mp.errors import ClusterLost, PeerRefused, ProtocolError
+from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
+    PROTOCOL_VERSION,
     EndJob,
     Goodbye,
     Hello,
-    Outcome,
     RecallTasks,
     Refused,
-    Status,
     TaskPrinted,
     TaskRef,
     TaskResults,
@@ -40,8 +33,8 @@ ECHO = "function execute_code() return global_data end"
 BY_NAME = """
 local acts = {
   echo = function(x) return x end,
+  say = function(x) print(x) return x end,
   loop = function() print("looping") while true do end end,
-  boom = function() error("boom") end,
 }
 function execute_code()
   local name, x = global_data[1], global_data[2]
@@ -52,317 +45,6 @@ end
 
 def channels(host, kind) -> list[int]:
     return [frame.channel for frame in host.frames if isinstance(frame.message, kind)]
-
-
-# -- registration --------------------------------------------------------------------------------
-
-
-def test_each_worker_registers_under_its_own_name(run: Callable, node: Callable) -> None:
-    async def main() -> None:
-        async with node(workers=3) as n:
-            host = n.meet()
-            ups = await host.welcome("lab-2")
-            (hello,) = host.heard(Hello)
-            assert (hello.name, hello.workers_announced) == ("laptop", 3)
-            assert {up.channel: up.name for up in ups} == {
-                1: "lab-2-000",
-                2: "lab-2-001",
-                3: "lab-2-002",
-            }
-            assert {up.epoch for up in ups} == {0}
-            assert all("luajit" in up.engines for up in ups)
-            assert n.launcher.name == "lab-2"
-            assert "joined the host as lab-2, 3 workers" in n.announced
-
-    run(main())
-
-
-def test_no_worker_starts_before_the_host_has_named_the_node(run: Callable, node: Callable) -> None:
-    async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.hear(Hello)
-            assert n.supervisor._processes == set()
-
-    run(main())
-
-
-def test_a_new_process_on_a_seat_has_the_next_epoch(run: Callable, node: Callable) -> None:
-    async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            n.worker().kill()
-            (down,) = await host.hear(WorkerDown)
-            ups = await host.hear(WorkerUp, 2)
-            assert down.epoch == 0
-            assert [(up.epoch, up.name) for up in ups] == [(0, "laptop-000"), (1, "laptop-000")]
-
-    run(main())
-
-
-# -- tasks ---------------------------------------------------------------------------------------
-
-
-def test_results_come_on_the_channel_of_their_worker(run: Callable, node: Callable) -> None:
-    async def main() -> None:
-        async with node(workers=2) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(ECHO)
-            host.submit(1, {0: "a", 1: "b"})
-            host.submit(2, {2: "c"})
-            assert await host.results(3) == {0: ("OK", "a"), 1: ("OK", "b"), 2: ("OK", "c")}
-            by_worker = {
-                (frame.channel, outcome.index, frame.message.worker)
-                for frame in host.frames
-                if isinstance(frame.message, TaskResults)
-                for outcome in frame.message.outcomes
-            }
-            assert by_worker == {
-                (1, 0, "laptop-000"),
-                (1, 1, "laptop-000"),
-                (2, 2, "laptop-001"),
-            }
-
-    run(main())
-
-
-def test_prints_arrive_before_the_result_that_follows_them(run: Callable, node: Callable) -> None:
-    source = """
-    function execute_code()
-      for i = 1, 5 do print(("%d"):format(i) .. ("x"):rep(global_data)) end
-      return true
-    end
-    """
-
-    async def main() -> None:
-        async with node(workers=2) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(source)
-            sizes = {0: 0, 1: 10, 2: 250_000, 3: MB - 1, 4: 3}
-            host.submit(1, {0: sizes[0], 2: sizes[2], 4: sizes[4]})
-            host.submit(2, {1: sizes[1], 3: sizes[3]})
-            await host.results(5)
-            printed: dict[int, list[bytes]] = {index: [] for index in sizes}
-            for frame in host.frames:
-                if isinstance(frame.message, TaskPrinted):
-                    assert frame.message.worker == f"laptop-{frame.channel - 1:03d}"
-                    printed[frame.message.index].append(bytes(frame.buffers[0]))
-                elif isinstance(frame.message, TaskResults):
-                    for outcome in frame.message.outcomes:
-                        texts = printed[outcome.index]
-                        assert [text[:1] for text in texts] == [b"1", b"2", b"3", b"4", b"5"]
-                        assert {len(text) for text in texts} == {sizes[outcome.index] + 1}
-
-    run(main())
-
-
-def test_recall_gives_back_only_what_has_not_begun(run: Callable, node: Callable) -> None:
-    async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
-            host.submit(1, {0: ["loop"], 1: ["echo", 1], 2: ["echo", 2], 3: ["echo", 3]})
-            await host.printed(b"looping")
-            host.say(RecallTasks(2), channel=1)
-            host.say(RecallTasks(9), channel=1)
-            host.say(RecallTasks(9), channel=1)
-            answers = await host.hear(TasksReturned, 3)
-            assert [[ref.index for ref in answer.tasks] for answer in answers] == [[2, 3], [1], []]
-            assert set(channels(host, TasksReturned)) == {1}
-            assert host.outcomes() == {}
-
-    run(main())
-
-
-# -- deadlines -----------------------------------------------------------------------------------
-
-
-def test_a_task_over_its_time_is_killed_and_its_batch_mates_given_back(
-    run: Callable, node: Callable
-) -> None:
-    async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME, timeout_s=0.2)
-            host.submit(1, {0: ["echo", "before"], 1: ["loop"], 2: ["echo", "after"]})
-            (down,) = await host.hear(WorkerDown)
-            assert host.outcomes()[0] == ("OK", "before")
-            status, failure = host.outcomes()[1]
-            assert status == "FAILED"
-            assert failure["kind"] == "timeout"
-            assert failure["message"].startswith("timeout of 0.2 s reached, killed; peak memory ")
-            assert int(failure["message"].split()[-2]) > 1
-            assert set(host.outcomes()) == {0, 1}, "its mate is not judged"
-            assert down.running is None, "what it was killed for has been said"
-            assert down.peak_bytes > MB
-            ups = await host.hear(WorkerUp, 2)
-            assert ups[1].epoch == 1
-            host.submit(1, {2: ["echo", "after"]})
-            assert (await host.results(3))[2] == ("OK", "after")
-
-    run(main())
-
-
-def test_a_deadline_is_of_each_call_and_not_of_the_batch(run: Callable, node: Callable) -> None:
-    source = """
-    function execute_code()
-      local ends = os.clock() + global_data
-      while os.clock() < ends do end
-      return true
-    end
-    """
-
-    async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(source, timeout_s=20)
-            host.submit(1, dict.fromkeys(range(30), 0.01))
-            assert len(await host.results(30)) == 30
-            assert host.heard(WorkerDown) == []
-
-    run(main())
-
-
-def test_tasks_that_end_about_their_deadline_are_decided_once_each(
-    run: Callable, node: Callable
-) -> None:
-    """A process is stopped before it is judged, and goes on if its task was done by then."""
-    source = """
-    function execute_code()
-      local ends = os.clock() + global_data
-      while os.clock() < ends do end
-      return true
-    end
-    """
-
-    async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(source, timeout_s=0.06)
-            seconds = {index: 0.04 + 0.004 * index for index in range(20)} | {20: 30}
-            while left := {i: s for i, s in seconds.items() if i not in host.outcomes()}:
-                lives = len(host.heard(WorkerUp))
-                host.submit(1, left)
-                await host.until(
-                    lambda n=lives: (
-                        len(host.heard(WorkerUp)) > n or host.outcomes().keys() == seconds.keys()
-                    )
-                )
-            kinds = {
-                "OK" if status == "OK" else failure["kind"]
-                for status, failure in host.outcomes().values()
-            }
-            assert kinds <= {"OK", "timeout"}
-            assert host.outcomes()[20][0] == "FAILED"
-
-    run(main())
-
-
-# -- deaths --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_death_from_outside_names_the_task_that_ran(
-    signum: signal.Signals, run: Callable, node: Callable
-) -> None:
-    async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
-            host.submit(1, {5: ["echo", 1], 6: ["loop"], 7: ["echo", 2]})
-            await host.printed(b"looping")
-            n.worker().send_signal(signum)
-            (down,) = await host.hear(WorkerDown)
-            assert down.running == TaskRef("job", 0, 6)
-            assert down.cause == f"killed by {signum.name}"
-            assert host.outcomes() == {5: ("OK", 1)}, "what was sent before counts"
-
-    run(main())
-
-
-def test_the_death_of_an_idle_worker_blames_nobody(run: Callable, node: Callable) -> None:
-    async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(ECHO)
-            host.submit(1, {0: 1})
-            await host.results(1)
-            n.worker().kill()
-            (down,) = await host.hear(WorkerDown)
-            assert down.running is None
-
-    run(main())
-
-
-def test_a_process_that_breaks_before_its_task_names_the_next(
-    run: Callable, node: Callable
-) -> None:
-    async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(ECHO, timeout_s=1e10)  # over what a worker takes
-            host.submit(1, {4: 1, 5: 1})
-            (down,) = await host.hear(WorkerDown)
-            assert down.running == TaskRef("job", 0, 4)
-            assert down.cause.startswith("exit code 70")
-
-    run(main())
-
-
-def test_a_process_with_a_full_state_is_replaced_and_blames_nobody(
-    run: Callable, node: Callable
-) -> None:
-    source = """
-    function execute_code()
-      if not global_data then return true end
-      local t = {}
-      while true do t[#t + 1] = ("x"):rep(100000) .. #t end
-    end
-    """
-
-    async def main() -> None:
-        async with node(memory_bytes=64 * MB) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(source)
-            host.submit(1, {0: False, 1: True, 2: False})
-            (down,) = await host.hear(WorkerDown)
-            outcomes = host.outcomes()
-            assert outcomes[0] == ("OK", True)
-            assert outcomes[1][0] == "FAILED"
-            assert outcomes[1][1]["kind"] == "memory"
-            assert 2 not in outcomes
-            assert down.running is None
-
-    run(main())
-
-
-def test_workers_that_cannot_start_end_in_a_sentence(
-    run: Callable, node: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "MEMORY_SLACK_BYTES", 0)
-
-    async def main() -> None:
-        async with node(workers=2, memory_bytes=1) as n:
-            host = n.meet()
-            await host.hear(Hello)
-            host.say(Welcome(1, "0", "laptop", 0))
-            with pytest.raises(ProcessLost, match="workers cannot start here: "):
-                await n.launcher.failed
-            started = n.zygote._last_id
-            assert EARLY_DEATHS_MAX <= started <= EARLY_DEATHS_MAX + 2, "no fork loop"
-
-    run(main())
 
 
 # -- the end of a job ----------------------------------------------------------------------------
@@ -428,31 +110,255 @@ def test_a_job_may_come_again_under_the_same_id(run: Callable, node: Callable) -
 # -- without a host ------------------------------------------------------------------------------
 
 
-def test_a_lost_host_costs_the_busy_their_work_and_the_idle_nothing(
+class Away:
+    """A worker that is stopped with tasks in its hands, at a host that is then lost."""
+
+    def __init__(self, n, host) -> None:
+        self.host = host
+        self.process = n.worker()
+        self._launcher = n.launcher
+
+    @classmethod
+    async def of(cls, n, tasks: dict[int, object], **spec: object) -> Self:
+        """The first task, or the first frame of them, is in the worker's hands when it returns."""
+        host = n.meet()
+        await host.welcome()
+        host.begin(BY_NAME, **spec)
+        away = cls(n, host)
+        away.process.suspend()
+        host.submit(1, tasks)
+        await away.until(lambda: n.launcher.held_count > 0)
+        return away
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        while not condition():  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.005)
+
+    async def lose(self) -> None:
+        self.host.link.abort()
+        await self.host.lost
+
+    async def finish(self) -> None:
+        """Lets the worker go on until it has nothing in its hands."""
+        self.process.resume()
+        await self.until(lambda: self._launcher.held_count == 0)
+
+
+def test_what_is_in_hand_goes_on_and_is_delivered_once(run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node(workers=2) as n:
+            away = await Away.of(n, {0: ["say", "so far"]})
+            pids = [n.worker(name).pid for name in ("laptop-000", "laptop-001")]
+            await away.lose()
+            await away.finish()
+            second = n.meet()
+            ups = await second.welcome(epoch=1)
+            assert [(up.channel, up.epoch, up.held) for up in ups] == [(1, 0, []), (2, 0, [])]
+            assert await second.results(1) == {0: ("OK", "so far")}
+            assert [type(frame.message) for frame in second.frames[-2:]] == [
+                TaskPrinted,
+                TaskResults,
+            ]
+            assert n.announced[-1] == "back at the host as laptop, 2 workers; delivered 1 results"
+            assert [n.worker(name).pid for name in ("laptop-000", "laptop-001")] == pids
+            second.link.abort()
+            third = n.meet()
+            await third.welcome(epoch=2)
+            third.begin(ECHO)
+            third.submit(1, {1: "new"})
+            assert await third.results(1) == {1: ("OK", "new")}, "and nothing twice"
+
+    run(main())
+
+
+def test_what_is_still_in_hand_is_said_and_what_was_queued_is_dropped(
     run: Callable, node: Callable
 ) -> None:
     async def main() -> None:
-        async with node(workers=2) as n:
+        async with node() as n:
+            away = await Away.of(n, {7: ["echo", 7], 8: ["echo", 8], 9: ["echo", 9]})
+            await away.lose()
+            second = n.meet()
+            (up,) = await second.welcome(epoch=1)
+            assert up.held == [TaskRef("job", 0, 7)]
+            second.say(RecallTasks(9), channel=1)
+            assert (await second.hear(TasksReturned))[0].tasks == []
+            # the job begins again for the host, and goes on for the process
+            second.begin(BY_NAME)
+            second.submit(1, {9: ["echo", 9]})
+            away.process.resume()
+            assert await second.results(2) == {7: ("OK", 7), 9: ("OK", 9)}
+            assert second.heard(WorkerDown) == []
+
+    run(main())
+
+
+def test_results_are_kept_through_any_number_of_losses(run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node() as n:
+            away = await Away.of(n, {0: ["echo", 0]})
+            await away.lose()
+            await away.finish()
+            for _ in range(3):
+                silent = n.meet()
+                await silent.hear(Hello)
+                silent.link.abort()
+                await silent.lost
+            last = n.meet()
+            await last.welcome(epoch=1)
+            assert await last.results(1) == {0: ("OK", 0)}
+
+    run(main())
+
+
+def test_a_host_that_says_goodbye_misses_nothing(run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node() as n:
+            away = await Away.of(n, {0: ["say", "bye"]})
+            away.host.say(Goodbye("restarting"))
+            await away.until(lambda: not n.launcher._crew._seats[1].is_registered)
+            await away.finish()
+            away.host.link.abort()
+            assert isinstance(await away.host.lost, ClusterLost)
+            assert away.host.heard(TaskResults) == []
+            second = n.meet()
+            await second.welcome(epoch=1)
+            assert await second.results(1) == {0: ("OK", "bye")}
+
+    run(main())
+
+
+def test_deadlines_hold_without_a_host(run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node() as n:
+            away = await Away.of(n, {4: ["loop"]}, timeout_s=0.2)
+            await away.lose()
+            away.process.resume()
+            await away.until(lambda: n.launcher._crew._seats[1].epoch == 1)
+            second = n.meet()
+            (up,) = await second.welcome(epoch=1)
+            status, failure = (await second.results(1))[4]
+            assert (status, failure["kind"]) == ("FAILED", "timeout")
+            assert (up.epoch, up.held) == (1, [])
+            assert second.heard(WorkerDown) == []
+            kinds = [type(frame.message) for frame in second.frames]
+            assert kinds.index(WorkerUp) < kinds.index(TaskResults)
+
+    run(main())
+
+
+def test_nothing_is_told_of_a_worker_that_died_without_a_host(
+    run: Callable, node: Callable
+) -> None:
+    async def main() -> None:
+        async with node() as n:
+            away = await Away.of(n, {0: ["loop"]})
+            await away.lose()
+            away.process.kill()
+            await away.until(lambda: n.launcher._crew._seats[1].epoch == 1)
+            second = n.meet()
+            (up,) = await second.welcome(epoch=1)
+            assert (up.epoch, up.held) == (1, [])
+            second.begin(ECHO)
+            second.submit(1, {0: "again"})
+            assert await second.results(1) == {0: ("OK", "again")}
+            assert second.heard(WorkerDown) == []
+
+    run(main())
+
+
+def test_the_next_host_may_end_a_job_that_went_on(run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node() as n:
+            away = await Away.of(n, {0: ["loop"]})
+            await away.lose()
+            away.process.resume()
+            second = n.meet()
+            await second.welcome(epoch=1)
+            second.say(EndJob("job"))
+            (down,) = await second.hear(WorkerDown)
+            assert (down.epoch, down.running) == (0, None)
+            ups = await second.hear(WorkerUp, 2)
+            assert (ups[1].epoch, ups[1].held) == (1, [])
+            assert n.launcher._jobs == {}
+
+    run(main())
+
+
+def test_the_end_of_a_job_drops_what_was_kept_of_it(run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node() as n:
+            away = await Away.of(n, {0: ["say", "unheard"]})
+            await away.lose()
+            await away.finish()
+            second = n.meet()
+            await second.hear(Hello)
+            # by another name, so that what was kept has to wait for another process
+            second.say(Welcome(PROTOCOL_VERSION, "0", "laptop-2", 0))
+            second.say(EndJob("job"))
+            await second.hear(WorkerUp)
+            second.begin(ECHO)
+            second.submit(1, {1: None})
+            assert await second.results(1) == {1: ("OK", None)}
+            assert second.heard(TaskPrinted) == []
+
+    run(main())
+
+
+def test_a_lost_host_s_jobs_without_work_are_forgotten(run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node() as n:
             host = n.meet()
             await host.welcome()
-            host.begin(BY_NAME)
-            host.submit(2, {0: ["echo", 1]})
+            host.begin(ECHO)
+            host.submit(1, {0: 0})
             await host.results(1)
-            host.submit(1, {1: ["loop"], 2: ["echo"]})
-            await host.printed(b"looping")
-            busy, idle = n.worker("laptop-000").pid, n.worker("laptop-001").pid
             host.link.abort()
-            assert await host.lost is not None
+            await host.lost
+            assert n.launcher._jobs == {}
             second = n.meet()
-            ups = await second.welcome(epoch=1)
-            assert {up.channel: up.epoch for up in ups} == {1: 1, 2: 0}
-            assert n.worker("laptop-000").pid != busy
-            assert n.worker("laptop-001").pid == idle
-            assert second.heard(TaskResults) == []
-            second.begin(ECHO)
-            second.submit(1, {0: "new"})
-            second.submit(2, {1: "too"})
-            assert await second.results(2) == {0: ("OK", "new"), 1: ("OK", "too")}
+            await second.welcome(epoch=1)
+            second.begin("function execute_code() return 'another script' end")
+            second.submit(1, {0: 0})
+            assert await second.results(1) == {0: ("OK", "another script")}
+
+    run(main())
+
+
+def test_a_job_whose_work_ended_without_a_host_is_forgotten_on_return(
+    run: Callable, node: Callable
+) -> None:
+    """Else a host that never heard of it would leave it here for ever."""
+
+    async def main() -> None:
+        async with node() as n:
+            away = await Away.of(n, {0: ["echo", 0]})
+            await away.lose()
+            await away.finish()
+            assert list(n.launcher._jobs) == ["job"]
+            second = n.meet()
+            await second.welcome(epoch=0)
+            await second.results(1)
+            assert n.launcher._jobs == {}
+            assert n.launcher._crew._seats[1].known == {}
+
+    run(main())
+
+
+def test_a_connection_may_break_while_workers_register(
+    run: Callable, node: Callable, eventually: Callable
+) -> None:
+    async def main() -> None:
+        async with node(workers=3) as n:
+            host = n.meet()
+            await host.hear(Hello)
+            host.say(Welcome(PROTOCOL_VERSION, "0", "laptop", 0))
+            await host.hear(WorkerUp)
+            host.link.abort()
+            await host.lost
+            ups = await n.meet().welcome(epoch=1)
+            assert sorted(up.channel for up in ups) == [1, 2, 3]
+            assert {up.epoch for up in ups} == {0}
 
     run(main())
 
@@ -464,20 +370,20 @@ def test_workers_that_start_while_no_host_is_there_say_nothing_too_early(
         async with node(workers=2) as n:
             host = n.meet()
             await host.welcome()
-            host.begin(BY_NAME)
-            host.submit(1, {0: ["loop"]})
-            await host.printed(b"looping")
-            seats = n.launcher._seats
+            seats = n.launcher._crew._seats
             host.link.abort()
             await host.lost
+            n.worker("laptop-000").kill()
+            await eventually(lambda: seats[1].epoch == 1)
             second = n.meet()
             await second.hear(Hello)
             # the next process is ready, and one more has died, before the host has answered
-            await eventually(lambda: seats[1].epoch == 1 and seats[1].ready is not None)
+            await eventually(lambda: seats[1].ready is not None)
             n.worker("laptop-001").kill()
             await eventually(lambda: seats[2].epoch == 1 and seats[2].ready is not None)
-            await second.welcome(epoch=1)
-            assert not isinstance(second.frames[1].message, WorkerDown)
+            ups = await second.welcome(epoch=1)
+            assert {up.channel: up.epoch for up in ups} == {1: 1, 2: 1}
+            assert second.heard(WorkerDown) == []
 
     run(main())
 
@@ -521,6 +427,22 @@ def test_a_host_that_leaves_or_refuses_says_why(run: Callable, node: Callable) -
     run(main())
 
 
+@pytest.mark.parametrize("code", ["fault", "replaced"])
+def test_a_host_that_wants_no_more_of_this_node_is_believed(
+    code: str, run: Callable, node: Callable
+) -> None:
+    async def main() -> None:
+        async with node() as n:
+            host = n.meet()
+            await host.welcome()
+            host.link.close(Frame(0, Goodbye("enough of you", code)))
+            error = await host.lost
+            assert isinstance(error, PeerRefused)
+            assert (error.refusal, str(error)) == (code, "enough of you")
+
+    run(main())
+
+
 def test_leaving_says_goodbye_and_starts_nothing_more(
     run: Callable, node: Callable, eventually: Callable
 ) -> None:
@@ -533,7 +455,7 @@ def test_leaving_says_goodbye_and_starts_nothing_more(
             assert goodbye.reason == "enough"
             await host.until(lambda: bool(host.losses))
             n.worker().kill()
-            await eventually(lambda: n.launcher._seats[1].process is None)
+            await eventually(lambda: n.launcher._crew._seats[1].process is None)
             assert n.supervisor._processes == set()
 
     run(main())
@@ -557,59 +479,3 @@ def test_a_host_that_breaks_the_rules_is_left(offence: str, run: Callable, node:
             assert isinstance(error, ProtocolError)
 
     run(main())
-
-
-def test_garbage_from_a_worker_costs_that_worker_only(run: Callable, node: Callable) -> None:
-    """A script that broke out of Lua can write what it likes into its descriptors."""
-
-    async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
-            offences = (_into_its_pipe, _into_its_socket, _with_an_answer_to_nothing)
-            for epoch, write in enumerate(offences):
-                host.submit(1, {epoch: ["loop"]})
-                await host.until(lambda e=epoch: len(host.heard(TaskPrinted)) > e)
-                write(n.worker().pid)
-                downs = await host.hear(WorkerDown, epoch + 1)
-                assert downs[epoch].running == TaskRef("job", 0, epoch)
-                await host.hear(WorkerUp, epoch + 2)
-            host.submit(1, {9: ["echo", "fine"]})
-            assert await host.results(1) == {9: ("OK", "fine")}
-
-    run(main())
-
-
-def _into_its_pipe(pid: int) -> None:
-    for fd in Path(f"/proc/{pid}/fd").iterdir():
-        if fd.readlink().name.startswith("pipe:"):
-            fd.write_bytes(b"what is this?\n" * 100)
-
-
-def _into_its_socket(pid: int) -> None:
-    with contextlib.closing(stolen_socket(pid)) as sock:
-        sock.sendall(b"\xff" * 64)
-
-
-def _with_an_answer_to_nothing(pid: int) -> None:
-    outcome = Outcome(77, 0, Status.OK, 1)
-    frame = Frame(0, TaskResults("job", 0, "laptop-000", [outcome]), [b"\xc0"])
-    with contextlib.closing(stolen_socket(pid)) as sock:
-        sock.sendall(b"".join(encode_all([frame])))
-
-
-def stolen_socket(pid: int) -> socket.socket:
-    """The one socket of another process, by pidfd_getfd(2)."""
-    (number,) = [
-        int(fd.name)
-        for fd in Path(f"/proc/{pid}/fd").iterdir()
-        if fd.readlink().name.startswith("socket:")
-    ]
-    pidfd = os.pidfd_open(pid)
-    try:
-        fd = ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, number, 0)
-    finally:
-        os.close(pidfd)
-    assert fd >= 0, os.strerror(ctypes.get_errno())
-    return socket.socket(fileno=fd)

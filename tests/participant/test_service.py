@@ -8,6 +8,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 import psutil
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from midas_mp import limits
 from midas_mp.errors import PeerRefused, ProcessLost, ProtocolError
 from midas_mp.participant.launcher import NodeSettings
-from midas_mp.participant.service import serve
+from midas_mp.participant.service import serve, visit_hosts
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
@@ -203,17 +204,22 @@ def test_what_is_no_host_ends_it(run: Callable, serving: Callable) -> None:
     run(main())
 
 
-def test_who_hangs_up_without_a_welcome_is_tried_ever_more_seldom(
-    run: Callable, serving: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A forwarded port whose other end has no listener yet behaves like this."""
-    pauses: list[float] = []
+class NoPause(random.Random):
+    """Notes what delays were drawn from, and waits for none of them."""
 
-    def no_pause(_low: float, high: float) -> float:
-        pauses.append(high)
+    def __init__(self) -> None:
+        super().__init__()
+        self.bounds: list[float] = []
+
+    def uniform(self, _low: float, high: float) -> float:
+        self.bounds.append(high)
         return 0.0
 
-    monkeypatch.setattr(random, "uniform", no_pause)
+
+def test_who_hangs_up_without_a_welcome_is_tried_ever_more_seldom(
+    run: Callable, node: Callable
+) -> None:
+    """A forwarded port whose other end has no listener yet behaves like this."""
     knocks = asyncio.Queue()
 
     async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -223,14 +229,27 @@ def test_who_hangs_up_without_a_welcome_is_tried_ever_more_seldom(
     async def main() -> None:
         server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
         address = Address(*server.sockets[0].getsockname())
-        async with serving(address) as participant:
+        jitter, said = NoPause(), []
+        async with node() as n:
+            visits = asyncio.create_task(
+                visit_hosts(
+                    partial(tcp.connect, address),
+                    n.launcher,
+                    where=str(address),
+                    announce=said.append,
+                    jitter=jitter,
+                )
+            )
             for _ in range(12):
                 await knocks.get()
-            assert "hung up without a welcome" in await participant.says(str(address))
-            server.close()
-            await server.wait_closed()
-        assert pauses[:8] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6]
-        assert pauses[8] == limits.RECONNECT_DELAY_S_MAX
+            visits.cancel()
+            await asyncio.gather(visits, return_exceptions=True)
+        server.close()
+        await server.wait_closed()
+        assert jitter.bounds[:8] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6]
+        assert jitter.bounds[8] == limits.RECONNECT_DELAY_S_MAX
+        (once,) = said
+        assert once.startswith(f"waiting for a host: {address} hung up without a welcome")
 
     run(main())
 
@@ -250,7 +269,7 @@ def test_a_host_that_is_frozen_is_tried_again(
         server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
         async with serving(Address(*server.sockets[0].getsockname())) as participant:
             await knocks.get()
-            assert "did not greet within" in await participant.says("trying again")
+            assert "did not greet within" in await participant.says("waiting for a host")
             await knocks.get()
         server.close()
 

@@ -1,0 +1,350 @@
+"""The workers of one node: started, fed, watched and replaced, with a host or without.
+
+    Crew ── seat 1 ── process laptop-000
+         ── seat 2 ── process laptop-001 …
+
+A host that is lost costs the workers nothing: they go on with what they have in hand, and what
+comes of it is kept in the outbox until a host knows them again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from midas_mp import limits
+from midas_mp.errors import ProcessLost, ProtocolError
+from midas_mp.lua.output import Printed, Progressed
+from midas_mp.participant.node_job import NodeJob
+from midas_mp.participant.outbox import Outbox
+from midas_mp.participant.postmortem import broke_down, own_failure
+from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
+from midas_mp.participant.seat import Seat
+from midas_mp.participant.uplink import Uplink
+from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
+from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
+from midas_mp.wire.messages import (
+    EndJob,
+    Outcome,
+    RunTasks,
+    Status,
+    TaskPrinted,
+    TaskProgress,
+    TaskRef,
+    TaskResults,
+    TasksReturned,
+    WorkerDown,
+    WorkerReady,
+    WorkerUp,
+)
+
+EARLY_DEATHS_MAX: Final = 3
+"""So many processes in a row that died before they were ready: the node cannot run workers."""
+
+
+class Crew:
+    """The listener of its processes.
+
+    Args:
+        supervisor: starts the processes.
+        count: of workers.
+        memory_bytes: bound of each Lua state; a job may ask for less.
+        sandbox_level_max: how far to confine them at most.
+        jobs: what the node knows of jobs; the launcher's, only read here.
+
+    Attributes:
+        failed: done when no worker can run here (any more); holds the exception.
+        last_work_s: when something was last done here, by the loop's clock.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        *,
+        count: int,
+        memory_bytes: int,
+        sandbox_level_max: int,
+        jobs: Mapping[str, NodeJob],
+    ) -> None:
+        self._supervisor = supervisor
+        self._memory_bytes = memory_bytes
+        self._sandbox_level_max = sandbox_level_max
+        self._jobs = jobs
+        self._uplink: Uplink | None = None
+        """To a host that listens: it has welcomed us and not said that it leaves."""
+        self._name = ""
+        self._seats = {channel: Seat(channel) for channel in range(1, count + 1)}
+        self._seat_by_process: dict[LuaProcess, Seat] = {}
+        self._unfed: dict[int, Seat] = {}
+        self._outbox = Outbox()
+        self._early_deaths = 0
+        self._is_closing = False
+        self._loop = asyncio.get_running_loop()
+        self.last_work_s = self._loop.time()
+        self.failed: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def held_count(self) -> int:
+        """How many tasks the workers have in their hands."""
+        return sum(len(seat.held()) for seat in self._seats.values())
+
+    @property
+    def is_busy(self) -> bool:
+        return any(seat.is_busy for seat in self._seats.values())
+
+    @property
+    def processes(self) -> list[LuaProcess]:
+        return [seat.process for seat in self._seats.values() if seat.process is not None]
+
+    def close(self) -> None:
+        """Starts nothing more, and says nothing more."""
+        self._is_closing = True
+        self._uplink = None
+
+    # -- with the host -------------------------------------------------------------------------
+
+    def join(self, uplink: Uplink, name: str) -> int:
+        """Registers the workers with what they hold, and delivers what was kept.
+
+        Another name than at the host before means other workers.
+
+        Returns:
+            The number of results that were kept.
+        """
+        if self._name and name != self._name:
+            for seat in self._seats.values():
+                self._dismiss(seat)
+        self._uplink = uplink
+        self._name = name
+        for seat in self._seats.values():
+            if seat.process is None:
+                self._start(seat)
+            elif seat.ready is not None:
+                self._register(seat)
+        kept_count = self._outbox.result_count
+        self._deliver()
+        return kept_count
+
+    def lose_host(self) -> None:
+        """What has not begun is the next host's to give to somebody, perhaps to us again."""
+        self._uplink = None
+        for seat in self._seats.values():
+            seat.is_registered = False
+            seat.drop_queue()
+
+    def enqueue(self, order: Frame) -> None:
+        """Takes a batch of tasks for the worker of its channel; ``feed`` passes them on.
+
+        Raises:
+            ProtocolError: there is no such worker.
+        """
+        seat = self._seat(order.channel)
+        if seat.ready is not None:
+            seat.enqueue(order)
+            self._unfed[seat.channel] = seat
+
+    def feed(self) -> None:
+        """To be called once all that came at a time has been taken in."""
+        for seat in self._unfed.values():
+            self._feed(seat)
+        self._unfed.clear()
+
+    def recall(self, channel: int, count: int) -> None:
+        """Gives back up to so many tasks that have not begun.
+
+        Raises:
+            ProtocolError: there is no such worker.
+        """
+        self._say(channel, TasksReturned(self._seat(channel).recall(count)))
+
+    def end_job(self, job: str) -> None:
+        """Drops what waits of it, and kills what runs of it."""
+        for seat in self._seats.values():
+            dropped = seat.drop_job(job)
+            if dropped:
+                self._say(seat.channel, TasksReturned(dropped))
+            if seat.has_in_hand(job):
+                self._dismiss(seat)
+        self._outbox.drop_job(job)
+        self.forget_job(job)
+
+    def forget_job(self, job: str) -> None:
+        """Frees what processes have of a job that none is at work on."""
+        for seat in self._seats.values():
+            seat.drop_job(job)
+            if seat.process is not None and seat.known.pop(job, None) is not None:
+                seat.process.send([Frame(CONTROL_CHANNEL, EndJob(job))])
+
+    def is_at_work(self, job: str) -> bool:
+        """Whether results of the job may come yet without any more being asked for."""
+        return any(seat.is_alive and seat.has_in_hand(job) for seat in self._seats.values())
+
+    def _say(self, channel: int, message: TasksReturned | WorkerUp | WorkerDown) -> None:
+        if self._uplink is not None:
+            self._uplink.say(channel, message)
+
+    def _send_up(self, seat: Seat, frames: Sequence[Frame]) -> None:
+        """What comes of tasks: to a host that knows the worker, now or later."""
+        if seat.is_registered and self._uplink is not None:
+            self._uplink.tell(frames)
+        else:
+            self._outbox.keep(frames)
+
+    def _register(self, seat: Seat) -> None:
+        """Introduces a process to the host, if there is one and the process is still of use."""
+        if self._uplink is None or not seat.is_alive:
+            return
+        assert seat.ready is not None
+        seat.is_registered = True
+        up = WorkerUp(
+            seat.channel,
+            self._worker_name(seat),
+            seat.epoch,
+            seat.ready.sandbox_level,
+            seat.ready.engines,
+            seat.held(),
+        )
+        self._uplink.say(CONTROL_CHANNEL, up)
+
+    def _deliver(self) -> None:
+        """What was kept of the workers that the host knows now."""
+        if self._uplink is not None:
+            registered = [seat.channel for seat in self._seats.values() if seat.is_registered]
+            self._uplink.tell(self._outbox.take(registered))
+
+    # -- with the processes ----------------------------------------------------------------------
+
+    def _seat(self, channel: int) -> Seat:
+        try:
+            return self._seats[channel]
+        except KeyError:
+            raise ProtocolError(f"there is no worker on channel {channel}") from None
+
+    def _worker_name(self, seat: Seat) -> str:
+        return f"{self._name}-{seat.channel - 1:03d}"
+
+    def _start(self, seat: Seat) -> None:
+        spec = ChildSpec(
+            name=self._worker_name(seat),
+            node=self._name,
+            profile="worker",
+            memory_bytes=self._memory_bytes,
+            memory_hard_bytes=self._memory_bytes + limits.MEMORY_SLACK_BYTES,
+            sandbox_level_max=self._sandbox_level_max,
+        )
+        try:
+            process = self._supervisor.start(spec, self)
+        except ProcessLost as error:
+            self._fail(error)
+            return
+        self._seat_by_process[process] = seat
+        seat.seat(process)
+        if self._uplink is not None and self._uplink.is_holding:
+            process.pause_output()
+
+    def _dismiss(self, seat: Seat) -> None:
+        """Kills the process of a seat on purpose; its end brings the next one."""
+        if seat.process is not None:
+            seat.process.kill()
+
+    def _feed(self, seat: Seat) -> None:
+        process = seat.process
+        if process is None or seat.ready is None:
+            return
+        frames: list[Frame] = []
+        for batch in seat.next_batches():
+            job = self._jobs[batch.order.job]
+            frames += job.introduction(seat.known, batch.order)
+            frames.append(batch.frame())
+            process.limit(job.spec.timeout_s)
+        if frames:
+            process.send(frames)
+
+    def process_frames(self, process: LuaProcess, frames: list[Frame]) -> None:
+        seat = self._seat_by_process.get(process)
+        if seat is None:
+            return
+        upward: list[Frame] = []
+        for frame in frames:
+            message = frame.message
+            if isinstance(message, TaskResults):
+                seat.finish(message)
+                upward.append(Frame(seat.channel, message, frame.buffers))
+            elif isinstance(message, WorkerReady):
+                self._early_deaths = 0
+                seat.ready = message
+                self._register(seat)
+                self._deliver()
+            else:
+                raise ProtocolError(f"a worker sent {type(message).__name__}")
+        self.last_work_s = self._loop.time()
+        self._feed(seat)
+        self._send_up(seat, upward)
+
+    def process_output(self, process: LuaProcess, records: Sequence[Printed | Progressed]) -> None:
+        seat = self._seat_by_process.get(process)
+        if seat is not None:
+            worker = self._worker_name(seat)
+            self._send_up(seat, [_output_frame(seat.channel, worker, each) for each in records])
+
+    def process_ended(self, process: LuaProcess, end: ProcessEnd) -> None:
+        seat = self._seat_by_process.pop(process, None)
+        if seat is None:
+            return
+        was_ready = seat.ready is not None
+        running = self._judge(seat, process, end)
+        if seat.is_registered:
+            cause = end.cause[:1_000]
+            down = WorkerDown(seat.channel, seat.epoch, cause, running, end.exit.peak_bytes)
+            self._say(CONTROL_CHANNEL, down)
+        self.last_work_s = self._loop.time()
+        seat.vacate()
+        if not was_ready and not process.killed_on_purpose:
+            self._early_deaths += 1
+            if self._early_deaths >= EARLY_DEATHS_MAX:
+                self._fail(ProcessLost(f"workers cannot start here: {end.cause}"))
+                return
+        if not self._is_closing:
+            self._start(seat)
+
+    def _judge(self, seat: Seat, process: LuaProcess, end: ProcessEnd) -> TaskRef | None:
+        """Which task to name as the one that was running, if any.  One that failed by its own
+        doing is not named: that is its result, and is delivered here.
+        """
+        last = end.overdue or end.running
+        if last is None:
+            # of what came before the task: its job or its script; nobody else can be to blame
+            return seat.next_in_hand() if broke_down(end) else None
+        found = seat.task_of(last)
+        if found is None or end.exit.exit_code == WORKER_SPOILED:
+            return None
+        order, call = found[0].order, found[1]
+        failure = own_failure(
+            end, deadline_s=process.deadline_s, memory_bytes=self._memory_bytes_of(order)
+        )
+        if failure is None:
+            return TaskRef(order.job, order.round, call.index)
+        duration_us = max(0, int(self._loop.time() * 1e6) - last.started_ns // 1000)
+        outcome = Outcome(call.index, call.attempt, Status.FAILED, duration_us)
+        results = TaskResults(order.job, order.round, self._worker_name(seat), [outcome])
+        self._send_up(seat, [Frame(seat.channel, results, [failure.to_payload()])])
+        return None
+
+    def _memory_bytes_of(self, order: RunTasks) -> int:
+        """The bound of a Lua state of the job on this node."""
+        job = self._jobs.get(order.job)
+        wanted = job.spec.memory_bytes if job is not None else 0
+        return min(wanted or self._memory_bytes, self._memory_bytes)
+
+    def _fail(self, error: ProcessLost) -> None:
+        if not self.failed.done() and not self._is_closing:
+            self.failed.set_exception(error)
+            self.failed.exception()  # whoever looks sees it; nobody need
+
+
+def _output_frame(channel: int, worker: str, record: Printed | Progressed) -> Frame:
+    job, round_, index = record.job, record.round, record.index
+    if isinstance(record, Printed):
+        return Frame(channel, TaskPrinted(job, round_, index, worker), [record.text])
+    return Frame(channel, TaskProgress(job, round_, index, record.fraction))
