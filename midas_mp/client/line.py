@@ -86,11 +86,16 @@ class Line:
             may_speak = link.conversation.may_speak
             link.close(Frame(CONTROL_CHANNEL, Goodbye(reason)) if may_speak else None)
 
+    @property
+    def _is_unwanted(self) -> bool:
+        """We left, or are about to: who waited for the welcome was cancelled."""
+        return self._is_left or self._welcomed.cancelled()
+
     # -- from the link -----------------------------------------------------------------------------
 
     def frames_received(self, link: Link, frames: list[Frame]) -> None:
         for frame in frames:
-            if self._is_left:
+            if self._is_unwanted:
                 return
             match frame.message:
                 case Welcome(name=name):
@@ -109,7 +114,7 @@ class Line:
 
     def link_lost(self, link: Link, error: MidasError | None) -> None:
         self._link = None
-        if self._is_left:
+        if self._is_unwanted:
             return
         if self._is_welcomed:
             self._owner.line_lost(self, self._parting or _lost(error))

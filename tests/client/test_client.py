@@ -1,455 +1,372 @@
-"""A client and its jobs, at a host that the test plays over a memory link."""
+"""A client and its jobs; and against a real host, with its connections cut at every moment."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import functools
+import random
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgpack
 import pytest
 
-from midas_mp.client.client import Client, ClientJob
-from midas_mp.errors import ClusterLost, MidasError, PeerRefused, ProtocolError
+from midas_mp import limits
+from midas_mp.client.client import Client
+from midas_mp.client.cluster import LocalCluster, dial_within
+from midas_mp.errors import ClusterLost, MidasError
 from midas_mp.lua.bundle import Bundle
+from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.process import Supervisor
+from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import memory, tcp
 from midas_mp.transport.address import Address
-from midas_mp.transport.link import Link
+from midas_mp.transport.link import Dial, Link, Receiver
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import (
-    PROTOCOL_VERSION,
-    Acknowledge,
-    AnyMessage,
     Call,
     EndJob,
     Goodbye,
-    Hello,
     JobEnded,
     JobOpened,
     JobSpec,
     JobStarted,
-    JobStatus,
     OpenJob,
-    Outcome,
     PutBundle,
-    Refused,
     Role,
     RunTasks,
-    Status,
-    TaskPrinted,
-    TaskProgress,
     TaskResults,
-    Welcome,
 )
 
-BUNDLE = Bundle.from_sources("job.lua", ["m"], [b"return require 'm'", b"return 1"])
+# -- jobs ----------------------------------------------------------------------------------------
 
 
-class HostSide:
-    """Remembers what the client says."""
+def test_a_job_is_announced_with_its_bundle_under_an_id_of_its_own(
+    run: Callable, stage: Callable
+) -> None:
+    async def main() -> None:
+        s = await stage.let_in()
+        job, _ = s.open_job()
+        other, _ = s.open_job()
+        opened = await s.side.hear(OpenJob, 2)
+        assert opened[0] == OpenJob(job.id, "a job", JobSpec(seed=3), 2)
+        assert opened[1].job == other.id != job.id
+        await s.side.hear(PutBundle, 2)
+        bundle = next(frame for frame in s.side.frames if isinstance(frame.message, PutBundle))
+        assert bundle.message == PutBundle(job.id, s.bundle.digest, "job.lua", ["m"])
+        assert list(bundle.buffers) == [s.bundle.source, s.bundle.modules["m"]]
+        s.client.close()
 
-    def __init__(self, client: Client) -> None:
-        self.frames: list[Frame] = []
-        self._changed = asyncio.Event()
-        self.to_host, self.link = memory.pair(
-            client, client.conversation(), self, Conversation(Role.HOST, None)
-        )
-
-    def frames_received(self, _link: Link, frames: list[Frame]) -> None:
-        self.frames += frames
-        self._changed.set()
-
-    def link_lost(self, _link: Link, _error: MidasError | None) -> None:
-        self._changed.set()
-
-    def heard(self, kind: type) -> list[Any]:
-        return [frame.message for frame in self.frames if isinstance(frame.message, kind)]
-
-    async def hear(self, kind: type, count: int = 1) -> list[Any]:
-        while len(self.heard(kind)) < count:
-            self._changed.clear()
-            await self._changed.wait()
-        return self.heard(kind)
-
-    def say(self, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> None:
-        self.link.send([Frame(0, message, buffers)])
-
-    def submitted(self) -> list[int]:
-        return [call.index for order in self.heard(RunTasks) for call in order.calls]
+    run(main())
 
 
-class Observer:
-    """Remembers what it is told."""
+def test_a_title_of_any_length_will_do(run: Callable, stage: Callable) -> None:
+    async def main() -> None:
+        s = await stage.let_in()
+        s.client.open_job("x" * 5000, JobSpec(), s.bundle, s.new_observer())
+        assert (await s.side.hear(OpenJob))[0].title == "x" * 256
+        s.client.close()
 
-    def __init__(self) -> None:
-        self.told: list[tuple[object, ...]] = []
-        self.lost: asyncio.Future[MidasError] = asyncio.get_running_loop().create_future()
+    run(main())
+
+
+def test_a_job_that_the_host_ends_is_lost(run: Callable, stage: Callable) -> None:
+    async def main() -> None:
+        s = await stage.let_in()
+        s.job, observer = s.open_job()
+        other, _ = s.open_job()
+        s.side.say(JobEnded(s.job.id, "job_exists", "because"))
+        with pytest.raises(ClusterLost, match="because"):
+            await s.job.wait_started()
+        assert type(await observer.lost) is ClusterLost
+        with pytest.raises(ClusterLost):
+            await s.submit(0)
+        await s.cut()
+        assert [opened.job for opened in await s.side.hear(OpenJob)] == [other.id]
+        s.job.close()
+        s.side.say(JobOpened(other.id, 9, 9))
+        s.side.say(JobStarted(other.id, 1))
+        assert await other.wait_started() == 1, "the other job goes on"
+        s.client.close()
+        assert [end.job for end in await s.side.hear(EndJob)] == [other.id]
+
+    run(main())
+
+
+def test_closing_ends_all_jobs_first(run: Callable, stage: Callable) -> None:
+    async def main() -> None:
+        s = await stage.started()
+        other, _ = s.open_job()
+        s.client.close()
+        s.client.close()
+        await s.side.hear(Goodbye)
+        assert {end.job for end in s.side.heard(EndJob)} == {s.job.id, other.id}
+        assert isinstance(s.side.frames[-1].message, Goodbye)
+        await s.a_while()
+        assert not s.observer.lost.done(), "who closes needs no telling"
+
+    run(main())
+
+
+def test_jobs_that_are_opened_or_closed_while_away_are_told_on_return(
+    run: Callable, stage: Callable
+) -> None:
+    async def main() -> None:
+        s = await stage.started()
+        s.host.is_away = True
+        s.side.link.abort()
+        await s.a_while()
+        s.job.close("seen enough")
+        late, _ = s.open_job()
+        s.host.is_away = False
+        s.side = await s.host.welcomed()
+        assert [opened.job for opened in await s.side.hear(OpenJob)] == [late.id]
+        assert s.side.heard(EndJob) == [EndJob(s.job.id, "seen enough")]
+        s.job = late
+        await s.admit()
+        assert await late.wait_started() == 2
+        s.client.close()
+
+    run(main())
+
+
+def test_the_end_of_a_job_that_may_not_have_arrived_is_said_again(
+    run: Callable, stage: Callable
+) -> None:
+    async def main() -> None:
+        s = await stage.started()
+        s.job.close("seen enough")
+        await s.cut()
+        assert await s.side.hear(EndJob) == [EndJob(s.job.id, "seen enough")]
+        s.client.close()
+
+    run(main())
+
+
+# -- cut everywhere ------------------------------------------------------------------------------
+
+SOURCE = b"""
+function execute_code()
+  if global_data % 5 == 0 then print(global_data) end
+  return 2 * global_data + #shared_data
+end
+"""
+SHARED = msgpack.packb("s" * (3 * limits.SHARED_PART_BYTES // 2))
+TASKS, BATCH = 40, 5
+EXPECTED = {index: 2 * index + 3 * limits.SHARED_PART_BYTES // 2 for index in range(TASKS)}
+
+
+FRAMES_MIN = {
+    (Role.CLIENT, "inward"): 8,
+    (Role.CLIENT, "outward"): 8,
+    (Role.BULK, "inward"): 2,  # its welcome
+    (Role.BULK, "outward"): 4,  # its hello, and two parts
+}
+"""So many cuts there must have been at least, and one job without."""
+
+
+class Scissors:
+    """Cuts a connection when so many frames have come on it, and lets all others be."""
+
+    def __init__(
+        self, role: Role, *, inward: int | None = None, outward: int | None = None
+    ) -> None:
+        self.role = role
+        self.left = {"inward": inward, "outward": outward}
+        self.cuts = 0
+
+    def receiver(self, receiver: Receiver, way: str) -> Receiver:
+        return Snipped(receiver, self, way)
+
+
+class Snipped:
+    """Passes on frames until its scissors close."""
+
+    def __init__(self, receiver: Receiver, scissors: Scissors, way: str) -> None:
+        self.receiver = receiver
+        self.scissors = scissors
+        self.way = way
+
+    def frames_received(self, link: Link, frames: list[Frame]) -> None:
+        left = self.scissors.left[self.way]
+        conversation = link.conversation
+        role = conversation.local if self.way == "inward" else conversation.remote
+        if left is None or role is not self.scissors.role:
+            self.receiver.frames_received(link, frames)
+            return
+        if frames[:left]:
+            self.receiver.frames_received(link, frames[:left])
+        self.scissors.left[self.way] = left - len(frames)
+        if len(frames) >= left:
+            self.scissors.left[self.way] = None
+            self.scissors.cuts += 1
+            link.abort()
+
+    def link_lost(self, link: Link, error: MidasError | None) -> None:
+        self.receiver.link_lost(link, error)
+
+
+class Collector:
+    """The observer of one job: acknowledges what it has got, and never gets a thing twice."""
+
+    def __init__(self, dial: Dial, *, shared: bytes = SHARED) -> None:
+        self.client = Client(dial, jitter=random.Random(7))
+        self.results: dict[int, Any] = {}
+        self.notices: list[str] = []
+        self._shared = shared
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> dict[int, Any]:
+        try:
+            await self.client.connect()
+            bundle = Bundle.from_sources("job.lua", [], [SOURCE])
+            self.job = self.client.open_job("job", JobSpec(), bundle, self)
+            await self.job.wait_started()
+            self.job.share(0, [self._shared])
+            for start in range(0, TASKS, BATCH):
+                calls = [Call(index) for index in range(start, start + BATCH)]
+                order = RunTasks(self.job.id, 0, TASKS, bundle.digest, "execute_code", calls)
+                await self.job.submit(order, [msgpack.packb(call.index) for call in calls])
+                await asyncio.sleep(0)
+            await self._done
+            return self.results
+        finally:
+            self.client.close()
 
     def results_arrived(self, results: TaskResults, buffers: Sequence[Buffer]) -> None:
         indices = [outcome.index for outcome in results.outcomes]
-        self.told.append(("results", indices, list(buffers)))
-
-    def task_printed(self, index: int, worker: str, text: bytes) -> None:
-        self.told.append(("printed", index, worker, text))
-
-    def task_progressed(self, index: int, fraction: float) -> None:
-        self.told.append(("progressed", index, fraction))
-
-    def workers_changed(self, workers: int) -> None:
-        self.told.append(("workers", workers))
-
-    def noticed(self, text: str) -> None:
-        self.told.append(("noticed", text))
+        for index, payload in zip(indices, buffers, strict=True):
+            assert index not in self.results, "a result that came twice"
+            self.results[index] = msgpack.unpackb(payload)
+        # safe a moment later, as where they are written to a disk
+        asyncio.get_running_loop().call_later(
+            0.001 * (indices[0] % 3), self.job.acknowledge, results.round, indices
+        )
+        if len(self.results) == TASKS:
+            asyncio.get_running_loop().call_later(0.01, self._done.set_result, None)
 
     def job_lost(self, error: MidasError) -> None:
-        self.lost.set_result(error)
+        self._done.set_exception(error)
+
+    def noticed(self, text: str) -> None:
+        self.notices.append(text)
+
+    def task_printed(self, index: int, worker: str, text: bytes) -> None: ...
+    def task_progressed(self, index: int, fraction: float) -> None: ...
+    def workers_changed(self, workers: int) -> None: ...
+    def shared_progressed(self, node: str, received: int, total: int) -> None: ...
 
 
-async def let_in() -> tuple[Client, HostSide]:
-    client = Client()
-    host = HostSide(client)
-    greeting = asyncio.create_task(client.greet(host.to_host))
-    (hello,) = await host.hear(Hello)
-    assert (hello.protocol, hello.role) == (PROTOCOL_VERSION, Role.CLIENT)
-    host.say(Welcome(PROTOCOL_VERSION, "0", "client-7", 0))
-    assert await greeting == "client-7"
-    return client, host
+@pytest.fixture
+def cluster(run: Callable) -> Iterator[Callable]:
+    """Runs a test's coroutine with a host that has two workers."""
+
+    def run_with(test: Callable) -> None:
+        async def main() -> None:
+            supervisor = Supervisor(Zygote.start(), zygote_lost=lambda error: None)
+            settings = NodeSettings("here", False, 2, 256 * limits.MB)
+            cluster = LocalCluster(supervisor, settings)
+            try:
+                await test(cluster)
+            finally:
+                await cluster.close()
+                supervisor.close()
+
+        run(main())
+
+    return run_with
 
 
-def open_job(client: Client) -> tuple[ClientJob, Observer]:
-    observer = Observer()
-    return client.open_job("a job", JobSpec(seed=3), BUNDLE, observer, workers_min=2), observer
+def snipping(cluster: LocalCluster, scissors: Scissors) -> Dial:
+    """Over memory, to the cluster's host."""
+    host = cluster._host
+
+    async def dial(receiver: Receiver, conversation: Conversation) -> Link:
+        to_host, _ = memory.pair(
+            scissors.receiver(receiver, "inward"),
+            conversation,
+            scissors.receiver(host, "outward"),
+            host.conversation(),
+        )
+        return to_host
+
+    return dial
 
 
-async def started(
-    *, tasks: int = 4, size: int = 1000
-) -> tuple[Client, HostSide, ClientJob, Observer]:
-    """A client with one started job and so much credit."""
-    client, host = await let_in()
-    job, observer = open_job(client)
-    await host.hear(PutBundle)
-    host.say(JobOpened(job.id, tasks, size))
-    host.say(JobStarted(job.id, 2))
-    assert await job.wait_started() == 2
-    return client, host, job, observer
+async def dial_through(
+    scissors: Scissors, address: Address, receiver: Receiver, conversation: Conversation
+) -> Link:
+    return await tcp.connect(address, scissors.receiver(receiver, "inward"), conversation)
 
 
-def order(job: ClientJob, *indices: int, round_: int = 0) -> RunTasks:
-    calls = [Call(index) for index in indices]
-    return RunTasks(job.id, round_, 100, BUNDLE.digest, "execute_code", calls)
-
-
-def submit(job: ClientJob, *indices: int, size: int = 1) -> asyncio.Task[None]:
-    return asyncio.create_task(job.submit(order(job, *indices), [b"x" * size] * len(indices)))
-
-
-async def a_while() -> None:
-    """Enough turns of the loop for everything that is possible to happen in memory."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-# -- opening -------------------------------------------------------------------------------------
-
-
-def test_a_job_is_announced_with_its_bundle_under_an_id_of_its_own(run: Callable) -> None:
-    async def main() -> None:
-        client, host = await let_in()
-        job, _ = open_job(client)
-        other, _ = open_job(client)
-        opened = await host.hear(OpenJob, 2)
-        assert opened[0] == OpenJob(job.id, "a job", JobSpec(seed=3), 2)
-        assert opened[1].job == other.id != job.id
-        await host.hear(PutBundle, 2)
-        bundle = next(frame for frame in host.frames if isinstance(frame.message, PutBundle))
-        assert bundle.message == PutBundle(job.id, BUNDLE.digest, "job.lua", ["m"])
-        assert list(bundle.buffers) == [BUNDLE.source, BUNDLE.modules["m"]]
-        client.close()
-
-    run(main())
-
-
-def test_a_title_of_any_length_will_do(run: Callable) -> None:
-    async def main() -> None:
-        client, host = await let_in()
-        client.open_job("x" * 5000, JobSpec(), BUNDLE, Observer())
-        assert (await host.hear(OpenJob))[0].title == "x" * 256
-        client.close()
-
-    run(main())
-
-
-def test_a_job_that_the_host_ends_is_lost(run: Callable) -> None:
-    async def main() -> None:
-        client, host = await let_in()
-        job, observer = open_job(client)
-        other, _ = open_job(client)
-        host.say(JobEnded(job.id, "job_exists", "because"))
-        with pytest.raises(ClusterLost, match="because"):
-            await job.wait_started()
-        assert type(await observer.lost) is ClusterLost
-        with pytest.raises(ClusterLost):
-            await job.submit(order(job, 0), [b"x"])
-        job.close()
-        host.say(JobOpened(other.id, 9, 9))
-        host.say(JobStarted(other.id, 1))
-        assert await other.wait_started() == 1, "the other job goes on"
-        client.close()
-        assert [end.job for end in await host.hear(EndJob)] == [other.id]
-
-    run(main())
-
-
-# -- credit --------------------------------------------------------------------------------------
-
-
-def test_nothing_is_submitted_beyond_the_credit_in_tasks(run: Callable) -> None:
-    async def main() -> None:
-        client, host, job, _ = await started(tasks=4)
-        await submit(job, 0, 1)
-        await submit(job, 2, 3)
-        more = submit(job, 4, 5)
-        await a_while()
-        assert host.submitted() == [0, 1, 2, 3]
-        job.acknowledge(0, [1])
-        await a_while()
-        assert not more.done(), "there is credit for one, not for two"
-        job.acknowledge(0, [3])
-        await more
-        await host.hear(RunTasks, 3)
-        assert host.submitted() == [0, 1, 2, 3, 4, 5]
-        assert host.heard(Acknowledge) == [
-            Acknowledge(job.id, 0, [1]),
-            Acknowledge(job.id, 0, [3]),
-        ]
-        client.close()
-
-    run(main())
-
-
-def test_nothing_is_submitted_beyond_the_credit_in_bytes(run: Callable) -> None:
-    async def main() -> None:
-        client, host, job, _ = await started(tasks=100, size=1000)
-        await submit(job, 0, size=600)
-        await submit(job, 1, size=600)
-        more = submit(job, 2, size=1)
-        await a_while()
-        assert not more.done()
-        job.acknowledge(0, [0])
-        await more
-        big = submit(job, 3, size=5000)
-        await big
-        after = submit(job, 4)
-        await a_while()
-        assert not after.done()
-        job.acknowledge(0, [1, 2])
-        await a_while()
-        assert not after.done()
-        job.acknowledge(0, [3])
-        await after
-        await a_while()
-        assert host.submitted() == [0, 1, 2, 3, 4]
-        client.close()
-
-    run(main())
-
-
-def test_a_task_larger_than_all_credit_goes_alone(run: Callable) -> None:
-    async def main() -> None:
-        client, _, job, _ = await started(size=10)
-        await submit(job, 0, size=5000)
-        client.close()
-
-    run(main())
-
-
-def test_credit_follows_the_cluster(run: Callable) -> None:
-    async def main() -> None:
-        client, host, job, observer = await started(tasks=2)
-        await submit(job, 0, 1)
-        more = submit(job, 2)
-        await a_while()
-        assert not more.done()
-        host.say(JobStatus(job.id, 5, 3, "a sentence"))
-        await more
-        assert observer.told[-2:] == [("workers", 5), ("noticed", "a sentence")]
-        host.say(JobStatus(job.id, 1, 1))
-        last = submit(job, 3)
-        await a_while()
-        job.acknowledge(0, [0, 1])
-        await a_while()
-        assert not last.done(), "one is still pending, and the credit is one"
-        job.acknowledge(0, [2])
-        await last
-        client.close()
-
-    run(main())
-
-
-def test_the_same_index_of_another_round_is_another_task(run: Callable) -> None:
-    async def main() -> None:
-        client, host, job, _ = await started(tasks=2)
-        await job.submit(order(job, 7, round_=0), [b"x"])
-        await job.submit(order(job, 7, round_=1), [b"x"])
-        job.acknowledge(0, [7])
-        job.acknowledge(1, [7])
-        await submit(job, 8, 9)
-        await host.hear(RunTasks, 3)
-        client.close()
-
-    run(main())
-
-
-# -- what comes back -----------------------------------------------------------------------------
-
-
-def test_each_job_hears_what_is_its_own_in_order(run: Callable) -> None:
-    async def main() -> None:
-        client, host, job, observer = await started()
-        other, of_other = open_job(client)
-        outcome = Outcome(3, 0, Status.OK, 1)
-        host.say(TaskPrinted(job.id, 0, 3, "lab-000"), [bytearray(b"hello")])
-        host.say(TaskProgress(job.id, 0, 3, 0.5))
-        host.say(TaskResults(job.id, 0, "lab-000", [outcome]), [b"\x07"])
-        host.say(JobOpened(other.id, 1, 1))
-        host.say(TaskProgress("a-job-of-the-past", 0, 3, 0.5))
-        host.say(JobStarted(other.id, 4))
-        await other.wait_started()
-        assert observer.told == [
-            ("workers", 2),
-            ("printed", 3, "lab-000", b"hello"),
-            ("progressed", 3, 0.5),
-            ("results", [3], [b"\x07"]),
-        ]
-        assert of_other.told == [("workers", 4)]
-        client.close()
-
-    run(main())
-
-
-def test_a_closed_job_hears_nothing_and_says_so_once(run: Callable) -> None:
-    async def main() -> None:
-        client, host, job, observer = await started()
-        job.close("seen enough")
-        job.close("again")
-        told = list(observer.told)
-        host.say(TaskResults(job.id, 0, "w", [Outcome(0, 0, Status.OK, 1)]), [b"x"])
-        await a_while()
-        assert observer.told == told
-        assert host.heard(EndJob) == [EndJob(job.id, "seen enough")]
-        client.close()
-
-    run(main())
-
-
-# -- losses --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("how", ["broken off", "goodbye"])
-def test_a_lost_host_is_told_to_all_jobs_and_to_who_waits(how: str, run: Callable) -> None:
-    async def main() -> None:
-        client, host, job, observer = await started(tasks=1)
-        queued, of_queued = open_job(client)
-        await submit(job, 0)
-        waiting = submit(job, 1)
-        await a_while()
-        if how == "goodbye":
-            host.link.close(Frame(0, Goodbye("the host is stopping")))
+@pytest.mark.parametrize("way", ["inward", "outward"])
+@pytest.mark.parametrize("role", [Role.CLIENT, Role.BULK])
+def test_a_cut_after_any_frame_costs_no_result(role: Role, way: str, cluster: Callable) -> None:
+    async def main(here: LocalCluster) -> None:
+        for count in range(1 if role is Role.BULK or way == "outward" else 2, 200):
+            scissors = Scissors(role, **{way: count})
+            collector = Collector(snipping(here, scissors))
+            try:
+                assert await collector.run() == EXPECTED, count
+            except ClusterLost:
+                assert count == 1, "cut before it was welcomed for the first time"
+            if not scissors.cuts:
+                break
         else:
-            host.link.abort()
-        for attempt in (waiting, queued.wait_started()):
-            with pytest.raises(ClusterLost, match="stopping" if how == "goodbye" else "was lost"):
-                await attempt
-        assert isinstance(await observer.lost, ClusterLost)
-        assert isinstance(await of_queued.lost, ClusterLost)
-        with pytest.raises(ClusterLost):
-            await job.submit(order(job, 2), [b"x"])
-        job.acknowledge(0, [0])
-        job.close()
-        late, of_late = open_job(client)
-        with pytest.raises(ClusterLost):
-            await late.wait_started()
-        assert isinstance(await of_late.lost, ClusterLost)
-        client.close()
+            pytest.fail("there is no end of frames")
+        assert count >= FRAMES_MIN[role, way]
 
-    run(main())
+    cluster(main)
 
 
-def test_a_refused_client_hears_why(run: Callable) -> None:
-    async def main() -> None:
-        client = Client()
-        host = HostSide(client)
-        greeting = asyncio.create_task(client.greet(host.to_host))
-        await host.hear(Hello)
-        host.link.close(Frame(0, Refused("version", "upgrade midas_mp on the peer's machine")))
-        with pytest.raises(PeerRefused, match="upgrade midas_mp") as caught:
-            await greeting
-        assert caught.value.refusal == "version"
-        client.close()
+@pytest.mark.parametrize("seed", range(3))
+def test_any_number_of_cuts_costs_no_result(seed: int, cluster: Callable) -> None:
+    chance = random.Random(seed)
 
-    run(main())
+    async def main(here: LocalCluster) -> None:
+        scissors = Scissors(Role.CLIENT, inward=6)
+        collector = Collector(snipping(here, scissors))
 
+        def notice(_text: str) -> None:
+            if scissors.cuts < 12:
+                scissors.left[chance.choice(["inward", "outward"])] = chance.randint(1, 9)
 
-def test_a_host_that_hangs_up_during_the_greeting_is_lost(run: Callable) -> None:
-    async def main() -> None:
-        client = Client()
-        host = HostSide(client)
-        greeting = asyncio.create_task(client.greet(host.to_host))
-        await host.hear(Hello)
-        host.link.abort()
-        with pytest.raises(ClusterLost, match="was lost"):
-            await greeting
-        client.close()
+        collector.noticed = notice
+        assert await collector.run() == EXPECTED
+        assert scissors.cuts >= 2
 
-    run(main())
+    cluster(main)
 
 
-def test_what_answers_and_is_no_host_is_called_so(run: Callable) -> None:
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
+def test_the_same_over_tcp(cluster: Callable) -> None:
+    async def main(here: LocalCluster) -> None:
+        host = here._host
+        for way, count in [("inward", 2), ("inward", 7), ("outward", 4), ("outward", 8)]:
+            scissors = Scissors(Role.CLIENT, **{way: count})
+            listener = await tcp.listen(
+                Address("127.0.0.1", 0),
+                lambda s=scissors: (s.receiver(host, "outward"), host.conversation()),
+            )
 
-    async def main() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        address = Address(*server.sockets[0].getsockname())
-        client = Client()
-        link = await tcp.connect(address, client, client.conversation())
-        with pytest.raises(ProtocolError, match=f"{address} does not answer like a Midas host"):
-            await client.greet(link)
-        client.close()
-        server.close()
+            try:
+                dial = functools.partial(dial_through, scissors, listener.address)
+                assert await Collector(dial).run() == EXPECTED
+                assert scissors.cuts == 1
+            finally:
+                listener.close()
 
-    run(main())
-
-
-def test_a_client_may_leave_before_it_was_welcomed(run: Callable) -> None:
-    """Ctrl-C while the host does not answer."""
-
-    async def main() -> None:
-        client = Client()
-        host = HostSide(client)
-        greeting = asyncio.create_task(client.greet(host.to_host))
-        await host.hear(Hello)
-        client.close()
-        client.close()
-        await a_while()
-        assert host.heard(Goodbye) == []
-        assert host.link.is_closed
-        greeting.cancel()
-
-    run(main())
+    cluster(main)
 
 
-def test_closing_ends_all_jobs_first(run: Callable) -> None:
-    async def main() -> None:
-        client, host, job, observer = await started()
-        other, _ = open_job(client)
-        client.close()
-        client.close()
-        await host.hear(Goodbye)
-        assert {end.job for end in host.heard(EndJob)} == {job.id, other.id}
-        assert isinstance(host.frames[-1].message, Goodbye)
-        await a_while()
-        assert not observer.lost.done(), "who closes needs no telling"
+def test_a_job_goes_on_beside_one_whose_client_is_cut(cluster: Callable) -> None:
+    async def main(here: LocalCluster) -> None:
+        scissors = Scissors(Role.CLIENT, inward=5)
+        cut = Collector(snipping(here, scissors))
+        other = Collector(dial_within(here._host), shared=msgpack.packb("s"))
+        results, others = await asyncio.gather(cut.run(), other.run())
+        assert results == EXPECTED
+        assert others == {index: 2 * index + 1 for index in range(TASKS)}
+        assert other.notices == []
 
-    run(main())
+    cluster(main)

@@ -44,7 +44,7 @@ class Local:
         return psutil.Process(self.zygote.pid).children()
 
     def worker_that_runs(self, index: int) -> psutil.Process:
-        for seat in self.cluster._launcher._seats.values():
+        for seat in self.cluster._launcher._crew._seats.values():
             running = seat.process.running() if seat.ready is not None else None
             if running is not None and running.index == index:
                 return psutil.Process(seat.ready.pid)
