@@ -66,6 +66,12 @@ class Medium(Protocol):
     def latency_s(self) -> float:
         """How long what is sent now is under way."""
 
+    def writing_s(self, size_bytes: int) -> float:
+        """How long so much keeps a lane busy."""
+
+    def witness(self, link: SimulatedLink, frames: list[Frame]) -> None:
+        """Looks at what has arrived."""
+
     def held_until(self, source: Site, target: Site) -> float:
         """Before that time nothing gets through."""
 
@@ -98,6 +104,7 @@ class Lane:
         self._medium = medium
         self._parcels: deque[_Parcel] = deque()
         self._is_severed = False
+        self._free_at = 0.0
         self._last_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -130,8 +137,9 @@ class Lane:
     ) -> None:
         if self._is_severed:
             return
-        sent_at = max(self._loop.time(), self.source.site.frozen_until)
-        self._last_at = max(self._last_at, sent_at + self._medium.latency_s())
+        begun_at = max(self._loop.time(), self.source.site.frozen_until, self._free_at)
+        self._free_at = begun_at + self._medium.writing_s(sum(map(len, packets)))
+        self._last_at = max(self._last_at, self._free_at + self._medium.latency_s())
         self._parcels.append(_Parcel(self._last_at, packets, is_end, is_reset))
         self.wake()
 
@@ -254,6 +262,7 @@ class SimulatedLink(Link):
             return
         if self._medium.trace.is_read:
             self._medium.trace.note(self.site.name, "◀", self._where_to, outline(frames))
+        self._medium.witness(self, frames)
         failure = self._hand_over(frames) if frames else None
         if failure is not None:
             self._fail(failure)

@@ -13,6 +13,7 @@ from midas_mp.testing.connection import Lane, SimulatedLink, Site, join
 from midas_mp.testing.trace import Trace
 from midas_mp.transport.link import Dial, Link, Receiver
 from midas_mp.wire.conversation import Conversation
+from midas_mp.wire.framing import Frame
 
 GLITCHED_S_MAX: Final = 1.0
 """A connection that lost or mixed up frames is cut within so long: TCP would never do it, and what
@@ -36,6 +37,7 @@ class Weather(NamedTuple):
     """How often what was written at once arrives in two pieces."""
     glitch_chance: float = 0.0
     """Of a connection: that it loses, repeats or mixes up a frame, some day."""
+    bytes_per_s: float = 1e9
     byte_weight: int = 1
     """How many bytes one stands for where a sender looks at what is unsent."""
 
@@ -45,11 +47,22 @@ class _Address(NamedTuple):
     accept: Callable[[], tuple[Receiver, Conversation]]
 
 
+def _see_nothing(_link: SimulatedLink, _frames: list[Frame]) -> None:
+    """For a network that nobody watches."""
+
+
 class Network:
     """Sites and their connections; a ``Medium``."""
 
-    def __init__(self, weather: Weather, rng: Chance, trace: Trace) -> None:
+    def __init__(
+        self,
+        weather: Weather,
+        rng: Chance,
+        trace: Trace,
+        witness: Callable[[SimulatedLink, list[Frame]], None] = _see_nothing,
+    ) -> None:
         self.trace = trace
+        self.witness = witness
         self.refuses_until = 0.0
         """Before that time nobody gets a new connection."""
         self._weather = weather
@@ -148,6 +161,9 @@ class Network:
         if weather.spike_chance and self._rng.happens(weather.spike_chance):
             return self._rng.expovariate(1 / weather.spike_s)
         return weather.latency_s * (0.5 + self._rng.random())
+
+    def writing_s(self, size_bytes: int) -> float:
+        return size_bytes / self._weather.bytes_per_s
 
     def held_until(self, source: Site, target: Site) -> float:
         if (source.name in self._away) == (target.name in self._away):

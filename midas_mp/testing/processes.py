@@ -181,6 +181,8 @@ class SimulatedProcess:
     def resume_output(self) -> None:
         self._is_output_paused = False
         self._read_pipe()
+        if self._run is not None and self._running is None:
+            self._step_soon(HOP_S)
 
     # -- the world's side ------------------------------------------------------------------------
 
@@ -190,7 +192,7 @@ class SimulatedProcess:
             return
         self._ground.trace.note(self.name, "dies of", signal.Signals(signum).name)
         self._exit = ChildExit(self.name, self._pid, None, signum, PEAK_BYTES)
-        if not self.killed_on_purpose:
+        if not self.killed_on_purpose or signum != signal.SIGKILL:
             self._ground.trace.count("process deaths")
             if self._orders is not None:
                 blamed = self._ground.blamed
@@ -264,8 +266,12 @@ class SimulatedProcess:
         self._sent_at = self._loop.time()
 
     def _begin_call(self, run: _Run) -> None:
-        call, payload = run.calls.popleft()
-        orders = self._orders = tasks.decode(payload)
+        call, payload = run.calls[0]
+        orders = tasks.decode(payload)
+        if orders.prints and self._pipe:
+            return  # the pipe is full, and nobody reads
+        run.calls.popleft()
+        self._orders = orders
         self._serial += 1
         now = self._loop.time()
         self._running = RunningTask(self._serial, run.order.round, call.index, int(now * 1e9))

@@ -48,8 +48,10 @@ class JobPlan(NamedTuple):
         rounds: the tasks of each.
         shared_bytes: of the shared data of each round; 0 is none.
         batch_max: how many tasks are submitted at a time.
+        pause_s: how long the client needs for the next batch.
         acknowledge_s: how long the client keeps a result before it acknowledges.
         abandoned_after: so many results are enough, and the job is ended; None is never.
+        abandoned_at_s: after so long it is ended, whatever has come; None is never.
     """
 
     title: str
@@ -58,13 +60,19 @@ class JobPlan(NamedTuple):
     shared_bytes: int
     timeout_s: float
     batch_max: int
+    pause_s: float
     acknowledge_s: float
     abandoned_after: int | None
+    abandoned_at_s: float | None
 
     @property
     def seconds(self) -> float:
-        """What its tasks take in all, on one worker of the slowest kind."""
-        return sum(orders.seconds / SPEED_MIN for tasks in self.rounds for orders in tasks)
+        """What it takes in all, on one worker of the slowest kind."""
+        seconds = self.shared_bytes / BYTES_PER_S_MIN * len(self.rounds)
+        for tasks in self.rounds:
+            seconds += sum(orders.seconds / SPEED_MIN for orders in tasks)
+            seconds += len(tasks) * (self.pause_s + self.acknowledge_s)
+        return seconds
 
 
 class ClientPlan(NamedTuple):
@@ -95,23 +103,28 @@ QUIET_S: Final = 400.0
 
 ENGINES: Final = ("luajit", "lua5.4")
 
+BYTES_PER_S_MIN: Final = 200_000.0
+"""Of a slow network: shared data take seconds."""
+
 SPEED_MIN: Final = 0.3
 """Of a node, beside one that takes a task the seconds that its orders say."""
 
 _DURATIONS: Final = {
     "short": (0.0001, 0.003),
     "middling": (0.005, 0.1),
-    "long": (0.2, 3.0),
+    "long": (0.2, 8.0),
 }
 
 
 def draw(seed: int) -> Scenario:
     """The scenario of a seed."""
     rng = Chance(f"scenario {seed}")
-    clients = [_client(rng, f"client{n}") for n in range(rng.choice([1, 1, 1, 2, 3]))]
-    nodes = [_node(rng, f"node{n}") for n in range(rng.choice([1, 2, 2, 3, 5]))]
-    fault_phase_s = rng.choice([2.0, 10.0, 30.0])
-    kinds = [fault for fault in Fault if rng.happens(0.35)]
+    fault_phase_s = rng.choice([1.0, 5.0, 30.0])
+    client_names = [f"client{number}" for number in range(rng.choice([1, 1, 1, 2, 3]))]
+    clients = [_client(rng, name, fault_phase_s) for name in client_names]
+    nodes = [_node(rng, f"node{n}", fault_phase_s) for n in range(rng.choice([1, 1, 2, 3, 5]))]
+    share = rng.choice([0.0, 0.1, 0.1, 0.3, 0.3, 0.6])
+    kinds = [fault for fault in Fault if rng.happens(share)]
     faults = {fault: fault_phase_s / rng.choice([1, 3, 10]) for fault in kinds}
     return Scenario(_weather(rng), nodes, clients, faults, fault_phase_s)
 
@@ -123,24 +136,30 @@ def _weather(rng: Chance) -> Weather:
         spike_s=rng.choice([0.05, 1.0]),
         split_chance=rng.choice([0, 0.3]),
         glitch_chance=rng.choice([0, 0, 0, 0.3]),
+        bytes_per_s=rng.choice([1e9, 1e8, BYTES_PER_S_MIN]),
         byte_weight=rng.choice([1, 1, 1_000, 20_000]),
     )
 
 
-def _node(rng: Chance, name: str) -> NodePlan:
+def _node(rng: Chance, name: str, fault_phase_s: float) -> NodePlan:
     engines = list(ENGINES) if name == "node0" or rng.happens(0.7) else ["luajit"]
     return NodePlan(
         name=name,
         workers=rng.choice([1, 2, 3, 4]),
         speed=rng.choice([SPEED_MIN, 1.0, 1.0, 3.0]),
         engines=engines,
-        starts_at=rng.choice([0.0, rng.uniform(0, 8)]),
+        starts_at=_start(rng, fault_phase_s),
     )
 
 
-def _client(rng: Chance, name: str) -> ClientPlan:
-    jobs = [_job(rng, f"{name}-job{n}") for n in range(rng.choice([1, 1, 2]))]
-    return ClientPlan(name, jobs, starts_at=rng.choice([0.0, rng.uniform(0, 8)]))
+def _client(rng: Chance, name: str, fault_phase_s: float) -> ClientPlan:
+    jobs = [_job(rng, f"{name}-job{n}", fault_phase_s) for n in range(rng.choice([1, 1, 2]))]
+    return ClientPlan(name, jobs, _start(rng, fault_phase_s))
+
+
+def _start(rng: Chance, fault_phase_s: float) -> float:
+    """Mostly there from the beginning; else it comes while things go wrong."""
+    return rng.choice([0.0, 0.0, rng.uniform(0, fault_phase_s)])
 
 
 class _Style(NamedTuple):
@@ -153,7 +172,7 @@ class _Style(NamedTuple):
     is_shared: bool
 
 
-def _job(rng: Chance, title: str) -> JobPlan:
+def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
     shared_bytes = rng.choice([0, 0, 1, 1_000, 600_000])
     style = _Style(
         durations=rng.choice([*_DURATIONS, "mixed"]),
@@ -161,20 +180,24 @@ def _job(rng: Chance, title: str) -> JobPlan:
         prints=rng.choice([0, 0, 3]),
         is_shared=shared_bytes > 0,
     )
-    count = rng.randint(1, 15 if style.durations == "long" else 60)
+    count = rng.randint(1, 25 if style.durations == "long" else 60)
     rounds = [
         [_task(rng, title, round_, index, style) for index in range(count)]
         for round_ in range(rng.choice([1, 1, 2, 3]))
     ]
+    batch_max = rng.choice([1, 7, 100])
+    batches = len(rounds) * -(-count // batch_max)
     return JobPlan(
         title=title,
         engine=rng.choice(["luajit", "luajit", "lua5.4"]),
         rounds=rounds,
         shared_bytes=shared_bytes,
         timeout_s=rng.choice([0.0, 0.0, 1.0]),
-        batch_max=rng.choice([1, 7, 100]),
+        batch_max=batch_max,
+        pause_s=rng.choice([0.0, 0.0, rng.uniform(0, 1.5) * fault_phase_s / batches]),
         acknowledge_s=rng.choice([0.0, 0.0, 0.05, 2.0]),
-        abandoned_after=rng.randrange(count) if rng.happens(0.15) else None,
+        abandoned_after=rng.randrange(count) if rng.happens(0.1) else None,
+        abandoned_at_s=rng.uniform(0, fault_phase_s) if rng.happens(0.1) else None,
     )
 
 

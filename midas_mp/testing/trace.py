@@ -24,16 +24,23 @@ class Trace:
         self.counts: Counter[str] = Counter()
         self._now = now
         self._write = write
+        self._aliases: dict[str, str] = {}
         self._hash = hashlib.blake2b(digest_size=16)
 
     def count(self, what: str, number: int = 1) -> None:
         self.counts[what] += number
+
+    def alias(self, text: str, name: str) -> None:
+        """Write a name for what is drawn anew in every run, such as an id."""
+        self._aliases[text] = name
 
     def note(self, who: str, *what: object) -> None:
         """One line; its parts are only made into text when somebody reads them."""
         if self._write is None:
             return
         line = f"{self._now():12.6f} {who:>9} {' '.join(map(str, what))}"
+        for text, name in self._aliases.items():
+            line = line.replace(text, name)
         self._hash.update(line.encode())
         self._write(line)
 

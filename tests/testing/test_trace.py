@@ -52,3 +52,11 @@ def test_an_outline_tells_what_frames_say_and_no_ids():
     assert outline(frames) == (
         "Welcome epoch=3, RunTasks round=1 count=9 calls=[5, 6] @7, Acknowledge round=1 indices=[5]"
     )
+
+
+def test_what_is_drawn_anew_in_every_run_has_a_name():
+    lines: list[str] = []
+    trace = Trace(lambda: 0.0, lines.append)
+    trace.alias("4f2a", "job0")
+    trace.note("host", "job 4f2a", "and 4f2a again")
+    assert lines == ["    0.000000      host job job0 and job0 again"]

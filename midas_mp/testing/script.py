@@ -1,0 +1,201 @@
+"""One job of a simulated client: submits what its plan says, and judges what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from midas_mp.client.client import Client
+from midas_mp.client.engine import EngineJob
+from midas_mp.errors import MidasError
+from midas_mp.limits import ATTEMPTS_MAX
+from midas_mp.lua.bundle import Bundle
+from midas_mp.testing import orders as tasks
+from midas_mp.testing.connection import Site
+from midas_mp.testing.orders import POISON, Orders
+from midas_mp.testing.processes import Blamed
+from midas_mp.testing.scenario import SPEED_MIN, JobPlan
+from midas_mp.testing.trace import Trace
+from midas_mp.wire.framing import Buffer, payloads
+from midas_mp.wire.messages import Call, Failure, JobSpec, Outcome, RunTasks, Status, TaskResults
+
+BUNDLE: Final = Bundle.from_sources("simulated.lua", [], [b"-- nobody runs this"])
+
+
+class ScriptedJob:
+    """Also the ``JobObserver`` of its job at the host."""
+
+    def __init__(
+        self,
+        plan: JobPlan,
+        site: Site,
+        trace: Trace,
+        blamed: Blamed,
+        object_to: Callable[[str], None],
+    ) -> None:
+        self.plan = plan
+        self._site = site
+        self._trace = trace
+        self._blamed = blamed
+        self._object_to = object_to
+        self._job: EngineJob | None = None
+        self._is_over = False
+        self._has_changed_mind = False
+        self._work: asyncio.Task[None] | None = None
+        self._round = 0
+        self._shared = ""
+        self._arrived: dict[tuple[int, int], Outcome] = {}
+        self._missing: dict[int, Orders] = {}
+        self._changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    async def run(self, client: Client) -> None:
+        """From the opening to the end."""
+        plan = self.plan
+        spec = JobSpec(engine=plan.engine, timeout_s=plan.timeout_s)
+        self._trace.note(self._site.name, "opens", plan.title)
+        job = self._job = client.open_job(plan.title, spec, BUNDLE, self)
+        self._trace.alias(job.id, plan.title)
+        if plan.abandoned_at_s is not None:
+            self._work = asyncio.current_task()
+            self._site.soon(plan.abandoned_at_s, self._change_mind)
+        try:
+            await job.wait_started()
+            for round_ in range(len(plan.rounds)):
+                await self._run_round(job, round_)
+                if self._is_over:
+                    break
+        except asyncio.CancelledError:
+            if not self._has_changed_mind:
+                raise
+        except MidasError as error:
+            if not self._is_over:
+                self._object_to(f"{plan.title}: {error!r}, and nobody was told")
+        finally:
+            self._trace.note(self._site.name, "ends", plan.title)
+            self.abandon()
+            job.close("done")
+
+    def abandon(self) -> None:
+        """Nothing more is wanted of it."""
+        self._is_over = True
+        self._changed.set()
+
+    def _change_mind(self) -> None:
+        """It is enough, wherever ``run`` is."""
+        if not self._is_over and self._work is not None:
+            self._has_changed_mind = True
+            self.abandon()
+            self._work.cancel()
+
+    def story(self) -> str:
+        """How far it is."""
+        missing = list(self._missing)
+        return f"{self.plan.title}: round {self._round}, {len(self._arrived)} in, not {missing}"
+
+    async def _run_round(self, job: EngineJob, round_: int) -> None:
+        plan = self.plan
+        everything = plan.rounds[round_]
+        self._round = round_
+        self._missing = {orders.index: orders for orders in everything}
+        self._shared = ""
+        if plan.shared_bytes:
+            shared = tasks.shared_payload(plan.title, round_, plan.shared_bytes)
+            self._shared = tasks.fingerprint(shared)
+            job.share(round_, shared)
+        for first in range(0, len(everything), plan.batch_max):
+            if self._is_over:
+                return
+            if plan.pause_s:
+                await asyncio.sleep(plan.pause_s)
+            some = everything[first : first + plan.batch_max]
+            calls = [Call(orders.index) for orders in some]
+            order = RunTasks(job.id, round_, len(everything), BUNDLE.digest, "execute_code", calls)
+            await job.submit(order, [tasks.encode(orders) for orders in some])
+        while self._missing and not self._is_over:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _acknowledge(self, round_: int, indices: list[int]) -> None:
+        if self._job is not None and not self._is_over:
+            self._job.acknowledge(round_, indices)
+
+    # -- as a JobObserver ------------------------------------------------------------------------
+
+    def results_arrived(self, results: TaskResults, buffers: Sequence[Buffer]) -> None:
+        if self._is_over:
+            return
+        for outcome, payload in payloads(results.outcomes, buffers):
+            complaint = self._complaint(results.round, outcome, payload)
+            if complaint:
+                name = f"{self.plan.title} round {results.round} task {outcome.index}"
+                self._object_to(f"{name}: {complaint}")
+            self._arrived[results.round, outcome.index] = outcome
+            self._missing.pop(outcome.index, None)
+            self._trace.count("results")
+        indices = [outcome.index for outcome in results.outcomes]
+        self._trace.note(self._site.name, "got", self.plan.title, results.round, indices)
+        if self.plan.acknowledge_s:
+            self._site.soon(
+                self.plan.acknowledge_s, lambda: self._acknowledge(results.round, indices)
+            )
+        else:
+            self._acknowledge(results.round, indices)
+        enough = self.plan.abandoned_after
+        if enough is not None and len(self._arrived) > enough:
+            self._is_over = True
+        self._changed.set()
+
+    def task_printed(self, _index: int, _worker: str, _text: bytes) -> None:
+        self._trace.count("prints")
+
+    def task_progressed(self, index: int, _fraction: float) -> None:
+        self._object_to(f"{self.plan.title}: progress of task {index} that nobody reported")
+
+    def workers_changed(self, workers: int) -> None:
+        self._trace.note(self._site.name, self.plan.title, "has", workers, "workers")
+
+    def noticed(self, text: str) -> None:
+        self._trace.note(self._site.name, "hears:", text)
+
+    def shared_progressed(self, node: str, received_bytes: int, total_bytes: int) -> None:
+        if received_bytes > total_bytes or total_bytes != self.plan.shared_bytes:
+            self._object_to(f"{self.plan.title}: {node} has {received_bytes} of {total_bytes}")
+
+    def job_lost(self, error: MidasError) -> None:
+        self._trace.note(self._site.name, self.plan.title, "is lost:", error)
+        self._trace.count("jobs lost")
+        if not self._site.is_glitched:
+            self._object_to(f"{self.plan.title} was lost: {error!r}")
+        self.abandon()
+
+    # -- judging ---------------------------------------------------------------------------------
+
+    def _complaint(self, round_: int, outcome: Outcome, payload: Sequence[Buffer]) -> str:
+        """What is wrong with a result; empty if it is as it must be."""
+        if (round_, outcome.index) in self._arrived:
+            return "a result for the second time"
+        orders = self._missing.get(outcome.index)
+        if round_ != self._round or orders is None:
+            return "a result that nobody waits for"
+        data = b"".join(payload)
+        if outcome.status is Status.OK:
+            if orders.fails or orders.crashes >= POISON:
+                return "a result that cannot be"
+            return "" if data == tasks.answer(orders, self._shared) else "a wrong result"
+        return self._objection(orders, Failure.from_payload(data))
+
+    def _objection(self, orders: Orders, failure: Failure) -> str:
+        """Why the task cannot have failed so; empty if it can."""
+        self._trace.count(f"failed: {failure.kind}")
+        match failure.kind:
+            case "runtime":
+                possible = orders.fails
+            case "timeout":
+                possible = 0 < self.plan.timeout_s < orders.seconds / SPEED_MIN
+            case "lost":
+                possible = self._blamed.get(orders.name, 0) >= ATTEMPTS_MAX
+            case _:
+                possible = False
+        return "" if possible else f"it cannot have failed so: {failure.message}"

@@ -1,0 +1,159 @@
+"""Real hosts, nodes and clients on simulated machines."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+
+from midas_mp.scheduler.events import PeerLost
+from midas_mp.scheduler.records import ClientRecord, Job
+from midas_mp.testing.actors import (
+    CheckedScheduler,
+    SimulatedClient,
+    SimulatedHost,
+    SimulatedNode,
+    Stage,
+)
+from midas_mp.testing.chance import Chance
+from midas_mp.testing.network import Network, Weather
+from midas_mp.testing.orders import Orders
+from midas_mp.testing.scenario import ClientPlan, JobPlan, NodePlan
+from midas_mp.testing.trace import Trace
+from midas_mp.wire.messages import JobSpec, OpenJob
+
+
+class Cluster:
+    """One host, one node of two workers, one client of one job."""
+
+    def __init__(self, *, tasks: int = 6, seconds: float = 1.0) -> None:
+        loop = asyncio.get_running_loop()
+        self.problems: list[str] = []
+        self.trace = Trace(loop.time, None)
+        self.network = Network(Weather(), Chance("network"), self.trace)
+        stage = Stage(self.network, self.trace, Chance("test"), {}, self.problems.append)
+        self.host = SimulatedHost(stage)
+        self.node = SimulatedNode(stage, NodePlan("node0", 2, 1.0, ["luajit"], 0.0))
+        orders = [Orders("job", 0, index, seconds) for index in range(tasks)]
+        job = JobPlan("job", "luajit", [orders], 0, 0.0, 10, 0.0, 0.0, None, None)
+        self.client = SimulatedClient(stage, ClientPlan("client0", [job], 0.0))
+        for actor in (self.host, self.node, self.client):
+            actor.start()
+
+    async def until_over(self, seconds: float) -> None:
+        for _ in range(int(seconds * 10)):
+            if self.client.is_over:
+                return
+            await asyncio.sleep(0.1)
+        pytest.fail(self.client.story())
+
+    async def close(self) -> None:
+        self.node.retire()
+        await self.host.stop()
+        await asyncio.sleep(60)
+        assert self.problems == []
+        own = asyncio.current_task()
+        assert [task for task in asyncio.all_tasks() if task is not own] == []
+
+
+def test_a_job_runs_and_leaves_nothing_behind(play):
+    async def main() -> None:
+        cluster = Cluster()
+        await cluster.until_over(10)
+        assert cluster.trace.counts["results"] == 6
+        await asyncio.sleep(5)
+        assert cluster.host.remains() == cluster.node.remains() == []
+        await cluster.close()
+
+    play(main())
+
+
+def test_what_is_under_way_remains(play):
+    async def main() -> None:
+        cluster = Cluster(seconds=100.0)
+        await asyncio.sleep(20)
+        assert any(line.startswith("job ") for line in cluster.host.remains())
+        assert any("is busy" in line for line in cluster.host.remains())
+        assert "node0 holds 2 tasks" in cluster.node.remains()
+        assert cluster.client.story() == "job: round 0, 0 in, not [0, 1, 2, 3, 4, 5]"
+        cluster.client.crash(is_silent=False)
+        await asyncio.sleep(30)
+        assert any(line.endswith("is away") for line in cluster.host.remains())
+
+    play(main())
+
+
+def test_a_crashed_host_is_followed_by_one_that_knows_nothing(play):
+    async def main() -> None:
+        cluster = Cluster(seconds=3.0)
+        await asyncio.sleep(10)
+        before = cluster.host.host
+        cluster.host.crash(is_silent=False)
+        assert cluster.host.host is None
+        assert cluster.host.remains() == []
+        await asyncio.sleep(3)
+        cluster.host.start()
+        assert cluster.host.host is not before
+        await cluster.until_over(120)
+        assert cluster.trace.counts["results"] == 6
+        await cluster.close()
+
+    play(main())
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_a_crashed_node_comes_again_as_another(play, is_silent):
+    async def main() -> None:
+        cluster = Cluster(seconds=3.0)
+        await asyncio.sleep(8)
+        processes = list(cluster.node.supervisor.processes)
+        cluster.node.crash(is_silent=is_silent)
+        assert cluster.node.remains() == []
+        await asyncio.sleep(1)
+        cluster.node.start()
+        await cluster.until_over(120)
+        assert not set(processes) & set(cluster.node.supervisor.processes)
+        assert cluster.trace.counts["node starts"] == 2
+        await cluster.close()
+
+    play(main())
+
+
+def test_a_crashed_client_leaves_its_job_to_the_hosts_patience(play):
+    async def main() -> None:
+        cluster = Cluster(seconds=1_000.0)
+        await asyncio.sleep(10)
+        cluster.client.crash(is_silent=False)
+        assert cluster.client.is_over
+        assert cluster.host.remains() != []
+        await asyncio.sleep(90)
+        assert cluster.host.remains() == cluster.node.remains() == []
+        cluster.client.start()
+        await cluster.close()
+
+    play(main())
+
+
+def test_a_node_whose_processes_never_get_ready_is_started_again(play):
+    async def main() -> None:
+        cluster = Cluster()
+        for _ in range(200):
+            await asyncio.sleep(0.001)
+            for process in list(cluster.node.supervisor.processes):
+                process.die(signal.SIGKILL)
+            if cluster.node.site is None:
+                break
+        assert cluster.node.site is None
+        await cluster.until_over(60)
+        await cluster.close()
+
+    play(main())
+
+
+def test_a_step_after_which_the_tables_contradict_each_other_raises():
+    scheduler = CheckedScheduler(Trace(lambda: 0.0, None))
+    client = ClientRecord(1, "ab", "client")
+    scheduler.state.jobs["x"] = Job(client, OpenJob("y", "", JobSpec()), 0.0)
+    with pytest.raises(AssertionError):
+        scheduler.step([PeerLost(7, "gone")], 0.0)
