@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from midas_mp.client.client import Client
 from midas_mp.client.job import ClientJob
 from midas_mp.errors import HostUnreachable, MidasError
 from midas_mp.lua.bundle import Bundle
+from midas_mp.testing.virtual_time import VirtualTimeLoop
 from midas_mp.transport import memory
 from midas_mp.transport.link import Link, Receiver
 from midas_mp.wire.conversation import Conversation
@@ -168,7 +169,8 @@ class Stage:
 
     def __init__(self, **options: Any) -> None:
         self.host = PlayedHost()
-        self.client = Client(self.host.dial, node_id="c0ffee", jitter=AtOnce(), **options)
+        options = {"jitter": AtOnce()} | options
+        self.client = Client(self.host.dial, node_id="c0ffee", **options)
         self.side: HostSide
         self.job: ClientJob
         self.observer: Observer
@@ -220,6 +222,17 @@ class Stage:
         """Enough turns of the loop for everything that is possible to happen in memory."""
         for _ in range(20):
             await asyncio.sleep(0)
+
+
+@pytest.fixture
+def run_by_its_own_clock() -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Where a minute is over at once, and a machine that is busy takes no time."""
+
+    def run(main: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            runner.run(main)
+
+    return run
 
 
 @pytest.fixture

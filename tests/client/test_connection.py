@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from midas_mp.client import connection
+from midas_mp import limits
+from midas_mp.client.connection import STEADY_S
 from midas_mp.errors import ClusterLost, InternalError, PeerRefused, ProtocolError
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import Goodbye, Hello, OpenJob, PutBundle, Refused
@@ -91,26 +94,29 @@ def test_it_tries_until_the_host_is_there(run: Callable, stage: Callable) -> Non
     run(main())
 
 
-def test_a_host_that_stays_away_is_given_up(run: Callable, stage: Callable) -> None:
+def test_a_host_that_stays_away_is_given_up(
+    run_by_its_own_clock: Callable, stage: Callable
+) -> None:
     async def main() -> None:
-        s = await stage.started(patience_s=0.05)
+        s = await stage.started(jitter=random.Random(1))
         waiting = s.submit(0, 1, 2, 3, 4)
         s.host.is_away = True
         s.side.link.abort()
         error = await s.observer.lost
+        assert asyncio.get_running_loop().time() == pytest.approx(limits.CLIENT_PATIENCE_S)
         assert type(error) is ClusterLost
-        assert "nobody was there again within 0.05 s (no host listens there)" in str(error)
+        assert "nobody was there again within 60 s (no host listens there)" in str(error)
         with pytest.raises(ClusterLost):
             await s.submit(5)
         await asyncio.gather(waiting, return_exceptions=True)
         tries = s.host.tries
-        await s.a_while()
+        assert 15 < tries < 60, "with a delay of up to 5 s, and 2.5 s on average"
+        await asyncio.sleep(100)
         assert s.host.tries == tries
-        s.job.acknowledge(0, [])
         s.job.close()
         s.client.close()
 
-    run(main())
+    run_by_its_own_clock(main())
 
 
 def test_a_host_that_cannot_come_again_is_not_looked_for(run: Callable, stage: Callable) -> None:
@@ -125,43 +131,44 @@ def test_a_host_that_cannot_come_again_is_not_looked_for(run: Callable, stage: C
     run(main())
 
 
+async def break_over_and_over(s: Any, *, after_s: float) -> None:
+    """Each connection breaks so long after the client has said its first words on it."""
+    while True:
+        await s.side.hear(OpenJob)
+        await asyncio.sleep(after_s)
+        s.side.link.abort()
+        s.side = await s.host.welcomed()
+
+
 def test_a_connection_that_breaks_over_and_over_uses_up_the_patience(
-    run: Callable, stage: Callable
+    run_by_its_own_clock: Callable, stage: Callable
 ) -> None:
     """Else something in what is said on return could break it for ever."""
 
     async def main() -> None:
-        s = await stage.started(patience_s=0.05)
-        while not s.observer.lost.done():
-            s.side.link.abort()
-            returned = asyncio.ensure_future(s.host.welcomed())
-            await asyncio.wait({returned, s.observer.lost}, return_when=asyncio.FIRST_COMPLETED)
-            if returned.done():
-                s.side = returned.result()
-                await s.side.hear(OpenJob)
-            returned.cancel()
-        assert type(s.observer.lost.result()) is ClusterLost
+        s = await stage.started(jitter=random.Random(1))
+        breaking = asyncio.create_task(break_over_and_over(s, after_s=0.0))
+        assert type(await s.observer.lost) is ClusterLost
+        took_s = asyncio.get_running_loop().time()
+        assert limits.CLIENT_PATIENCE_S <= took_s < limits.CLIENT_PATIENCE_S + 6
+        breaking.cancel()
         s.client.close()
 
-    run(main())
+    run_by_its_own_clock(main())
 
 
-def test_one_that_was_steady_gives_all_its_patience_again(
-    run: Callable, stage: Callable, monkeypatch: pytest.MonkeyPatch
+def test_one_that_was_steady_has_all_its_patience_again(
+    run_by_its_own_clock: Callable, stage: Callable
 ) -> None:
-    monkeypatch.setattr(connection, "STEADY_S", 0.0)
-
     async def main() -> None:
-        s = await stage.started(patience_s=0.05)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + 0.2
-        while loop.time() < until:
-            await s.cut()
-            await s.side.hear(OpenJob)
+        s = await stage.started(jitter=random.Random(1))
+        breaking = asyncio.create_task(break_over_and_over(s, after_s=STEADY_S))
+        await asyncio.sleep(10 * limits.CLIENT_PATIENCE_S)
         assert not s.observer.lost.done()
+        breaking.cancel()
         s.client.close()
 
-    run(main())
+    run_by_its_own_clock(main())
 
 
 def test_closing_while_away_ends_at_once(run: Callable, stage: Callable) -> None:
