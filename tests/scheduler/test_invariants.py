@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from midas_mp.scheduler import invariants
-from midas_mp.scheduler.records import Blame
+from midas_mp.scheduler.records import Blame, Node, SharedRound, StrayJob
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import JobState, NodeState, TaskState, WorkerState
+from midas_mp.wire.messages import PROTOCOL_VERSION, Hello, OfferShared, Role, SharedHeld, TaskRef
 
 NODE, CHANNEL = 2, 1
 
@@ -61,6 +62,17 @@ DAMAGES: dict[str, Callable[[State], object]] = {
     "engines without a time": lambda s: s.engine_since.clear(),
     "wrong awaited": lambda s: setattr(s, "awaited", 5),
     "two nodes of one name": lambda s: s.nodes.update({9: s.nodes[NODE]}),
+    "client that is connected and away": lambda s: s.away.update(x=_job(s).client),
+    "client under another peer": lambda s: setattr(_job(s).client, "peer", 77),
+    "job open on a connection that is gone": lambda s: setattr(_job(s), "peer", 77),
+    "job that nobody has open and nobody waits for": lambda s: setattr(_job(s), "peer", None),
+    "open job that has ended": lambda s: s.ended.update({"job": None}),
+    "open task with a result": lambda s: setattr(_task(s), "outcome", "done"),
+    "adopted task without a lease": lambda s: _worker(s).adopted.update({_task(s, 2): None}),
+    "orphans of a busy worker": lambda s: _worker(s).orphans.update({TaskRef("x", 0, 0): True}),
+    "stray that is kept for ever": lambda s: s.strays.update(x=StrayJob("x")),
+    "early bytes of nothing": lambda s: setattr(s, "early_bytes", 5),
+    "lease without the shared data": lambda s: setattr(_job(s), "shared", SharedRound(0, [5])),
     "started job unknown": lambda s: s.started.update(ghost=_job(s)),
     "done task with a lease": lambda s: setattr(_task(s), "state", TaskState.DONE),
 }
@@ -101,4 +113,48 @@ def test_a_worker_that_should_be_alone_is_seen(cluster: Any) -> None:
     job = cluster.state.jobs["job"]
     job.blames[job.rounds[0][0]] = Blame()
     with pytest.raises(AssertionError, match="blamed and not alone"):
+        invariants.check(cluster.state)
+
+
+STRAY_DAMAGES: dict[str, Callable[[Any], object]] = {
+    "of an ended job": lambda s: s.ended.update(old=None),
+    "under another id": lambda s: setattr(s.strays["old"], "id", "other"),
+    "of a lost node": lambda s: s.nodes.clear(),
+    "not an orphan of its holder": lambda s: _worker(s).orphans.pop(TaskRef("old", 0, 1)),
+    "worthless to its holder": lambda s: _worker(s).orphans.update({TaskRef("old", 0, 1): False}),
+    "with other bytes": lambda s: s.strays["old"].early.clear(),
+}
+
+
+@pytest.mark.parametrize("damage", STRAY_DAMAGES.values(), ids=STRAY_DAMAGES.keys())
+def test_damage_to_strays_is_seen(cluster: Any, damage: Callable[[State], object]) -> None:
+    cluster.client()
+    node = cluster.greet(workers_announced=1)
+    cluster.up(node, 1, held=[TaskRef("old", 0, 1)])
+    cluster.finish(node, 1, TaskRef("old", 0, 0))
+    damage(cluster.state)
+    with pytest.raises(AssertionError):
+        invariants.check(cluster.state)
+
+
+LOST = Node(9, Hello(PROTOCOL_VERSION, Role.LAUNCHER, "1", "9", "lost"), "lost")
+
+SHARED_DAMAGES: dict[str, Callable[[Any], object]] = {
+    "wrong sum": lambda shared: setattr(shared, "total_bytes", 9),
+    "wrong count": lambda shared: setattr(shared, "received_bytes", 9),
+    "lost holder": lambda shared: shared.holders.update({LOST: None}),
+    "node that was not told": lambda shared: shared.offered.clear(),
+}
+
+
+@pytest.mark.parametrize("damage", SHARED_DAMAGES.values(), ids=SHARED_DAMAGES.keys())
+def test_damage_to_shared_data_is_seen(cluster: Any, damage: Callable[[Any], object]) -> None:
+    client, node = cluster.client(), cluster.node(1)
+    cluster.open(client)
+    cluster.say(client, OfferShared("job", 0, [0]))
+    cluster.say(node, SharedHeld("job", 0, "", 0))
+    cluster.submit(client, "job", [0])
+    assert cluster.leased(node)
+    damage(cluster.state.jobs["job"].shared)
+    with pytest.raises(AssertionError):
         invariants.check(cluster.state)

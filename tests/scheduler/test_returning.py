@@ -199,6 +199,27 @@ def test_a_task_of_a_job_that_has_not_started_is_adopted_too(cluster: Any) -> No
     assert len(cluster.read_only(client, TaskResults)) == 1
 
 
+def test_a_client_that_was_faster_than_the_node_finds_its_task_in_hand(cluster: Any) -> None:
+    client = cluster.client()
+    cluster.open(client)
+    cluster.open(client, "other")
+    node = come_back(cluster, ref(0))
+    cluster.submit(client, "other", [0])
+    assert cluster.leased(node) == []
+    cluster.submit(client, "job", [0])
+    assert cluster.leased(node) == [ref(0)]
+
+
+def test_a_late_result_of_an_ended_job_is_not_kept(cluster: Any) -> None:
+    client = cluster.client()
+    cluster.open(client)
+    cluster.say(client, EndJob("job"))
+    node = come_back(cluster)
+    cluster.finish(node, 1, ref(0))
+    assert cluster.state.strays == {}
+    assert cluster.state.duplicates == 1
+
+
 def test_an_early_result_counts_when_its_task_is_submitted(cluster: Any) -> None:
     node = come_back(cluster, ref(1))
     cluster.finish(node, 1, ref(0), result=b"kept")

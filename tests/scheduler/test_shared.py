@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from midas_mp import limits
-from midas_mp.scheduler.events import Transfer
+from midas_mp.scheduler.events import Received, Transfer
+from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     BeginJob,
@@ -325,6 +326,18 @@ def test_transfers_stop_with_their_round_and_their_job(
     else:
         cluster.say(client, EndJob("job"))
     assert cluster.ready.stops == [("job", 0)]
+
+
+def test_what_is_fetched_and_over_in_one_step_is_not_begun(cluster: Any, client: int) -> None:
+    node = cluster.node(1)
+    share(cluster, client)
+    connection = bulk(cluster, node)
+    ready = cluster.step(
+        Received(connection, Frame(0, FetchShared("job", 0, 0))),
+        Received(client, Frame(0, EndJob("job"))),
+    )
+    assert ready.transfers == []
+    assert ready.stops == [("job", 0)]
 
 
 def test_what_nobody_was_offered_needs_no_stop(cluster: Any, client: int) -> None:

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import pytest
 
-from midas_mp import limits
 from midas_mp.scheduler import invariants
 from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Received
 from midas_mp.scheduler.scheduler import Scheduler
@@ -385,7 +384,7 @@ def test_transcript(path: Path) -> None:
 
 
 def test_there_are_transcripts() -> None:
-    assert len(list(FOLDER.glob("*.txt"))) >= limits.ATTEMPTS_MAX
+    assert any(FOLDER.glob("*.txt"))
 
 
 def test_lists_of_numbers_are_read_as_they_are_written() -> None:
