@@ -180,20 +180,27 @@ class Crew:
         """Whether results of the job may come yet without any more being asked for."""
         return any(seat.is_alive and seat.has_in_hand(job) for seat in self._seats.values())
 
+    @property
+    def _host(self) -> Uplink | None:
+        """Where what is said now has a chance to be heard."""
+        uplink = self._uplink
+        return uplink if uplink is not None and uplink.is_heard else None
+
     def _say(self, channel: int, message: TasksReturned | WorkerUp | WorkerDown) -> None:
-        if self._uplink is not None:
-            self._uplink.say(channel, message)
+        if self._host is not None:
+            self._host.say(channel, message)
 
     def _send_up(self, seat: Seat, frames: Sequence[Frame]) -> None:
         """What comes of tasks: to a host that knows the worker, now or later."""
-        if seat.is_registered and self._uplink is not None:
-            self._uplink.tell(frames)
+        host = self._host
+        if host is not None and seat.is_registered:
+            host.tell(frames)
         else:
             self._outbox.keep(frames)
 
     def _register(self, seat: Seat) -> None:
         """Introduces a process to the host, if there is one and the process is still of use."""
-        if self._uplink is None or not seat.is_alive:
+        if self._host is None or not seat.is_alive:
             return
         assert seat.ready is not None
         seat.is_registered = True
@@ -203,15 +210,17 @@ class Crew:
             seat.epoch,
             seat.ready.sandbox_level,
             seat.ready.engines,
-            seat.held(),
+            # job ids may be long, and a header is short; of the rest the host hears in time
+            seat.held()[: limits.TASKS_PER_FRAME_MAX],
         )
-        self._uplink.say(CONTROL_CHANNEL, up)
+        self._say(CONTROL_CHANNEL, up)
 
     def _deliver(self) -> None:
         """What was kept of the workers that the host knows now."""
-        if self._uplink is not None:
+        host = self._host
+        if host is not None:
             registered = [seat.channel for seat in self._seats.values() if seat.is_registered]
-            self._uplink.tell(self._outbox.take(registered))
+            host.tell(self._outbox.take(registered))
 
     # -- with the processes ----------------------------------------------------------------------
 

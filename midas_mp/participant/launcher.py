@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from midas_mp import __version__
-from midas_mp.errors import ClusterLost, MidasError, PeerRefused, ProtocolError
+from midas_mp.errors import ClusterLost, ConnectionLost, MidasError, PeerRefused, ProtocolError
 from midas_mp.participant.crew import Crew
 from midas_mp.participant.node_job import NodeJob
 from midas_mp.participant.process import Supervisor
@@ -129,6 +129,8 @@ class Launcher:
         """
         uplink = self._uplink = Uplink(link, lambda: self._crew.processes)
         link.send([Frame(CONTROL_CHANNEL, self._hello(Role.LAUNCHER))])
+        if link.is_closed:  # and may have been before anybody here would have heard of it
+            self.link_lost(link, ConnectionLost(f"{link.peer}: the connection ended at once"))
         return uplink.lost
 
     def leave(self, reason: str) -> None:
@@ -203,7 +205,8 @@ class Launcher:
         self._name = name
         kept_count = self._crew.join(uplink, name)
         self._forget_jobs_without_work()
-        delivered = f"; delivered {kept_count} results" if kept_count else ""
+        results = "1 result" if kept_count == 1 else f"{kept_count} results"
+        delivered = f"; delivered {results}" if kept_count else ""
         self._announce(f"{news} the host as {name}, {self._settings.workers} workers{delivered}")
 
     def _lose_host(self) -> None:

@@ -86,7 +86,7 @@ class Supervisor:
     def __init__(self, zygote: Zygote, *, zygote_lost: Callable[[ProcessLost], None]) -> None:
         self._zygote = zygote
         self._zygote_lost = zygote_lost
-        self._processes: set[LuaProcess] = set()
+        self._processes: dict[LuaProcess, None] = {}  # a set has no order to rely on
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(zygote.fileno(), self._dispatch)
         self._watch_timer: asyncio.TimerHandle | None = None
@@ -102,7 +102,7 @@ class Supervisor:
             raise ProcessLost("this node is closing")
         process = LuaProcess(spec.name, listener, self)
         process.child = self._zygote.spawn(spec, process.exited)
-        self._processes.add(process)
+        self._processes[process] = None
         self._loop.add_reader(process.child.output_fd, process.output_ready)
         process.attaching = self._loop.create_task(process.attach())
         return process
@@ -119,7 +119,7 @@ class Supervisor:
         return now_ns - began_ns - self._zygote.paused_ns_since(began_ns)
 
     def forget(self, process: LuaProcess) -> None:
-        self._processes.discard(process)
+        self._processes.pop(process, None)
 
     def watch(self) -> None:
         """Looks at deadlines from now on, while there is one to look at."""

@@ -170,7 +170,9 @@ async def _visit(dial: Dial, launcher: Launcher, where: str) -> _Visit:
 
 
 def _loss(where: str, error: MidasError | None, held_count: int) -> str:
-    meanwhile = f"{held_count} tasks go on here" if held_count else "waiting for the next one"
+    meanwhile = "waiting for the next one"
+    if held_count:
+        meanwhile = "1 task goes on here" if held_count == 1 else f"{held_count} tasks go on here"
     return f"the host at {where} is gone{_in_brackets(error)}; {meanwhile}"
 
 

@@ -37,9 +37,14 @@ class Uplink:
         """Whether the output of the workers is to stay in their pipes for now."""
         return self._holding is not None
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether what is said now has a chance: the host has welcomed us, and none has hung up."""
+        return self.link.conversation.may_speak and not self.link.is_closed
+
     def tell(self, frames: Sequence[Frame]) -> None:
         """Says it if the host listens: before its welcome it does not."""
-        if self.link.conversation.may_speak:
+        if frames and self.is_heard:
             self.link.send(frames)
             if self.link.unsent_bytes > limits.SEND_BUFFER_BYTES_HIGH and self._holding is None:
                 self._holding = asyncio.ensure_future(self._hold_output())

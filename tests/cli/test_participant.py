@@ -48,7 +48,7 @@ def test_what_runs_goes_on_while_its_host_is_restarted(start, join, host, script
     run.wait_for("spinning")
     workers = node.children(1)
     host.kill()
-    node.wait_for("is gone.*; 1 tasks go on here")
+    node.wait_for("is gone.*; 1 task goes on here")
     start("host", "--address", where).wait_for("listening")
     node.wait_for("back at the host")
     ended = run.wait()

@@ -80,7 +80,7 @@ def test_no_worker_starts_before_the_host_has_named_the_node(run: Callable, node
         async with node() as n:
             host = n.meet()
             await host.hear(Hello)
-            assert n.supervisor._processes == set()
+            assert n.supervisor._processes == {}
 
     run(main())
 

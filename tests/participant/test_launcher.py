@@ -8,15 +8,21 @@ from typing import Self
 
 import pytest
 
-from midas_mp.errors import ClusterLost, PeerRefused, ProtocolError
-from midas_mp.wire.framing import Frame
+from midas_mp import limits
+from midas_mp.errors import ClusterLost, ConnectionLost, PeerRefused, ProtocolError
+from midas_mp.transport import memory
+from midas_mp.wire.conversation import Conversation
+from midas_mp.wire.framing import Frame, encode
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     EndJob,
     Goodbye,
     Hello,
+    Outcome,
     RecallTasks,
     Refused,
+    Role,
+    Status,
     TaskPrinted,
     TaskRef,
     TaskResults,
@@ -159,7 +165,7 @@ def test_what_is_in_hand_goes_on_and_is_delivered_once(run: Callable, node: Call
                 TaskPrinted,
                 TaskResults,
             ]
-            assert n.announced[-1] == "back at the host as laptop, 2 workers; delivered 1 results"
+            assert n.announced[-1] == "back at the host as laptop, 2 workers; delivered 1 result"
             assert [n.worker(name).pid for name in ("laptop-000", "laptop-001")] == pids
             second.link.abort()
             third = n.meet()
@@ -207,6 +213,66 @@ def test_results_are_kept_through_any_number_of_losses(run: Callable, node: Call
             last = n.meet()
             await last.welcome(epoch=1)
             assert await last.results(1) == {0: ("OK", 0)}
+
+    run(main())
+
+
+def test_what_comes_while_the_end_is_not_known_yet_is_kept(run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node() as n:
+            away = await Away.of(n, {0: ["echo", 0]})
+            n.launcher._uplink.link.abort()  # link_lost comes in a turn of its own
+            outcome = Outcome(0, 0, Status.OK, 1)
+            results = TaskResults("job", 0, "", [outcome])
+            crew = n.launcher._crew
+            crew.process_frames(crew.processes[0], [Frame(0, results, [b"\xc0"])])
+            await away.host.lost
+            second = n.meet()
+            await second.welcome(epoch=1)
+            assert await second.results(1) == {0: ("OK", None)}
+
+    run(main())
+
+
+def test_a_link_that_was_lost_before_the_greeting_is_told(run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node() as n:
+            to_host, _ = memory.pair(
+                n.launcher,
+                Conversation(Role.LAUNCHER, Role.HOST),
+                n.bulk,
+                Conversation(Role.HOST, None),
+            )
+            to_host.abort()
+            await asyncio.sleep(0)
+            assert isinstance(await n.launcher.greet(to_host), ConnectionLost)
+            await n.meet().welcome()
+
+    run(main())
+
+
+@pytest.mark.parametrize("job", ["job", "j" * 128])
+def test_however_much_is_held_it_can_be_said(job: str, run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node() as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin(ECHO, job=job)
+            host.submit(1, {0: 0}, job=job)
+            await host.results(1)
+            n.worker().suspend()
+            host.submit(1, dict.fromkeys(range(1, 257)), job=job)
+            host.submit(1, dict.fromkeys(range(257, 513)), job=job)
+            await Away(n, host).until(lambda: n.launcher.held_count)
+            held_count = n.launcher.held_count
+            assert held_count > 1
+            host.link.abort()
+            second = n.meet()
+            (up,) = await second.welcome(epoch=1)
+            assert len(up.held) == min(held_count, limits.TASKS_PER_FRAME_MAX)
+            assert encode(Frame(0, up))
+            n.worker().resume()
+            await second.results(held_count)
 
     run(main())
 
@@ -456,7 +522,7 @@ def test_leaving_says_goodbye_and_starts_nothing_more(
             await host.until(lambda: bool(host.losses))
             n.worker().kill()
             await eventually(lambda: n.launcher._crew._seats[1].process is None)
-            assert n.supervisor._processes == set()
+            assert n.supervisor._processes == {}
 
     run(main())
 

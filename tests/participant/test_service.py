@@ -9,12 +9,14 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import psutil
 import pytest
 
 from midas_mp import limits
-from midas_mp.errors import PeerRefused, ProcessLost, ProtocolError
+from midas_mp.errors import HostUnreachable, PeerRefused, ProcessLost, ProtocolError
+from midas_mp.lua.bundle import Bundle
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.service import serve, visit_hosts
 from midas_mp.participant.zygote import Zygote
@@ -25,10 +27,18 @@ from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
+    BeginJob,
+    Call,
+    FetchShared,
     Goodbye,
     Hello,
+    JobSpec,
+    OfferShared,
+    PutBundle,
     Refused,
     Role,
+    RunTasks,
+    TaskResults,
     Welcome,
     WorkerUp,
 )
@@ -89,11 +99,11 @@ async def opened(
 class Participant:
     """``serve`` under way."""
 
-    def __init__(self, address: Address, settings: NodeSettings = SETTINGS) -> None:
+    def __init__(self, address: Address, settings: NodeSettings, **options: object) -> None:
         self.zygote = Zygote.start()
         self.said: asyncio.Queue[str] = asyncio.Queue()
         self.task = asyncio.create_task(
-            serve(address, settings, self.zygote, announce=self.said.put_nowait)
+            serve(address, settings, self.zygote, announce=self.said.put_nowait, **options)
         )
 
     async def says(self, part: str) -> str:
@@ -107,8 +117,16 @@ class Participant:
 
 
 @asynccontextmanager
-async def _serving(address: Address, **settings: object) -> AsyncIterator[Participant]:
-    participant = Participant(address, SETTINGS._replace(**settings))
+async def _serving(
+    address: Address,
+    *,
+    once: bool = False,
+    idle_timeout_s: float | None = None,
+    **settings: object,
+) -> AsyncIterator[Participant]:
+    participant = Participant(
+        address, SETTINGS._replace(**settings), once=once, idle_timeout_s=idle_timeout_s
+    )
     try:
         yield participant
     finally:
@@ -324,5 +342,134 @@ def test_a_node_that_cannot_run_workers_gives_up(
         ):
             with pytest.raises(ProcessLost, match="workers cannot start here: "):
                 await participant.task
+
+    run(main())
+
+
+# -- once, and idle ------------------------------------------------------------------------------
+
+
+def test_once_it_leaves_when_its_host_does(run: Callable, serving: Callable) -> None:
+    async def main() -> None:
+        async with (
+            opened(Address(port=0)) as (address, door),
+            serving(address, once=True) as participant,
+        ):
+            await door.workers()
+            door.links[0].abort()
+            await participant.says("is gone")
+            await participant.says("back at the host as laptop, 2 workers")
+            door.links[1].close(Frame(0, Goodbye("done")))
+            assert await participant.task is None
+            assert not psutil.pid_exists(participant.zygote.pid)
+
+    run(main())
+
+
+def test_once_it_waits_for_the_first_host_for_ever_and_then_with_patience(
+    run: Callable, serving: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CLIENT_PATIENCE_S", 0.1)
+
+    async def main() -> None:
+        async with opened(Address(port=0)) as (address, _):
+            pass
+        async with serving(address, once=True) as participant:
+            await participant.says("waiting for a host")
+            async with opened(address) as (_, door):
+                await door.workers()
+            with pytest.raises(HostUnreachable, match="did not come back: no host listens at"):
+                await participant.task
+
+    run(main())
+
+
+@pytest.mark.parametrize("code", ["fault", "replaced"])
+def test_a_host_that_wants_it_no_more_is_not_visited_again(
+    code: str, run: Callable, serving: Callable
+) -> None:
+    async def main() -> None:
+        async with opened(Address(port=0)) as (address, door), serving(address) as participant:
+            await door.workers()
+            door.links[0].close(Frame(0, Goodbye("enough of you", code)))
+            with pytest.raises(PeerRefused, match="enough of you"):
+                await participant.task
+            assert len(door.links) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_it_leaves_when_there_was_nothing_to_do(
+    is_there: bool, run: Callable, serving: Callable
+) -> None:
+    async def main() -> None:
+        async with opened(Address(port=0)) as (address, door):
+            where = address if is_there else Address(port=1)
+            async with serving(where, idle_timeout_s=0.3) as participant:
+                assert await participant.task is None
+                assert await participant.says("nothing to do for 0.3 s; leaving")
+        if is_there:
+            assert (await door.hear(Goodbye)).reason == "the participant is stopping"
+
+    run(main())
+
+
+def test_it_does_not_leave_while_something_runs(run: Callable, serving: Callable) -> None:
+    source = b"""
+    function execute_code()
+      local ends = os.clock() + 0.6
+      while os.clock() < ends do end
+    end
+    """
+    digest = Bundle.from_sources("job.lua", [], [source]).digest
+
+    async def main() -> None:
+        async with (
+            opened(Address(port=0)) as (address, door),
+            serving(address, idle_timeout_s=0.5) as participant,
+        ):
+            up = await door.hear(WorkerUp)
+            call = RunTasks("job", 0, 1, digest, "execute_code", [Call(0, 0, 0)])
+            door.links[0].send(
+                [
+                    Frame(0, BeginJob("job", JobSpec())),
+                    Frame(0, PutBundle("job", digest, "job.lua", []), [source]),
+                    Frame(up.channel, call),
+                ]
+            )
+            assert await door.hear(TaskResults)
+            assert not participant.task.done()
+            await participant.says("leaving")
+            await participant.task
+
+    run(main())
+
+
+def test_losses_leave_no_descriptor_behind(run: Callable, serving: Callable) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def main() -> None:
+        async with opened(Address(port=0)) as (address, door), serving(address) as participant:
+            await door.workers()
+            counts = []
+            for count in range(1, 6):
+                # lost while it fetches shared data on its bulk connection
+                job = f"job-{count}"
+                offer = OfferShared(job, 0, [1_000_000])
+                door.links[-1].send([Frame(0, BeginJob(job, JobSpec())), Frame(0, offer)])
+                await door.hear(FetchShared)
+                counts.append(descriptors())
+                before = len(door.links)
+                launcher_link = next(
+                    k for k in reversed(door.links) if k.conversation.remote is Role.LAUNCHER
+                )
+                launcher_link.abort()
+                while len(door.links) == before:
+                    await door.hear(Hello)
+                await door.workers()
+            assert counts == counts[:1] * 5
+            assert len(participant.worker_pids()) == 2
 
     run(main())

@@ -97,6 +97,22 @@ def test_before_its_welcome_a_launcher_keeps_silent(run: Callable) -> None:
     run(main())
 
 
+def test_who_was_not_welcomed_or_hung_up_is_not_heard(run: Callable) -> None:
+    async def main() -> None:
+        uplink, node, host, to_node = connected()
+        assert not uplink.is_heard
+        await greeted(uplink, node, host, to_node)
+        assert uplink.is_heard
+        uplink.leave("done")
+        assert not uplink.is_heard
+        gone, node, host, to_node = connected()
+        await greeted(gone, node, host, to_node)
+        gone.link.abort()
+        assert not gone.is_heard, "though nobody has been told yet"
+
+    run(main())
+
+
 def test_workers_wait_while_the_host_does_not_read(run: Callable) -> None:
     async def main() -> None:
         writer = Writer()
