@@ -105,7 +105,25 @@ class Runtime:
         output_fd: int,
         memory_bytes: int,
         may_write_files: bool = False,
+        page_mark: tuple[int, bytes] = (0, b""),
     ) -> None:
+        """Makes a state that has loaded nothing yet.
+
+        Args:
+            profile: whose it is.
+            job: its id, for messages and records.
+            spec: what the job says of itself.
+            worker: the process' name.
+            node: its machine's.
+            output_fd: what scripts print goes there; 1 where the process is confined and the
+                engine is not LuaJIT.
+            memory_bytes: what the state may take; 0 is no bound.
+            may_write_files: a driver's script may, below the working directory.
+            page_mark: where the status page of this process has its mark, and that mark.
+
+        Raises:
+            UsageError: there is no such engine here.
+        """
         engine = _ENGINES.get(spec.engine)
         if engine is None:
             offered = ", ".join(ENGINES)
@@ -135,6 +153,9 @@ class Runtime:
             b"node": node.encode(),
             b"output_fd": output_fd,
             b"may_write_files": may_write_files,
+            b"page_bytes": limits.STATUS_PAGE_BYTES,
+            b"page_mark_offset": page_mark[0],
+            b"page_mark": page_mark[1],
         }
         self._doors = _boot(self._lua, settings)
         self._is_worker = profile is Profile.WORKER

@@ -1,7 +1,7 @@
 """The page that a Lua process shares with its parent: what it runs, and its last words.
 
     0 ─────── 48 ────── 4096 ───────────────────────────── STATUS_PAGE_BYTES
-    what runs │ unused  │ stdout and stderr of the process
+    what runs │ mark    │ stderr of the process
 
 The parent makes it, the zygote hands it on, the process writes.  It is a sealed memfd: neither
 side can change its size, so reading it never faults, and what a process said before it died
@@ -21,6 +21,10 @@ from midas_mp import limits
 
 WORDS_OFFSET: Final = 4096
 """Where the process' stdout and stderr begin."""
+
+MARK_OFFSET: Final = 48
+MARK: Final = b"midas status page, not for scripts"
+"""By this the Lua library knows a page from a file."""
 
 LAST_WORDS_CHARACTERS_MAX: Final = 4096
 """The end of what was said: it goes into a message's text and before a person's eyes."""
@@ -56,9 +60,10 @@ class StatusPage:
 
     @classmethod
     def create(cls) -> Self:
-        """A new page, its file position where the process' output goes."""
+        """A new page, its file position where the process' stderr goes."""
         fd = _sealed_memfd() if hasattr(os, "memfd_create") else _unlinked_file()
         try:
+            os.pwrite(fd, MARK, MARK_OFFSET)
             os.lseek(fd, WORDS_OFFSET, os.SEEK_SET)
             return cls(fd)
         except OSError:  # a mapping takes a descriptor of its own
@@ -109,7 +114,7 @@ class StatusPage:
         return RunningTask(serial, round_, index, min(started_ns, time.monotonic_ns()))
 
     def last_words(self) -> str:
-        """The end of what the process wrote to stdout and stderr, safe to print.
+        """The end of what the process wrote to stderr, safe to print.
 
         Line breaks stay; whatever else does not print is escaped.
         """

@@ -28,7 +28,7 @@ from midas_mp.lua.runtime import ENGINES, Context, Profile, Runtime
 from midas_mp.participant import confinement
 from midas_mp.participant.frame_socket import FrameSocket
 from midas_mp.participant.opened_job import OpenedJob, to_failure
-from midas_mp.participant.status_page import StatusPage
+from midas_mp.participant.status_page import MARK, MARK_OFFSET, StatusPage
 from midas_mp.participant.zygote_messages import WORKER_BROKEN, WORKER_SPOILED, ChildSpec
 from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import (
@@ -181,6 +181,7 @@ class LuaWorker:
             # Only landlock keeps what a script writes below the working directory.
             may_write_files=self._level >= confinement.LEVEL_FILES
             and bool(self._spec.working_directory),
+            page_mark=(MARK_OFFSET, MARK),
         )
         self._jobs[message.job] = OpenedJob(runtime, memory_bytes)
         self._limit_data()

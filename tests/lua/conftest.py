@@ -29,6 +29,7 @@ class Script:
         profile=Profile.WORKER,
         memory_bytes=MEMORY_BYTES,
         may_write_files=False,
+        page_mark=(0, b""),
         main="script.lua",
         **spec,
     ):
@@ -45,6 +46,7 @@ class Script:
             output_fd=output_fd,
             memory_bytes=memory_bytes,
             may_write_files=may_write_files,
+            page_mark=page_mark,
         )
         modules = modules or {}
         self.bundle = Bundle.from_sources(

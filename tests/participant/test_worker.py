@@ -15,6 +15,7 @@ import pytest
 
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.output import OutputParser
+from midas_mp.lua.runtime import ENGINES
 from midas_mp.participant.zygote import WORKER_SPOILED, Zygote
 from midas_mp.wire.messages import (
     BeginJob,
@@ -37,6 +38,7 @@ from midas_mp.wire.messages import (
 )
 
 MB = 2**20
+PATIENCE_S = 20.0
 
 
 class Job:
@@ -304,6 +306,99 @@ def test_shared_data_over_the_limit_fails_the_tasks_one_by_one(ready: Callable) 
     assert peer.wait_exit().exit_code == WORKER_SPOILED
 
 
+# -- engines -------------------------------------------------------------------------------------
+
+PLAIN = [engine for engine in ENGINES if engine != "luajit"]
+
+
+def test_a_worker_says_which_engines_it_has(spawn: Callable) -> None:
+    assert spawn().receive().message.engines == list(ENGINES)
+
+
+@pytest.mark.parametrize("engine", PLAIN)
+def test_a_confined_worker_runs_jobs_of_several_engines(ready: Callable, engine: str) -> None:
+    peer = ready()
+    source = "function execute_code() print(_VERSION) return {_VERSION, math.random(2^31)} end"
+    first = Job(peer, source)
+    second = Job(peer, source, "j2", engine=engine)
+    versions = [job.run(1)[0][0] for job in (first, second, first)]
+    assert versions == ["Lua 5.1", engine.replace("lua", "Lua "), "Lua 5.1"]
+    data = os.read(peer.child.output_fd, 65_536)
+    assert [p.text.decode() for p in OutputParser().feed(data)] == versions
+
+
+@pytest.mark.parametrize("engine", PLAIN)
+def test_pausing_a_task_that_prints_into_a_full_pipe_loses_nothing(
+    ready: Callable, engine: str
+) -> None:
+    peer = ready()
+    job = Job(
+        peer,
+        "function execute_code() for i = 1, 3000 do print(i, ('x'):rep(i)) end return 1 end",
+        engine=engine,
+    )
+    job.submit(1)
+    process = psutil.Process(job_pid(peer))
+    parser, texts = OutputParser(), []
+    paused = 0
+    while len(texts) < 3000:
+        if paused < 20:
+            select.select([peer.child.output_fd], [], [], PATIENCE_S)
+            process.suspend()
+            process.resume()
+            paused += 1
+        try:
+            texts += [record.text for record in parser.feed(os.read(peer.child.output_fd, 4096))]
+        except BlockingIOError:
+            select.select([peer.child.output_fd], [], [], PATIENCE_S)
+    message = peer.receive().message
+    assert texts == [b"%d\t%s" % (i, b"x" * i) for i in range(1, 3001)]
+    assert message.output_bytes == parser.bytes_consumed
+
+
+@pytest.mark.parametrize("engine", PLAIN)
+def test_a_memory_error_of_any_engine_is_one_outcome(ready: Callable, engine: str) -> None:
+    source = "function execute_code() local t = {} while true do t[#t+1] = ('x'):rep(#t) end end"
+    peer = ready(memory_bytes=64 * MB, memory_hard_bytes=1024 * MB)
+    job = Job(peer, source, engine=engine)
+    job.submit(1, 2)
+    [(_, failure)] = job.results()
+    assert failure.kind == "memory"
+    assert peer.wait_exit().exit_code == WORKER_SPOILED
+
+
+@pytest.mark.parametrize("engine", PLAIN)
+def test_a_script_process_of_any_engine_reads_and_writes_where_it_may(
+    ready: Callable, tmp_path: Path, engine: str
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    peer = ready(profile="driver", working_directory=str(here))
+    source = """
+    function generate_data(index)
+        if index == 0 then
+            local file = assert(io.open("out.txt", "w"))
+            file:write("written"):close()
+            for line in io.lines("out.txt") do return line end
+        end
+        return select(2, io.open("../out.txt", "w"))
+    end"""
+    job = Job(peer, source, engine=engine)
+    peer.send(LoadScript(job.name, job.digest))
+    peer.receive()
+    job.submit_plain("generate_data", 0, 1)
+    written, refused = job.collect(2)
+    assert written == "written"
+    assert "ermission denied" in refused
+
+
+def test_an_engine_that_is_not_there_is_refused(ready: Callable) -> None:
+    peer = ready()
+    Job(peer, "function execute_code() end", engine="lua5.1")
+    assert peer.wait_exit().exit_code == 70
+    assert "there is no engine lua5.1 here" in peer.child.page.last_words()
+
+
 # -- script process ----------------------------------------------------------------------------
 
 DRIVER = """
@@ -365,23 +460,34 @@ def test_a_script_process_writes_nowhere_else(ready: Callable, tmp_path: Path) -
     assert not (tmp_path / "out.txt").exists()
 
 
-def test_a_script_process_does_not_reach_its_status_page(ready: Callable, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_script_process_does_not_reach_its_status_page(
+    ready: Callable, tmp_path: Path, engine: str
+) -> None:
     source = """
     function generate_data()
         local opened = {}
         for fd = 0, 20 do
-            for _, mode in ipairs({ "r+", "r+b", "a", "a+" }) do
+            for _, mode in ipairs({ "r+", "r+b", "a", "a+", "w", "w+" }) do
                 for _, folder in ipairs({ "/proc/self/fd/", "/dev/fd/" }) do
                     local file = io.open(folder .. fd, mode)
                     if file and file:seek("end") then opened[#opened + 1] = fd end
+                    if file then file:close() end
                 end
             end
+        end
+        -- nor when so many files are open that nothing can be looked up any more
+        local hoard = {}
+        for i = 1, 100 do
+            local file = io.open("/proc/self/fd/2", i < 50 and "r" or "a")
+            if i >= 50 and file then opened[#opened + 1] = "hoard" end
+            hoard[i] = file
         end
         return opened
     end
     """
     peer = ready(profile="driver", working_directory=str(tmp_path))
-    job = Job(peer, source)
+    job = Job(peer, source, engine=engine)
     peer.send(LoadScript(job.name, job.digest))
     peer.receive()
     job.submit_plain("generate_data", 0)

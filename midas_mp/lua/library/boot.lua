@@ -12,7 +12,7 @@ local function use_own(name, ...)
   return use(settings.engine .. "_" .. name, ...)
 end
 
-local engine = use_own("engine", use)
+local engine = use_own("engine", use, settings)
 local pipe = use_own("pipe", settings)
 local output = use("output", settings, pipe, use("valve", settings, pipe.now))
 local encoder, decode = use_own("encode", settings), use_own("decode", settings, engine)

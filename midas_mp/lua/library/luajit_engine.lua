@@ -11,7 +11,7 @@
 --   engine.additions                library -> functions that the engine lacks
 --   engine.utf8                     nil where utf8.lua must do
 --   engine.check_metatable(mt)      why a script may not set it, or nil
---   engine.is_sealed(file)          whether a file that was opened is one of Midas' own
+--   engine.is_status_page(file, path)   whether what was opened to be written is Midas' own
 local ffi = require("ffi")
 local new_table, clear_table = require("table.new"), require("table.clear")
 local bit, setfenv, unpack = bit, setfenv, unpack
@@ -35,10 +35,8 @@ function engine.number_kind() return nil end
 -- LuaJIT runs no finaliser of a table.
 function engine.check_metatable() return nil end
 
--- The pages on which a process says what it runs, and since when, are files without a name, and
--- none but they are sealed.  /proc/self/fd leads to them, past all that the kernel refuses: who
--- wrote there would never be found to be late.
-function engine.is_sealed(file)
+-- None but these files are sealed.
+function engine.is_status_page(file)
   return C.fcntl(C.fileno(file), F_GET_SEALS) > F_SEAL_SEAL
 end
 

@@ -1,8 +1,9 @@
 -- What the engines of PUC-Rio, 5.4 and 5.5, do in their own way: the interface is told in
 -- luajit_engine.lua.
-local use = ...
+local use, settings = ...
 local next, rawget = next, rawget
 local upvaluejoin, math_type, unpack = debug.upvaluejoin, math.type, table.unpack
+local open_file = io.open
 
 local engine = {
   new_table = table.create or function() return {} end,
@@ -31,9 +32,19 @@ function engine.check_metatable(mt)
   return nil
 end
 
--- Nothing tells here.  Where a script may write, landlock is there, and it closes /proc and with it
--- all ways to files without a name: settings.may_write_files says so.
-function engine.is_sealed() return false end
+-- By its size and the mark on it: nothing else can be asked about a file here.
+function engine.is_status_page(file, path)
+  if settings.page_mark == "" then return false end
+  local size = file:seek("end")
+  if size then file:seek("set") end
+  if size ~= settings.page_bytes then return false end
+  local again = open_file(path, "rb")
+  if not again then return true end -- whatever it is, nobody can say that it is not
+  again:seek("set", settings.page_mark_offset)
+  local mark = again:read(#settings.page_mark)
+  again:close()
+  return mark == settings.page_mark
+end
 
 -- -- numbers of 32 bits ---------------------------------------------------------------------------
 

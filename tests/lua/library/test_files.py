@@ -1,6 +1,9 @@
 import pytest
 
-from midas_mp.lua.runtime import Profile
+from midas_mp import limits
+from midas_mp.lua.runtime import ENGINES, Profile
+
+PLAIN = [engine for engine in ENGINES if engine != "luajit"]
 
 
 @pytest.fixture
@@ -94,3 +97,23 @@ def test_what_cannot_be_written_is_an_error(failing):
 def test_closing_takes_a_file(step, file):
     assert step(f"local f = io.open('{file}') io.close(f) return io.type(f)") == "closed file"
     assert step("return pcall(io.close)") is False
+
+
+def test_a_file_of_the_status_page_s_size_is_a_file_like_any_other(step, tmp_path):
+    path = tmp_path / "page"
+    path.write_bytes(b"x" * limits.STATUS_PAGE_BYTES)
+    body = (
+        f"local f = assert(io.open('{path}', 'r+')) f:write('ab') f:close()\n"
+        f"f = assert(io.open('{path}', 'a')) f:write('cd') f:close()"
+    )
+    step(body, may_write_files=True, page_mark=(48, b"mark"))
+    assert path.read_bytes() == b"ab" + b"x" * (limits.STATUS_PAGE_BYTES - 2) + b"cd"
+
+
+@pytest.mark.parametrize("engine", PLAIN)
+def test_a_file_with_the_status_page_s_mark_is_not_opened_to_be_written(step, tmp_path):
+    path = tmp_path / "page"
+    path.write_bytes((b"x" * 48 + b"mark").ljust(limits.STATUS_PAGE_BYTES, b"x"))
+    body = f"return select(2, io.open('{path}', 'r+'))"
+    refusal = step(body, may_write_files=True, page_mark=(48, b"mark"))
+    assert refusal == f"{path}: Permission denied"
