@@ -156,14 +156,14 @@ class Crew:
         Raises:
             ProtocolError: there is no such worker.
         """
-        self._say(channel, TasksReturned(self._seat(channel).recall(count)))
+        self._give_back(channel, self._seat(channel).recall(count))
 
     def end_job(self, job: str) -> None:
         """Drops what waits of it, and kills what runs of it."""
         for seat in self._seats.values():
             dropped = seat.drop_job(job)
             if dropped:
-                self._say(seat.channel, TasksReturned(dropped))
+                self._give_back(seat.channel, dropped)
             if seat.has_in_hand(job):
                 self._dismiss(seat)
         self._outbox.drop_job(job)
@@ -190,6 +190,12 @@ class Crew:
         if self._host is not None:
             self._host.say(channel, message)
 
+    def _give_back(self, channel: int, refs: Sequence[TaskRef]) -> None:
+        """In frames that fit their headers, however long the job's id is."""
+        at_once = limits.TASKS_PER_FRAME_MAX
+        for start in range(0, len(refs) or 1, at_once):
+            self._say(channel, TasksReturned(list(refs[start : start + at_once])))
+
     def _send_up(self, seat: Seat, frames: Sequence[Frame]) -> None:
         """What comes of tasks: to a host that knows the worker, now or later."""
         host = self._host
@@ -210,7 +216,7 @@ class Crew:
             seat.epoch,
             seat.ready.sandbox_level,
             seat.ready.engines,
-            # job ids may be long, and a header is short; of the rest the host hears in time
+            # so that it fits a header, however long job ids are; the rest the host hears in time
             seat.held()[: limits.TASKS_PER_FRAME_MAX],
         )
         self._say(CONTROL_CHANNEL, up)

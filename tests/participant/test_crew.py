@@ -15,9 +15,11 @@ import pytest
 from midas_mp import limits
 from midas_mp.errors import ProcessLost
 from midas_mp.participant.crew import EARLY_DEATHS_MAX
-from midas_mp.wire.framing import Frame, encode_all
+from midas_mp.wire.framing import Frame, encode, encode_all
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
+    AnyMessage,
+    EndJob,
     Hello,
     Outcome,
     RecallTasks,
@@ -172,6 +174,32 @@ def test_recall_gives_back_only_what_has_not_begun(run: Callable, node: Callable
             assert [[ref.index for ref in answer.tasks] for answer in answers] == [[2, 3], [1], []]
             assert set(channels(host, TasksReturned)) == {1}
             assert host.outcomes() == {}
+
+    run(main())
+
+
+@pytest.mark.parametrize("asked", [RecallTasks(1_000), EndJob("j" * 128)])
+def test_however_many_go_back_the_headers_hold_them(
+    asked: AnyMessage, run: Callable, node: Callable
+) -> None:
+    async def main() -> None:
+        async with node() as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin(BY_NAME, job="j" * 128)
+            host.submit(1, {0: ["loop"]}, job="j" * 128)
+            await host.printed(b"looping")
+            for start in range(1, 1_000, 200):
+                host.submit(1, dict.fromkeys(range(start, start + 200)), job="j" * 128)
+            host.say(asked, channel=1 if isinstance(asked, RecallTasks) else 0)
+
+            def returned() -> list[TaskRef]:
+                return [ref for answer in host.heard(TasksReturned) for ref in answer.tasks]
+
+            await host.until(lambda: len(returned()) == 1_000)
+            assert {ref.index for ref in returned()} == set(range(1, 1_001))
+            for answer in host.heard(TasksReturned):
+                assert encode(Frame(1, answer))
 
     run(main())
 
