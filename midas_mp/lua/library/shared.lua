@@ -99,10 +99,6 @@ end
 
 -- -- the walk -------------------------------------------------------------------------------------
 
-local function is_same(a, b)
-  return rawequal(a, b) or (a ~= a and b ~= b)
-end
-
 -- Compares entries of the walk's table; returns how many are left of `count`, and whether the
 -- table's end is reached.  Raises, or returns nil, when the table is not what it was.
 local function compare(t, count)
@@ -121,7 +117,8 @@ local function compare(t, count)
       if not rawequal(image[p], k) then return nil end
       p = p + 1
     end
-    if not is_same(image[p], v) then return nil end
+    local was = image[p]
+    if not rawequal(was, v) and (was == was or v == v) then return nil end -- nan is nan still
     p, last = p + 1, k
   end
   if image[p] ~= END then return nil end
