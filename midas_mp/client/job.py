@@ -2,8 +2,9 @@
 
 A task is *open* until its result comes, then *delivered* until its observer acknowledges it.
 While the connection is away all this is kept; on a new one the open tasks are said again, within
-the credit that the host grants then, before anything new.  The host repeats the results that it
-has no acknowledgement of; what was delivered before is not delivered twice.
+the credit that the host grants then, before anything new.  So are the latest acknowledgements,
+since what the host has not heard of would count against that credit.  The host repeats the
+results that it has no acknowledgement of; what was delivered before is not delivered twice.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from midas_mp.client.engine import JobObserver
@@ -59,12 +61,10 @@ class _Round:
     Attributes:
         open: submitted, no result so far.
         delivered: their observer has the result; the size of their payload.
-        earlier: the same, of a connection that was lost.  This host may not know them.
     """
 
     open: dict[int, _Task] = dataclasses.field(default_factory=dict)
     delivered: dict[int, int] = dataclasses.field(default_factory=dict)
-    earlier: dict[int, int] = dataclasses.field(default_factory=dict)
 
 
 class ClientJob:
@@ -88,6 +88,11 @@ class ClientJob:
         self._unsaid: dict[tuple[int, int], _Task] = {}
         """Open tasks that this connection has not heard of, by round and index."""
         self._credit_changed = asyncio.Event()
+        self._acknowledged: deque[Acknowledge] = deque()
+        """The last that were said, for a host that may not have heard them.  It holds no more
+        tasks than the credit ever was, so it misses no more than that."""
+        self._acknowledged_tasks = 0
+        self._credit_tasks_max = 0
         self._shared: SharedPayload | None = None
         self._error: MidasError | None = None
         self._is_closed = False
@@ -123,18 +128,12 @@ class ClientJob:
 
     def acknowledge(self, round_: int, indices: Sequence[int]) -> None:
         tasks = self._rounds[round_]
-        known: list[int] = []
-        for index in indices:
-            size = tasks.delivered.pop(index, None)
-            if size is not None:
-                known.append(index)
-            else:  # said when this host repeats the result
-                size = tasks.earlier.pop(index)
-            self._charged_bytes -= size
+        self._charged_bytes -= sum(tasks.delivered.pop(index) for index in indices)
         self._charged_tasks -= len(indices)
-        if known:
-            self._owner.say(Acknowledge(self.id, round_, known))
-        if not (tasks.open or tasks.delivered or tasks.earlier):
+        message = Acknowledge(self.id, round_, list(indices))
+        self._owner.say(message)
+        self._remember(message)
+        if not (tasks.open or tasks.delivered):
             del self._rounds[round_]
         self._use_credit()
 
@@ -158,6 +157,8 @@ class ClientJob:
             PutBundle(self.id, bundle.digest, bundle.main, list(bundle.modules)),
             [bundle.source, *bundle.modules.values()],
         )
+        for message in self._acknowledged:
+            self._owner.say(message)
         self.offer()
 
     def offer(self) -> None:
@@ -171,11 +172,9 @@ class ClientJob:
         self._unsaid.clear()
         self._charged_tasks = self._charged_bytes = 0
         for number, tasks in self._rounds.items():
-            tasks.earlier |= tasks.delivered
-            tasks.delivered.clear()
             self._unsaid |= {(number, index): task for index, task in tasks.open.items()}
-            self._charged_tasks += len(tasks.earlier)
-            self._charged_bytes += sum(tasks.earlier.values())
+            self._charged_tasks += len(tasks.delivered)
+            self._charged_bytes += sum(tasks.delivered.values())
 
     def lose(self, error: MidasError) -> None:
         """Nothing more will come of this job."""
@@ -218,6 +217,7 @@ class ClientJob:
                 self._started.set_result(news.workers)
             return
         self._credit_tasks = news.credit_tasks
+        self._credit_tasks_max = max(self._credit_tasks_max, news.credit_tasks)
         self._use_credit()
         if isinstance(news, JobStatus) and news.notice:
             self._observer.noticed(news.notice)
@@ -255,23 +255,14 @@ class ClientJob:
             for outcome, payload in payloads(results.outcomes, buffers)
             if outcome.index not in repeated
         ]
-        self._take_repeated(results.round, tasks, repeated)
+        over = [index for index in repeated if index not in delivered]
+        if over:  # it has not heard that they were acknowledged
+            self._owner.say(Acknowledge(self.id, results.round, over))
         if fresh:
             outcomes = [outcome for outcome, _ in fresh]
             joined = list(itertools.chain.from_iterable(payload for _, payload in fresh))
             message = TaskResults(self.id, results.round, results.worker, outcomes)
             self._observer.results_arrived(message, joined)
-
-    def _take_repeated(self, round_: int, tasks: _Round, indices: Iterable[int]) -> None:
-        """A host that repeats a result has no acknowledgement of it."""
-        over: list[int] = []
-        for index in indices:
-            if index in tasks.earlier:
-                tasks.delivered[index] = tasks.earlier.pop(index)
-            elif index not in tasks.delivered:
-                over.append(index)
-        if over:
-            self._owner.say(Acknowledge(self.id, round_, over))
 
     def _charge_unsaid(self, results: TaskResults) -> None:
         """What has a result, this host knows: it need not be said again."""
@@ -290,6 +281,15 @@ class ClientJob:
             self._charged_tasks + count <= self._credit_tasks
             and self._charged_bytes < self._credit_bytes
         )
+
+    def _remember(self, message: Acknowledge) -> None:
+        self._acknowledged.append(message)
+        self._acknowledged_tasks += len(message.indices)
+        oldest = self._acknowledged[0]
+        while self._acknowledged_tasks - len(oldest.indices) >= max(1, self._credit_tasks_max):
+            self._acknowledged_tasks -= len(oldest.indices)
+            self._acknowledged.popleft()
+            oldest = self._acknowledged[0]
 
     def _use_credit(self) -> None:
         """First for what this connection has not heard of, then for what is new."""

@@ -167,13 +167,16 @@ FRAMES_MIN = {
 
 
 class Scissors:
-    """Cuts a connection when so many frames have come on it, and lets all others be."""
+    """Cuts a connection when so many frames have come on it, and lets all others be.
 
-    def __init__(
-        self, role: Role, *, inward: int | None = None, outward: int | None = None
-    ) -> None:
+    What is on the way then is lost, and what is sent in the next ``silent_s``, before either side
+    knows of the cut.
+    """
+
+    def __init__(self, role: Role, *, silent_s: float = 0.0, **left: int) -> None:
         self.role = role
-        self.left = {"inward": inward, "outward": outward}
+        self.silent_s = silent_s
+        self.left: dict[str, int | None] = {"inward": None, "outward": None} | left
         self.cuts = 0
 
     def receiver(self, receiver: Receiver, way: str) -> Receiver:
@@ -187,21 +190,25 @@ class Snipped:
         self.receiver = receiver
         self.scissors = scissors
         self.way = way
+        self.is_cut = False
 
     def frames_received(self, link: Link, frames: list[Frame]) -> None:
-        left = self.scissors.left[self.way]
-        conversation = link.conversation
+        scissors, conversation = self.scissors, link.conversation
+        left = scissors.left[self.way]
         role = conversation.local if self.way == "inward" else conversation.remote
-        if left is None or role is not self.scissors.role:
+        if self.is_cut:
+            return
+        if left is None or role is not scissors.role:
             self.receiver.frames_received(link, frames)
             return
         if frames[:left]:
             self.receiver.frames_received(link, frames[:left])
-        self.scissors.left[self.way] = left - len(frames)
+        scissors.left[self.way] = left - len(frames)
         if len(frames) >= left:
-            self.scissors.left[self.way] = None
-            self.scissors.cuts += 1
-            link.abort()
+            scissors.left[self.way] = None
+            scissors.cuts += 1
+            self.is_cut = True
+            asyncio.get_running_loop().call_later(scissors.silent_s, link.abort)
 
     def link_lost(self, link: Link, error: MidasError | None) -> None:
         self.receiver.link_lost(link, error)
@@ -316,6 +323,21 @@ def test_a_cut_after_any_frame_costs_no_result(role: Role, way: str, cluster: Ca
         else:
             pytest.fail("there is no end of frames")
         assert count >= FRAMES_MIN[role, way]
+
+    cluster(main)
+
+
+def test_acknowledgements_that_were_lost_are_no_fault(
+    cluster: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host still keeps what the client has long counted as done, beside what is new."""
+    monkeypatch.setattr(limits, "CREDIT_TASKS", 2 * BATCH)
+    monkeypatch.setattr(limits, "CREDIT_TASKS_PER_WORKER", 0)
+
+    async def main(here: LocalCluster) -> None:
+        for count in range(5, 20):
+            scissors = Scissors(Role.CLIENT, outward=count, silent_s=0.01)
+            assert await Collector(snipping(here, scissors)).run() == EXPECTED, count
 
     cluster(main)
 
