@@ -2,8 +2,8 @@
 
 A process does what ``participant.worker`` does behind a ``participant.process.LuaProcess``: it
 takes frames in order, says what it runs, shares a frame among fast results, and whatever it sent
-before its end arrives before its end does.  It knows what it must have been told before it gets a
-task, and objects when it was not.
+before its end arrives before its end does.  It knows which frames must come before a task, and
+objects when they did not; which shared data it had, it says in its answer.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class SimulatedProcess:
         self._inbox: deque[Frame] = deque()
         self.jobs: dict[str, set[str]] = {}
         """What it was told of jobs that have not ended: their bundles."""
-        self._shared: dict[str, tuple[int, str]] = {}
+        self._shared: dict[str, str] = {}
         self._run: _Run | None = None
         self._running: RunningTask | None = None
         self._orders: Orders | None = None
@@ -247,9 +247,9 @@ class SimulatedProcess:
                 self._shared.pop(job, None)
             case PutBundle(job=job, digest=digest):
                 self._known(job).add(digest)
-            case SharedData(job=job, round=round_):
+            case SharedData(job=job):
                 self._known(job)
-                self._shared[job] = (round_, tasks.fingerprint(frame.buffers))
+                self._shared[job] = tasks.fingerprint(frame.buffers)
             case message:
                 self._object(f"a worker does not take {type(message).__name__}")
 
@@ -313,11 +313,7 @@ class SimulatedProcess:
             self._step_soon(0)
 
     def _result(self, order: RunTasks, orders: Orders) -> tuple[Status, bytes]:
-        shared = ""
-        if orders.shared:
-            round_, shared = self._shared.get(order.job, (-1, ""))
-            if round_ != order.round:
-                self._object(f"a task of round {order.round} with shared data of round {round_}")
+        shared = self._shared.get(order.job, "") if orders.shared else ""
         if orders.fails:
             return Status.FAILED, Failure("runtime", "as it was told").to_payload()
         return Status.OK, tasks.answer(orders, shared)

@@ -183,7 +183,9 @@ class ScriptedJob:
         if outcome.status is Status.OK:
             if orders.fails or orders.crashes >= POISON:
                 return "a result that cannot be"
-            return "" if data == tasks.answer(orders, self._shared) else "a wrong result"
+            # where the word of the shared data got lost, nobody can know of them
+            is_right = data == tasks.answer(orders, self._shared) or self._site.is_glitched
+            return "" if is_right else "a wrong result"
         return self._objection(orders, Failure.from_payload(data))
 
     def _objection(self, orders: Orders, failure: Failure) -> str:
