@@ -42,7 +42,8 @@ KEEPALIVE_PROBES: Final = 4
 own default is two hours."""
 
 OUTPUT_BACKLOG_BYTES_MAX: Final = 16 * MB
-"""Unsent bytes to one client above which the host drops what tasks print; some 200,000 lines."""
+"""Unsent bytes to one client above which the host drops what tasks print, and what a node keeps of
+it while no host is there; some 200,000 lines."""
 
 # -- tasks -----------------------------------------------------------------------------------
 
