@@ -91,7 +91,8 @@ def test_exit_codes_are_those_of_the_errors():
 
 def test_the_config_that_is_shown_is_all_there_is(midas, script):
     shown = re.search(r"`config = (\{ tasks = .*? \})`", README)[1]
-    assert set(re.findall(r"(\w+) =", shown)) == set(_CONFIG_READERS)
+    nested = {"midas", "lua"}
+    assert set(re.findall(r"(\w+) =", shown)) - nested == set(_CONFIG_READERS)
     path = script(top=f"config = {shown}", name="shown.lua")
     (path.parent / "name.lua").write_text("return 1", encoding="utf-8")
     ended = midas("run", path, "--workers", "1")
