@@ -76,7 +76,7 @@ async def _first_words(zygote: Any) -> Any:
         if not ready.done():
             ready.set_exception(error)
 
-    class Listener:
+    class FirstWords:
         def process_frames(self, _process: LuaProcess, frames: list[Frame]) -> None:
             for frame in frames:
                 if isinstance(frame.message, WorkerReady) and not ready.done():
@@ -97,7 +97,7 @@ async def _first_words(zygote: Any) -> Any:
             memory_hard_bytes=0,
             sandbox_level_max=3,
         )
-        supervisor.start(spec, Listener())
+        supervisor.start(spec, FirstWords())
         async with asyncio.timeout(PATIENCE_S):
             return await ready
     finally:
