@@ -94,7 +94,7 @@ def submit(state: State, client: ClientRecord, frame: Frame, message: RunTasks) 
     else:
         job.batch = batch
     tasks = job.rounds.setdefault(batch.round, {})
-    buffers, start, size_bytes = frame.buffers, 0, 0
+    buffers, start, size_bytes = tuple(frame.buffers), 0, 0
     added: list[Task] = []
     for call in calls:
         index = call.index

@@ -57,7 +57,10 @@ class Task:
         self.index = index
         self.attempt = attempt
         self.buffers = buffers
-        """The payload while the task is open; once it is done the result, until acknowledged."""
+        """The payload while the task is open; once it is done the result, until acknowledged.
+
+        A tuple where there are many tasks: the garbage collector does not look at those of bytes.
+        """
         self.size_bytes = size_bytes
         """Of the buffers."""
         self.outcome: Outcome | None = None

@@ -34,7 +34,7 @@ def receive_results(state: State, node: Node, frame: Frame, message: TaskResults
     job = state.jobs.get(message.job)
     tasks = job.rounds.get(message.round) if job is not None else None
     doer = worker.name if worker is not None else message.worker
-    outcomes, buffers = message.outcomes, frame.buffers
+    outcomes, buffers = message.outcomes, tuple(frame.buffers)
     listed = sum([outcome.buffer_count for outcome in outcomes])
     if listed != len(buffers):
         raise ProtocolError(f"{len(buffers)} buffers for results that list {listed}")

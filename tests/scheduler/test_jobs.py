@@ -113,7 +113,7 @@ def test_a_task_that_is_there_already_is_not_added_again(cluster: Any) -> None:
     cluster.submit(client, job, range(3), payload=b"another")
     assert not cluster.dropped
     assert cluster.scheduler.statistics().tasks_waiting == limits.CREDIT_TASKS
-    assert cluster.state.jobs[job].rounds[0][0].buffers == [b"payload"]
+    assert cluster.state.jobs[job].rounds[0][0].buffers == (b"payload",)
 
 
 def test_acknowledging_what_the_host_before_knew_is_no_mistake(cluster: Any) -> None:
@@ -165,7 +165,7 @@ def test_the_payload_goes_with_the_result(cluster: Any) -> None:
     assert job.size_bytes == 1_000
     cluster.finish(node, 1, *cluster.leased(node), result=b"r" * 10)
     assert job.size_bytes == 10
-    assert job.rounds[0][0].buffers == [b"r" * 10]
+    assert job.rounds[0][0].buffers == (b"r" * 10,)
 
 
 def test_a_bundle_may_come_twice(cluster: Any) -> None:
