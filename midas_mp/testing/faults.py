@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from midas_mp.testing.actors import SimulatedClient, SimulatedHost, SimulatedNode, Stage
 from midas_mp.testing.scenario import Fault, Scenario
+from midas_mp.wire.messages import Role
 
 DOWN_S_MAX = 8.0
 FROZEN_S_MAX = 15.0
@@ -38,6 +39,7 @@ class Trouble:
         self._acts: dict[Fault, Callable[[], None]] = {
             Fault.CUT: self._cut,
             Fault.HALF_CUT: self._half_cut,
+            Fault.CUT_BULK: self._cut_bulk,
             Fault.REFUSE: self._refuse,
             Fault.PART: self._part,
             Fault.KILL_WORKER: self._kill_worker,
@@ -95,6 +97,11 @@ class Trouble:
             delays_s = [0, self._rng.uniform(0, self._rng.choice([1, UNNOTICED_S_MAX]))]
             self._rng.shuffle(delays_s)
             self._network.cut(self._rng.choice(links), *delays_s)
+
+    def _cut_bulk(self) -> None:
+        links = [link for link in self._network.links() if link.conversation.remote is Role.BULK]
+        if links:
+            self._network.cut(self._rng.choice(links), 0, 0)
 
     def _refuse(self) -> None:
         self._trace.note("network", "refuses")

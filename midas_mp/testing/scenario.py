@@ -20,6 +20,7 @@ class Fault(enum.StrEnum):
 
     CUT = "a connection breaks"
     HALF_CUT = "a connection breaks, and one side does not notice for a while"
+    CUT_BULK = "a connection that carries shared data breaks"
     REFUSE = "nobody gets a new connection for a while"
     PART = "some machines cannot be reached for a while"
     KILL_WORKER = "a worker process is killed"
@@ -103,6 +104,9 @@ QUIET_S: Final = 400.0
 
 ENGINES: Final = ("luajit", "lua5.4")
 
+CHUNKY_BYTES: Final = 100_000
+"""Shared data that take several parts."""
+
 BYTES_PER_S_MIN: Final = 200_000.0
 """Of a slow network: shared data take seconds."""
 
@@ -125,8 +129,14 @@ def draw(seed: int) -> Scenario:
     nodes = [_node(rng, f"node{n}", fault_phase_s) for n in range(rng.choice([1, 1, 2, 3, 5]))]
     share = rng.choice([0.0, 0.1, 0.1, 0.3, 0.3, 0.6])
     kinds = [fault for fault in Fault if rng.happens(share)]
-    faults = {fault: fault_phase_s / rng.choice([1, 3, 10]) for fault in kinds}
-    return Scenario(_weather(rng), nodes, clients, faults, fault_phase_s)
+    faults = {fault: fault_phase_s / rng.choice([1, 3, 10, 30]) for fault in kinds}
+    weather = _weather(rng)
+    shares = any(job.shared_bytes > CHUNKY_BYTES for plan in clients for job in plan.jobs)
+    if shares and rng.happens(0.3):
+        # while the data are under way, which else is seldom when something happens
+        weather = weather._replace(bytes_per_s=BYTES_PER_S_MIN)
+        faults[Fault.CUT_BULK] = 1.0
+    return Scenario(weather, nodes, clients, faults, fault_phase_s)
 
 
 def _weather(rng: Chance) -> Weather:
@@ -173,7 +183,7 @@ class _Style(NamedTuple):
 
 
 def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
-    shared_bytes = rng.choice([0, 0, 1, 1_000, 600_000])
+    shared_bytes = rng.choice([0, 0, 0, 1, 1_000, 600_000, 2_000_000])
     style = _Style(
         durations=rng.choice([*_DURATIONS, "mixed"]),
         dangers=rng.choice([0.0, 0.0, 0.1]),

@@ -30,7 +30,7 @@ COUNTED = {
 }
 
 
-@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.CUT_BULK])
 def test_a_fault_happens_as_often_as_it_is_to_and_all_is_well_in_the_end(play, fault):
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -70,6 +70,34 @@ def test_a_fault_happens_as_often_as_it_is_to_and_all_is_well_in_the_end(play, f
             node.retire()
         await host.stop()
         await asyncio.sleep(100)
+        assert problems == []
+
+    play(main())
+
+
+def test_shared_data_get_there_though_their_connection_breaks_all_the_time(play):
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        problems: list[str] = []
+        trace = Trace(loop.time, None)
+        weather = Weather(bytes_per_s=200_000.0)
+        network = Network(weather, Chance("network"), trace)
+        stage = Stage(network, trace, Chance("test"), {}, problems.append)
+        host = SimulatedHost(stage)
+        node = SimulatedNode(stage, NodePlan("node0", 2, 1.0, ["luajit"], 0))
+        orders = [Orders("job", 0, index, 0.5, shared=True) for index in range(3)]
+        job = JobPlan("job", "luajit", [orders], 2_000_000, 0.0, 10, 0.0, 0.0, None, None)
+        client = SimulatedClient(stage, ClientPlan("client0", [job], 0.0))
+        for actor in (host, node, client):
+            actor.start()
+        scenario = Scenario(weather, [], [], {Fault.CUT_BULK: 3.0}, fault_phase_s=20.0)
+        await Trouble(stage, scenario, host, [node], [client]).run()
+        assert trace.counts["cuts"] > 1
+        await asyncio.sleep(100)
+        assert client.is_over
+        assert trace.counts["results"] == 3
+        node.retire()
+        await host.stop()
         assert problems == []
 
     play(main())
