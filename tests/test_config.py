@@ -2,7 +2,8 @@
 
 import pytest
 
-from midas_mp.config import JobOptions, TaskCount, parse_duration, parse_size
+from midas_mp import __version__
+from midas_mp.config import JobOptions, TaskCount, parse_duration, parse_engine, parse_size
 from midas_mp.errors import UsageError
 
 
@@ -49,6 +50,86 @@ def test_task_counts_follow_the_workers_only_with_an_x() -> None:
 def test_bad_task_counts_say_how_to_write_one(text: str) -> None:
     with pytest.raises(UsageError, match="4x"):
         TaskCount.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "engine"),
+    [("luajit", "luajit"), ("5.4", "lua5.4"), ("Lua5.5", "lua5.5"), (" 5.5 ", "lua5.5")],
+)
+def test_engines(text: str, engine: str) -> None:
+    assert parse_engine(text) == engine
+
+
+@pytest.mark.parametrize("text", ["", "5", "5.1", "lua", "jit", "lua 5.4", "x" * 1000])
+def test_bad_engines_say_which_there_are(text: str) -> None:
+    with pytest.raises(UsageError, match=r"choose luajit, 5\.4 or 5\.5"):
+        parse_engine(text)
+
+
+@pytest.mark.parametrize(
+    ("requires", "engine"),
+    [
+        ({}, None),
+        ([], None),
+        ({"lua": "5.4"}, "lua5.4"),
+        ({"midas": "0.0.1"}, None),
+        ({"midas": "0.1", "lua": "luajit"}, "luajit"),
+        ({"midas": __version__}, None),
+    ],
+)
+def test_a_script_says_what_it_requires(requires: object, engine: str | None) -> None:
+    assert JobOptions().with_script_config({"requires": requires}).engine == engine
+
+
+@pytest.mark.parametrize(
+    ("requires", "match"),
+    [
+        ("5.4", r"must be a table, such as"),
+        (["5.4"], r"must be a table"),
+        ({"python": "3"}, r"'python' is unknown; known are: lua, midas"),
+        ({"lua": 5.4}, r"lua = 5\.4 is no text; write it like '5\.4'"),
+        ({"lua": "5.1"}, r"'5\.1' is no Lua that Midas runs"),
+        ({"midas": 0.2}, r"midas = 0\.2 is no release"),
+        ({"midas": ">=0.2"}, r"midas = '>=0\.2' is no release"),
+        ({"midas": "0.2.1.0"}, r"is no release"),
+        ({"midas": "1"}, r"is no release"),
+        ({"midas": "999.0"}, r"needs Midas 999\.0 or later, this is"),
+        ({"midas": "0.999"}, r"needs Midas 0\.999 or later"),
+    ],
+)
+def test_requirements_that_are_not_met_are_refused(requires: object, match: str) -> None:
+    with pytest.raises(UsageError, match=rf"config\.requires: .*{match}"):
+        JobOptions().with_script_config({"requires": requires})
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted", "is_met"),
+    [
+        ("0.2.0", "0.2", True),
+        ("0.10.0", "0.9", True),
+        ("0.9.9", "0.10", False),
+        ("1.0.0.dev3", "1.0", True),
+        ("0.2.0", "0.2.1", False),
+    ],
+)
+def test_releases_are_compared_as_numbers(
+    own: str, wanted: str, is_met: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midas_mp.config.__version__", own)
+    config = {"requires": {"midas": wanted}}
+    if is_met:
+        assert JobOptions().with_script_config(config) == JobOptions()
+    else:
+        with pytest.raises(UsageError, match="upgrade"):
+            JobOptions().with_script_config(config)
+
+
+def test_an_engine_that_contradicts_the_script_is_refused_by_both_names() -> None:
+    config = {"requires": {"lua": "5.4"}}
+    assert JobOptions(engine="lua5.4").with_script_config(config).engine == "lua5.4"
+    with pytest.raises(UsageError, match=r"for lua5\.4, but --lua asks for luajit"):
+        JobOptions(engine="luajit").with_script_config(config)
+    assert JobOptions(engine="luajit").with_script_config({}).engine == "luajit"
 
 
 def test_script_config_fills_what_the_user_did_not_say() -> None:

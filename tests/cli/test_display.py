@@ -49,7 +49,7 @@ def test_figures_tell_the_rate_the_rest_and_who_works():
     display = Display()
     display.count, display.workers = 100, 1
     assert display.figures() == "1 worker"
-    display.began_s -= 10
+    display.round_began_s -= 10
     display.advanced(50, 2, range(50))
     assert re.fullmatch(
         r"(5|4\.99|5\.0\d*) tasks/s, about 10 s left, 1 worker, 2 failed", display.figures()
@@ -59,11 +59,34 @@ def test_figures_tell_the_rate_the_rest_and_who_works():
 def test_figures_promise_no_end_where_nobody_works():
     display = Display()
     display.count = 100
-    display.began_s -= 10
+    display.round_began_s -= 10
     display.advanced(50, 0, range(50))
     display.workers_changed(0)
     assert "left" not in display.figures()
     assert display.figures().endswith("0 workers")
+
+
+def test_later_rounds_have_their_number_and_their_own_figures(run):
+    async def main():
+        with Display() as display:
+            display.started(0, 4, 1)
+            display.advanced(4, 1, range(4))
+            display.progressed(3, 0.5)
+            assert "round" not in display.figures()
+            display.started(3, 8, 1)
+            assert display.figures() == "round 3, 1 worker, 1 failed"
+            assert (display.count, display.done) == (8, 0)
+
+    run(main())
+
+
+def test_shared_data_is_shown_while_a_node_waits_for_it():
+    display = Display()
+    for node, received in {"a": 45, "b": 45, "c": 5}.items():
+        display.shared_progressed(node, received * 2**20, 45 * 2**20)
+    assert display.figures() == "sharing 45 MB: 2 of 3 nodes, 70%, 0 workers"
+    display.shared_progressed("c", 45 * 2**20, 45 * 2**20)
+    assert display.figures() == "0 workers"
 
 
 def test_parts_of_running_tasks_count_until_they_have_ended():

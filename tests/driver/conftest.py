@@ -29,8 +29,9 @@ class RecordingView:
     """Remembers what it is shown."""
 
     def __init__(self) -> None:
-        self.starts: list[tuple[int, int]] = []
+        self.starts: list[tuple[int, int, int]] = []
         self.advances: list[tuple[int, int]] = []
+        self.shared: list[tuple[str, int, int]] = []
         self.prints: list[tuple[int, str, bytes]] = []
         self.progress: list[tuple[int, float]] = []
         self.workers: list[int] = []
@@ -38,8 +39,12 @@ class RecordingView:
         self.failures: list[ScriptError] = []
         self._changed = asyncio.Event()
 
-    def started(self, count: int, workers: int) -> None:
-        self.starts.append((count, workers))
+    def started(self, round_: int, count: int, workers: int) -> None:
+        self.starts.append((round_, count, workers))
+        self._changed.set()
+
+    def shared_progressed(self, node: str, received_bytes: int, total_bytes: int) -> None:
+        self.shared.append((node, received_bytes, total_bytes))
         self._changed.set()
 
     def advanced(self, done: int, failed: int, _indices: Sequence[int]) -> None:
@@ -58,6 +63,7 @@ class RecordingView:
 
     def noticed(self, text: str) -> None:
         self.notices.append(text)
+        self._changed.set()
 
     def task_failed(self, error: ScriptError) -> None:
         self.failures.append(error)
@@ -83,7 +89,9 @@ class PlayedEngine:
         self.credit = credit
         self.opened: list[tuple[str, JobSpec, Bundle, int]] = []
         self.payloads: dict[int, object] = {}
-        """What was submitted, by index."""
+        """What was submitted in this round, by index."""
+        self.round = 0
+        self.shared: list[tuple[int, object]] = []
         self.orders: list[RunTasks] = []
         self.acknowledged: list[int] = []
         self.closed: list[str] = []
@@ -110,13 +118,23 @@ class PlayedEngine:
     async def submit(self, order: RunTasks, buffers: Sequence[Buffer]) -> None:
         self.is_waiting = True
         self.changed()
-        await self.until(lambda: len(self.payloads) + len(order.calls) <= self.credit)
+        await self.until(
+            lambda: (
+                order.round != self.round or len(self.payloads) + len(order.calls) <= self.credit
+            )
+        )
         self.is_waiting = False
         self.orders.append(order)
+        if order.round != self.round:
+            self.round = order.round
+            self.payloads.clear()
         for call, payload in zip(order.calls, buffers, strict=True):
             assert call.index not in self.payloads, "submitted twice"
             self.payloads[call.index] = msgpack.unpackb(payload)
         self.changed()
+
+    def share(self, round_: int, buffers: Sequence[Buffer]) -> None:
+        self.shared.append((round_, msgpack.unpackb(b"".join(buffers))))
 
     def acknowledge(self, _round: int, indices: Sequence[int]) -> None:
         self.acknowledged += indices
@@ -135,19 +153,21 @@ class PlayedEngine:
             self._changed.clear()
             await self._changed.wait()
 
-    async def submitted(self, count: int) -> None:
-        await self.until(lambda: len(self.payloads) >= count)
+    async def submitted(self, count: int, round_: int = 0) -> None:
+        await self.until(lambda: self.round == round_ and len(self.payloads) >= count)
 
     def finish(self, *results: tuple[int, object]) -> None:
         """These tasks are done, and this is what they returned."""
         outcomes = [Outcome(index, 0, Status.OK, 1) for index, _ in results]
         payloads = [msgpack.packb(value) for _, value in results]
-        self._observer.results_arrived(TaskResults(self.id, 0, "lab-000", outcomes), payloads)
+        results = TaskResults(self.id, self.round, "lab-000", outcomes)
+        self._observer.results_arrived(results, payloads)
 
     def fail(self, index: int, message: str, kind: str = "runtime") -> None:
         outcomes = [Outcome(index, 0, Status.FAILED, 1)]
         payload = Failure(kind, message, "stack traceback:\n\t…").to_payload()
-        self._observer.results_arrived(TaskResults(self.id, 0, "lab-000", outcomes), [payload])
+        results = TaskResults(self.id, self.round, "lab-000", outcomes)
+        self._observer.results_arrived(results, [payload])
 
     def lose(self, error: MidasError) -> None:
         self._observer.job_lost(error)

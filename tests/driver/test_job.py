@@ -12,8 +12,9 @@ import msgpack
 import pytest
 
 from midas_mp import limits
-from midas_mp.driver.job import GENERATE_REQUESTS_MAX
+from midas_mp.driver.round import REQUESTS_MAX
 from midas_mp.errors import ClusterLost, MidasError, ProcessLost, ScriptError, UsageError
+from midas_mp.wire.messages import Call
 
 LISTING = """
   local parts = {}
@@ -44,7 +45,7 @@ def test_the_three_functions_meet(
             engine.finish((0, "a"), (1, "b"))
             answer = await running
             assert (answer.value, answer.failed) == ("2:a,b", 0)
-            assert d.view.starts == [(2, 2)], "one task per worker when nobody says"
+            assert d.view.starts == [(0, 2, 2)], "one task per worker when nobody says"
             assert d.view.advances[-1] == (2, 0)
             assert engine.closed == [""]
             ((title, spec, bundle, _),) = engine.opened
@@ -215,9 +216,10 @@ def test_a_million_tasks_are_not_generated_ahead_of_credit(
                     )
                 )
                 # it answers in the order in which it is asked, so what was under way is done
-                generated = (await d.script.call(job._order("interpret_results", [0]))).buffers
+                order = job._script.order(0, 0, "interpret_results", [Call(0, 0, 0)])
+                generated = (await d.script.call(order)).buffers
                 ahead = msgpack.unpackb(generated[0]) - len(engine.payloads)
-                assert ahead <= (GENERATE_REQUESTS_MAX + 1) * limits.TASKS_PER_FRAME_MAX
+                assert ahead <= (REQUESTS_MAX + 1) * limits.TASKS_PER_FRAME_MAX
             assert engine.acknowledged == []
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

@@ -115,7 +115,7 @@ def test_every_core_has_a_worker_when_nobody_says(
         path = script("return 1", interpret="return results.n")
         running = Run(path, JobOptions(), shown, Zygote.start())
         answer = await session.run_on_this_machine(running, workers=None)
-        assert shown.starts == [(answer.value, answer.value)]
+        assert shown.starts == [(0, answer.value, answer.value)]
         assert 1 <= answer.value <= os.cpu_count()
 
     run(main())
@@ -244,9 +244,14 @@ def test_a_run_waits_for_the_first_participant(
 
 
 @pytest.mark.parametrize("moment", ["top", "execute"])
-def test_the_end_of_the_host_ends_a_run(
-    moment: str, run: Callable, script: Callable, make_run: Callable
+def test_a_host_that_stays_away_ends_a_run(
+    moment: str,
+    run: Callable,
+    script: Callable,
+    make_run: Callable,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(limits, "CLIENT_PATIENCE_S", 0.3)
     body = {
         "top": "print('here') local x = io.read('*l')",
         "execute": "print('here') while true do end",
@@ -258,7 +263,7 @@ def test_the_end_of_the_host_ends_a_run(
             task = asyncio.create_task(session.run_at_host(running, address))
             await running.view.until_printed(b"here")
             host.cancel()
-            with pytest.raises(ClusterLost, match="the host is stopping"):
+            with pytest.raises(ClusterLost, match=r"the host is stopping.* within 0.3 s"):
                 await task
 
     run(main())
@@ -312,7 +317,7 @@ def test_as_the_host_it_serves_its_own_script_and_ends(
         address = await said.address()
         async with participant(address, "one"), participant(address, "two"):
             assert (await task).value == ",".join(str(10 * index) for index in range(50))
-            assert running.view.starts == [(50, 4)]
+            assert running.view.starts == [(0, 50, 4)]
         with pytest.raises(HostUnreachable):
             await tcp.connect(address, None, None)
 
