@@ -39,6 +39,7 @@ class Stage(NamedTuple):
     """What all of them share.
 
     Attributes:
+        is_calm: whether everything that is said arrives, once.
         object_to: takes a sentence about what must never happen, and ends the run.
     """
 
@@ -47,6 +48,7 @@ class Stage(NamedTuple):
     rng: Chance
     blamed: Blamed
     object_to: Callable[[str], None]
+    is_calm: bool = False
 
     def announce(self, site: Site) -> Callable[[str], None]:
         return lambda text: self.trace.note(site.name, "says:", text)
@@ -238,7 +240,14 @@ class SimulatedClient:
         self.plan = plan
         self.site = Site(plan.name)
         self.jobs = [
-            ScriptedJob(job, self.site, stage.trace, stage.blamed, stage.object_to)
+            ScriptedJob(
+                job,
+                self.site,
+                stage.trace,
+                stage.blamed,
+                stage.object_to,
+                must_hear_prints=stage.is_calm,
+            )
             for job in plan.jobs
         ]
         self._stage = stage

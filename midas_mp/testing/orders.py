@@ -42,6 +42,10 @@ class Orders(msgspec.Struct, frozen=True, array_like=True):
     def name(self) -> tuple[str, int, int]:
         return self.title, self.round, self.index
 
+    def printed(self) -> list[bytes]:
+        """What it prints, in order."""
+        return [b"%d: line %d" % (self.round, number) for number in range(self.prints)]
+
 
 POISON: Final = 1_000
 """As ``crashes``: always."""

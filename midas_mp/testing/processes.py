@@ -279,8 +279,8 @@ class SimulatedProcess:
             self._object(f"task {call.index} with the payload of {orders.name}")
         self._ground.trace.note(self.name, "runs", *orders.name, f"attempt={call.attempt}")
         self._ground.trace.count("executions")
-        for number in range(orders.prints):
-            self._print(Printed(run.order.job, orders.round, orders.index, b"%d" % number))
+        for text in orders.printed():
+            self._print(Printed(run.order.job, orders.round, orders.index, text))
         seconds = orders.seconds / self._ground.speed
         if call.attempt < orders.crashes:
             self._after(seconds / 2, lambda: self.die(signal.SIGSEGV))

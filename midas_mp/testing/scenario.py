@@ -93,14 +93,22 @@ class Scenario(NamedTuple):
     fault_phase_s: float
 
     @property
+    def is_calm(self) -> bool:
+        """Whether everything that is said arrives, once."""
+        return not self.faults and not self.weather.glitch_chance and self.weather.byte_weight == 1
+
+    @property
     def liveness_s(self) -> float:
         """After the faults everything ends within so long."""
         work_s = sum(job.seconds for client in self.clients for job in client.jobs)
-        return QUIET_S + work_s
+        return RECOVERY_S + work_s
 
 
-QUIET_S: Final = 400.0
-"""Patience with clients and hosts that are gone, keep-alive, back-off: a few times a minute."""
+RECOVERY_S: Final = 100.0
+"""A connection that is dead and not known to be (35 s), and the longest back-off (30 s)."""
+
+QUIET_S: Final = 200.0
+"""The same, and the patience with those who are gone (60 s)."""
 
 ENGINES: Final = ("luajit", "lua5.4")
 

@@ -24,7 +24,11 @@ BUNDLE: Final = Bundle.from_sources("simulated.lua", [], [b"-- nobody runs this"
 
 
 class ScriptedJob:
-    """Also the ``JobObserver`` of its job at the host."""
+    """Also the ``JobObserver`` of its job at the host.
+
+    Args:
+        must_hear_prints: nothing on the way loses what tasks print.
+    """
 
     def __init__(
         self,
@@ -33,6 +37,8 @@ class ScriptedJob:
         trace: Trace,
         blamed: Blamed,
         object_to: Callable[[str], None],
+        *,
+        must_hear_prints: bool = False,
     ) -> None:
         self.plan = plan
         self._site = site
@@ -45,6 +51,8 @@ class ScriptedJob:
         self._work: asyncio.Task[None] | None = None
         self._round = 0
         self._shared = ""
+        self._must_hear_prints = must_hear_prints
+        self._printed: dict[int, list[bytes]] = {}
         self._arrived: dict[tuple[int, int], Outcome] = {}
         self._missing: dict[int, Orders] = {}
         self._changed = asyncio.Event()
@@ -100,6 +108,7 @@ class ScriptedJob:
         self._round = round_
         self._missing = {orders.index: orders for orders in everything}
         self._shared = ""
+        self._printed.clear()
         if plan.shared_bytes:
             shared = tasks.shared_payload(plan.title, round_, plan.shared_bytes)
             self._shared = tasks.fingerprint(shared)
@@ -147,8 +156,9 @@ class ScriptedJob:
             self._is_over = True
         self._changed.set()
 
-    def task_printed(self, _index: int, _worker: str, _text: bytes) -> None:
+    def task_printed(self, index: int, _worker: str, text: bytes) -> None:
         self._trace.count("prints")
+        self._printed.setdefault(index, []).append(text)
 
     def task_progressed(self, index: int, _fraction: float) -> None:
         self._object_to(f"{self.plan.title}: progress of task {index} that nobody reported")
@@ -185,8 +195,15 @@ class ScriptedJob:
                 return "a result that cannot be"
             # where the word of the shared data got lost, nobody can know of them
             is_right = data == tasks.answer(orders, self._shared) or self._site.is_glitched
-            return "" if is_right else "a wrong result"
+            return self._print_complaint(orders) if is_right else "a wrong result"
         return self._objection(orders, Failure.from_payload(data))
+
+    def _print_complaint(self, orders: Orders) -> str:
+        """What a task prints comes in order and before its result, unless it got lost."""
+        printed = self._printed.get(orders.index, [])
+        if not self._must_hear_prints or orders.crashes or printed == orders.printed():
+            return ""
+        return f"a result before all that was printed: {printed}"
 
     def _objection(self, orders: Orders, failure: Failure) -> str:
         """Why the task cannot have failed so; empty if it can."""

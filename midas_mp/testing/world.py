@@ -97,7 +97,7 @@ class _World:
         witness = Witness(self._object_to)
         network = Network(scenario.weather, rng.branch(), self.trace, witness)
         blamed: Blamed = {}
-        stage = Stage(network, self.trace, rng, blamed, self._object_to)
+        stage = Stage(network, self.trace, rng, blamed, self._object_to, scenario.is_calm)
         self._host = SimulatedHost(stage)
         self._host.start()
         self._nodes = [SimulatedNode(stage, plan) for plan in scenario.nodes]

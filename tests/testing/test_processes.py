@@ -139,11 +139,11 @@ def test_what_it_prints_comes_before_the_result_even_when_nobody_reads(play: Pla
         await asyncio.sleep(0.3)
         assert desk.heard == ["ready"]
         await asyncio.sleep(0.5)
-        assert desk.heard[1:3] == [(0, b"0"), (0, b"1")]
+        assert desk.heard[1:3] == [(0, b"0: line 0"), (0, b"0: line 1")]
         desk.process.resume_output()
         desk.give(orders(1, 0.5, prints=1))
         await asyncio.sleep(0.3)
-        assert desk.heard[-1] == (1, b"0")
+        assert desk.heard[-1] == (1, b"0: line 0")
 
     play(main())
 

@@ -50,7 +50,7 @@ class Counter:
 
 
 class Case:
-    def __init__(self, *rounds: list[Orders], **plan: Any) -> None:
+    def __init__(self, *rounds: list[Orders], must_hear_prints: bool = False, **plan: Any) -> None:
         fields = {
             "title": "job",
             "engine": "luajit",
@@ -69,7 +69,14 @@ class Case:
         self.site = Site("client")
         self.client = Counter()
         trace = Trace(lambda: 0.0, None)
-        self.job = ScriptedJob(self.plan, self.site, trace, self.blamed, self.objections.append)
+        self.job = ScriptedJob(
+            self.plan,
+            self.site,
+            trace,
+            self.blamed,
+            self.objections.append,
+            must_hear_prints=must_hear_prints,
+        )
         self.work = asyncio.ensure_future(self.job.run(self.client))  # type: ignore[arg-type]
 
     def answer(self, orders: Orders, shared: str = "", payload: bytes | None = None) -> None:
@@ -212,6 +219,22 @@ def test_a_task_that_was_told_to_fail_has_no_result(play, more):
         await asyncio.sleep(1)
         case.answer(case.plan.rounds[0][0])
         assert case.objections == ["job round 0 task 0: a result that cannot be"]
+
+    play(main())
+
+
+@pytest.mark.parametrize(
+    ("heard", "is_right"),
+    [([b"0: line 0", b"0: line 1"], True), ([b"0: line 0"], False), ([], False)],
+)
+def test_prints_come_before_the_result_where_nothing_gets_lost(play, heard, is_right):
+    async def main() -> None:
+        case = Case(some(1, prints=2), must_hear_prints=True)
+        await asyncio.sleep(1)
+        for text in heard:
+            case.job.task_printed(0, "w", text)
+        case.answer(case.plan.rounds[0][0])
+        assert (case.objections == []) == is_right
 
     play(main())
 
