@@ -14,6 +14,7 @@ payloads in memory.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from midas_mp.client.engine import Engine, EngineJob
-from midas_mp.config import JobOptions, TaskCount
+from midas_mp.config import JobOptions, TaskCount, parse_engine
 from midas_mp.driver.excerpt import source_line
 from midas_mp.driver.round import EXECUTE, GENERATE, ON_RESULT, JobScript, Round
 from midas_mp.driver.script_process import CallResults, Loaded, ScriptProcess, script_error
@@ -86,7 +87,7 @@ class ScriptJob:
         """
         self._process.limit(self._options.timeout_s or 0.0)
         loaded = await self._load_with(self._options)
-        options = self._options.with_script_config(loaded.config)
+        options = await self._settle(loaded)
         if self._must_load_again(options):
             self._bundle = Bundle.collect(self._path, options.modules)
             loaded = await self._load_with(options)
@@ -101,6 +102,22 @@ class ScriptJob:
                     "missing_function",
                     f"{self._bundle.main} does not define the function {name}",
                 )
+
+    async def _settle(self, loaded: Loaded) -> JobOptions:
+        """The options with what the script's ``config`` says.
+
+        Source that one engine cannot read says nothing: the others then look what it requires.
+        """
+        said = self._options
+        is_unread = loaded.failure is not None and loaded.failure.kind == "syntax"
+        if is_unread and not said.engine and b"requires" in self._bundle.source:
+            for name in self._process.engines:
+                trial = dataclasses.replace(said, engine=parse_engine(name))
+                config = (await self._load_with(trial)).config
+                options = said.with_script_config(config)
+                if options.engine == trial.engine:
+                    return options
+        return said.with_script_config(loaded.config)
 
     async def _load_with(self, options: JobOptions) -> Loaded:
         """In a new environment; the one before is gone."""

@@ -196,9 +196,11 @@ class Round:
                         under_way |= {a.outcome.index: a for a in fine}
                         asked.append(self._show(fine))
                 await self._wait_until(
-                    lambda: self._shown
-                    or (self._arrived and len(asked) < REQUESTS_MAX)
-                    or self._done_count == self.count
+                    lambda: (
+                        self._shown
+                        or (self._arrived and len(asked) < REQUESTS_MAX)
+                        or self._done_count == self.count
+                    )
                 )
                 while self._shown:
                     part = self._shown.popleft()

@@ -86,10 +86,10 @@ async def run_on_this_machine(run: Run, *, workers: int | None) -> Answer:
         supervisor.close()
 
 
-async def run_at_host(run: Run, address: Address) -> Answer:
+async def run_at_host(run: Run, address: Address, *, patience_s: float) -> Answer:
     """The script's functions here, its tasks on the workers of a standing host.
 
-    A host that goes away is looked for, for ``limits.CLIENT_PATIENCE_S``.
+    A host that goes away is looked for, for ``patience_s``.
 
     Raises:
         HostUnreachable: nobody answers there.
@@ -98,7 +98,8 @@ async def run_at_host(run: Run, address: Address) -> Answer:
     """
     watch = _Watch()
     supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
-    client = Client(functools.partial(tcp.connect, address, timeout_s=CONNECT_TIMEOUT_S))
+    dial = functools.partial(tcp.connect, address, timeout_s=CONNECT_TIMEOUT_S)
+    client = Client(dial, patience_s=patience_s)
     try:
         job = _script_job(run, supervisor, node_name(), default_memory_bytes(1))
         watch.job = job
@@ -110,7 +111,9 @@ async def run_at_host(run: Run, address: Address) -> Answer:
         supervisor.close()
 
 
-async def run_as_host(run: Run, address: Address, *, announce: Callable[[str], None]) -> Answer:
+async def run_as_host(
+    run: Run, address: Address, *, patience_s: float, announce: Callable[[str], None]
+) -> Answer:
     """Listens, waits for participants, runs the script on them, and is done.
 
     Raises:
@@ -119,7 +122,7 @@ async def run_as_host(run: Run, address: Address, *, announce: Callable[[str], N
     """
     watch = _Watch()
     supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
-    host = Host(announce=announce)
+    host = Host(announce=announce, patience_s=patience_s)
     client = Client(dial_within(host), patience_s=0)
     try:
         job = _script_job(run, supervisor, node_name(), default_memory_bytes(1))

@@ -78,6 +78,7 @@ class JobUnderWay:
         self.client = client
         self.results: dict[int, object] = {}
         self.told: list[tuple[str, int]] = []
+        self.shared: list[tuple[str, int, int]] = []
         self.workers = 0
         self.lost: asyncio.Future[MidasError] = asyncio.get_running_loop().create_future()
         self._changed = asyncio.Event()
@@ -120,6 +121,10 @@ class JobUnderWay:
 
     def workers_changed(self, workers: int) -> None:
         self.workers = workers
+        self._changed.set()
+
+    def shared_progressed(self, node: str, received_bytes: int, total_bytes: int) -> None:
+        self.shared.append((node, received_bytes, total_bytes))
         self._changed.set()
 
     def noticed(self, text: str) -> None:
@@ -218,6 +223,24 @@ def test_results_as_large_as_they_come_arrive_whole(run: Callable, local: Callab
             assert {index: value == 2 * tasks[index] for index, value in results.items()} == (
                 dict.fromkeys(range(6), True)
             )
+
+    run(main())
+
+
+def test_what_is_shared_is_there_for_every_task(run: Callable, local: Callable) -> None:
+    source = "function execute_code() return #shared_data + global_data end"
+    size = 3 * limits.MB
+
+    async def main() -> None:
+        async with local() as here:
+            job = await here.job(source)
+            await job.job.wait_started()
+            job.job.share(0, [msgpack.packb("x" * size)])
+            await job.submit({index: index for index in range(20)})
+            assert await job.finish(20) == {index: size + index for index in range(20)}
+            assert {node for node, _, _ in job.shared} == {"here"}
+            received, total = job.shared[-1][1:]
+            assert received == total > size
 
     run(main())
 

@@ -516,6 +516,73 @@ def test_modules_in_config_are_there_for_the_top_level(
     run(main())
 
 
+NAMES_ITS_ENGINE = "config = { requires = { lua = '5.4' } } "
+
+
+@pytest.mark.parametrize("top", ["", "local only_there = 7 // 2 "])
+def test_a_script_runs_by_the_engine_that_it_requires(
+    top: str, run: Callable, driver: Callable, script: Callable, new_engine: Callable
+) -> None:
+    """Also where no other engine can read it."""
+
+    async def main() -> None:
+        path = script(
+            top=NAMES_ITS_ENGINE + top,
+            generate="return { _VERSION, arg.key, arg[1] }",
+            interpret="return _VERSION",
+        )
+        async with driver() as d:
+            engine = new_engine()
+            running = asyncio.create_task(
+                d.run(path, engine, tasks=1, arg=("x",), arg_named={"key": "v"})
+            )
+            await engine.submitted(1)
+            assert engine.payloads[0] == ["Lua 5.4", "v", "x"]
+            engine.finish((0, 0))
+            assert (await running).value == "Lua 5.4"
+            spec = engine.opened[0][1]
+            assert (spec.engine, spec.named_arg) == ("lua5.4", {"key": "v"})
+
+    run(main())
+
+
+def test_source_that_nobody_requires_another_engine_for_is_told_as_the_default_sees_it(
+    run: Callable, driver: Callable, script: Callable
+) -> None:
+    async def main() -> None:
+        async with driver() as d:
+            with pytest.raises(ScriptError, match=r"job\.lua:1: .*near '/'") as caught:
+                await d.job(script(top="local requires = 7 // 2")).load()
+            assert caught.value.kind == "syntax"
+            assert caught.value.excerpt == "1 | local requires = 7 // 2"
+
+    run(main())
+
+
+def test_an_engine_that_contradicts_the_script_is_wrong_usage(
+    run: Callable, driver: Callable, script: Callable
+) -> None:
+    async def main() -> None:
+        async with driver() as d:
+            with pytest.raises(UsageError, match=r"for lua5\.4, but --lua asks for luajit"):
+                await d.job(script(top=NAMES_ITS_ENGINE), engine="luajit").load()
+
+    run(main())
+
+
+def test_an_engine_that_is_not_installed_is_wrong_usage(
+    run: Callable, driver: Callable, script: Callable
+) -> None:
+    async def main() -> None:
+        async with driver() as d:
+            await d.script.ready
+            d.script.engines.remove("lua5.5")
+            with pytest.raises(UsageError, match=r"cannot run lua5\.5, only .*luajit"):
+                await d.job(script(), engine="lua5.5").load()
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

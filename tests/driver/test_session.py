@@ -304,6 +304,127 @@ def test_no_host_is_told_before_the_script_runs(
     run(main())
 
 
+K_MEANS = """
+local TRUE = { 10, 20, 30 }
+config = { tasks = 6 }
+function generate_shared_data()
+  centres = centres or { 9, 12, 40 }
+  return { centres = centres, ballast = ("x"):rep(700000) }
+end
+function generate_data(index)
+  local points = {}
+  for i = 1, 50 do points[i] = TRUE[1 + (i % 3)] + (index - 2.5) / 10 end
+  return points
+end
+function execute_code()
+  assert(#shared_data.ballast == 700000)
+  local sums, counts = { 0, 0, 0 }, { 0, 0, 0 }
+  for _, point in ipairs(global_data) do
+    local best = 1
+    for k = 2, 3 do
+      local c = shared_data.centres
+      if math.abs(point - c[k]) < math.abs(point - c[best]) then best = k end
+    end
+    sums[best], counts[best] = sums[best] + point, counts[best] + 1
+  end
+  return { sums = sums, counts = counts, node = midas.node }
+end
+function on_result(index, result)
+  nodes = nodes or {}
+  nodes[result.node] = true
+  return result
+end
+function next_round(round)
+  local moved = 0
+  for k = 1, 3 do
+    local sum, count = 0, 0
+    for i = 1, results.n do
+      sum, count = sum + results[i].sums[k], count + results[i].counts[k]
+    end
+    local centre = count > 0 and sum / count or centres[k]
+    moved = moved + math.abs(centre - centres[k])
+    centres[k] = centre
+  end
+  return moved > 1e-9
+end
+function interpret_results()
+  return ("%.6f %.6f %.6f after %d rounds"):format(
+    centres[1], centres[2], centres[3], midas.round + 1)
+end
+"""
+
+
+def k_means(path: Path) -> Path:
+    path.write_text(K_MEANS)
+    return path
+
+
+def test_an_iterative_method_is_the_same_everywhere(
+    run: Callable, tmp_path: Path, make_run: Callable
+) -> None:
+    """Rounds, shared data and on_result; here, and on two nodes over TCP."""
+
+    async def main() -> None:
+        path = k_means(tmp_path / "k_means.lua")
+        here = await session.run_on_this_machine(make_run(path), workers=2)
+        assert re.fullmatch(r"10\.0+ 20\.0+ 30\.0+ after \d rounds", here.value)
+        async with (
+            standing_host() as (address, _),
+            participant(address, "one"),
+            participant(address, "two"),
+        ):
+            running = make_run(path, workers_min=4)
+            assert await session.run_at_host(running, address) == here
+        rounds = len(running.view.starts)
+        assert [start[:2] for start in running.view.starts] == [(n, 6) for n in range(rounds)]
+        whole = [node for node, received, total in running.view.shared if received == total]
+        assert {node: whole.count(node) for node in set(whole)} == {"one": rounds, "two": rounds}
+
+    run(main())
+
+
+SLOW_SUM = """
+  print('working')
+  local ends = os.clock() + 0.03
+  while os.clock() < ends do end
+  return global_data.index + #shared_data
+"""
+
+
+@pytest.mark.parametrize("progress", [1, 60])
+def test_a_host_that_is_killed_and_started_again_costs_nothing_but_time(
+    progress: int, start: Callable, script: Callable
+) -> None:
+    path = script(
+        SLOW_SUM,
+        top="function generate_shared_data() return ('x'):rep(1000) end "
+        "function on_result(index, result) shown = (shown or 0) + 1 return result end "
+        "function next_round(round) return round < 1 end",
+        interpret="local sum = 0 for i = 1, results.n do sum = sum + results[i] end "
+        "return sum .. ' ' .. shown",
+    )
+    host = start("host", "--address", "127.0.0.1:0")
+    address = host.address()
+    start("participant", "--address", address, "--workers", "2").wait_for("joined the host")
+    running = start("run", path, "--address", address, "--tasks", "80", "--no-progress")
+    running.wait_for("working", count=progress)
+    host.kill()
+    running.wait_for(r"was lost.*trying again")
+    start("host", "--address", address).wait_for("listening on")
+    running.wait_for("connected to the host again")
+    ended = running.wait()
+    assert (ended.code, ended.out) == (0, f"{sum(range(80)) + 80 * 1000} 160\n")
+
+
+def test_stopping_while_the_host_is_away_ends_at_once(start: Callable, script: Callable) -> None:
+    host = start("host", "--address", "127.0.0.1:0")
+    running = start("run", script(), "--address", host.address(), "--no-progress")
+    host.wait_for("queued for client")
+    host.kill()
+    running.wait_for("trying again")
+    assert running.stop(signal.SIGINT).code == 130
+
+
 # -- as the host ---------------------------------------------------------------------------------
 
 
