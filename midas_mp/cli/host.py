@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from midas_mp.cli.jobs import job_options, make_options, run_script, start_zygote
-from midas_mp.cli.network import address_option, announce, guard, insecure_option
+from midas_mp.cli.network import address_option, announce, guard, insecure_option, patience_option
 from midas_mp.cli.parameters import DURATION
 from midas_mp.transport.address import Address
 
-OWN_OPTIONS = frozenset({"address", "insecure"})
+OWN_OPTIONS = frozenset({"address", "insecure", "patience_s"})
 """All others are about the SCRIPT."""
 
 
@@ -35,9 +35,12 @@ OWN_OPTIONS = frozenset({"address", "insecure"})
     metavar="60s",
     help="Give up when they are not there after so long.  [default: wait for ever]",
 )
+@patience_option("How long a job waits for its client whose connection broke.")
 @insecure_option
 @job_options(script_is_required=False)
-def host(script: Path | None, address: str, *, insecure: bool, **said: Any) -> int:
+def host(
+    script: Path | None, address: str, patience_s: float, *, insecure: bool, **said: Any
+) -> int:
     """Coordinate participants: with SCRIPT run it on them and end, else stand ready for jobs.
 
     A standing host takes scripts from 'midas run SCRIPT --address …'.  What follows -- is the
@@ -47,7 +50,7 @@ def host(script: Path | None, address: str, *, insecure: bool, **said: Any) -> i
     guard(where, insecure=insecure)
     if script is None:
         _refuse_job_options()
-        return _stand(where)
+        return _stand(where, patience_s)
     options = make_options(script, said)
     zygote = start_zygote()
     from midas_mp.driver.session import run_as_host
@@ -57,7 +60,7 @@ def host(script: Path | None, address: str, *, insecure: bool, **said: Any) -> i
         options,
         said,
         zygote,
-        lambda run: run_as_host(run, where, announce=announce),
+        lambda run: run_as_host(run, where, patience_s=patience_s, announce=announce),
     )
 
 
@@ -74,10 +77,11 @@ def _refuse_job_options() -> None:
             )
 
 
-def _stand(address: Address) -> int:
+def _stand(address: Address, patience_s: float) -> int:
     from midas_mp.cli.running import until_stopped
     from midas_mp.host.service import serve
     from midas_mp.transport import loop
 
-    loop.run(until_stopped(serve(address, announce=announce), announce=announce))
+    work = serve(address, patience_s=patience_s, announce=announce)
+    loop.run(until_stopped(work, announce=announce))
     return 0

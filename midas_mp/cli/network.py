@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from midas_mp import limits
+from midas_mp.cli.parameters import DURATION
 from midas_mp.cli.report import printable, write_line
 from midas_mp.errors import UsageError
 from midas_mp.transport.address import Address
@@ -20,6 +22,20 @@ def address_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., An
         default=str(Address()),
         show_default=True,
         metavar="HOST:PORT",
+        help=text,
+    )
+
+
+def patience_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--patience``, for connections that break and may come back."""
+    return click.option(
+        "--patience",
+        "patience_s",
+        type=DURATION,
+        envvar="MIDAS_PATIENCE",
+        default=f"{limits.CLIENT_PATIENCE_S:g}s",
+        show_default=True,
+        metavar="60s",
         help=text,
     )
 

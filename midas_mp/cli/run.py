@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from midas_mp.cli.jobs import job_options, make_options, run_script, start_zygote
+from midas_mp.cli.network import patience_option
 from midas_mp.cli.parameters import WORKERS
 
 
@@ -27,8 +28,11 @@ from midas_mp.cli.parameters import WORKERS
     metavar="auto|N",
     help="Workers on this machine; auto is one per usable core.  Not with --address.",
 )
+@patience_option("How long to look for a host that goes away; with --address.")
 @job_options(script_is_required=True)
-def run(script: Path, address: str | None, workers: int | None, **said: Any) -> int:
+def run(
+    script: Path, address: str | None, workers: int | None, patience_s: float, **said: Any
+) -> int:
     """Run SCRIPT and print its answer.
 
     Without --address all of it happens on this machine and no port is opened.  What follows
@@ -55,4 +59,10 @@ def run(script: Path, address: str | None, workers: int | None, **said: Any) -> 
     zygote = start_zygote()
     from midas_mp.driver.session import run_at_host
 
-    return run_script(script, options, said, zygote, lambda run: run_at_host(run, target))
+    return run_script(
+        script,
+        options,
+        said,
+        zygote,
+        lambda run: run_at_host(run, target, patience_s=patience_s),
+    )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from midas_mp import limits
 from midas_mp.client.client import Client
 from midas_mp.client.cluster import LocalCluster, dial_within
 from midas_mp.config import JobOptions
@@ -86,7 +87,9 @@ async def run_on_this_machine(run: Run, *, workers: int | None) -> Answer:
         supervisor.close()
 
 
-async def run_at_host(run: Run, address: Address, *, patience_s: float) -> Answer:
+async def run_at_host(
+    run: Run, address: Address, *, patience_s: float = limits.CLIENT_PATIENCE_S
+) -> Answer:
     """The script's functions here, its tasks on the workers of a standing host.
 
     A host that goes away is looked for, for ``patience_s``.
@@ -112,7 +115,11 @@ async def run_at_host(run: Run, address: Address, *, patience_s: float) -> Answe
 
 
 async def run_as_host(
-    run: Run, address: Address, *, patience_s: float, announce: Callable[[str], None]
+    run: Run,
+    address: Address,
+    *,
+    patience_s: float = limits.CLIENT_PATIENCE_S,
+    announce: Callable[[str], None],
 ) -> Answer:
     """Listens, waits for participants, runs the script on them, and is done.
 

@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from midas_mp import __version__
+from midas_mp import __version__, limits
 from midas_mp.errors import MidasError
 from midas_mp.host.output_valve import OutputValve
 from midas_mp.host.shared_stream import SharedStream
@@ -36,10 +36,17 @@ class _Connection(NamedTuple):
 
 
 class Host:
-    """The coordinator of one cluster; also the ``Receiver`` of every connection to it."""
+    """The coordinator of one cluster; also the ``Receiver`` of every connection to it.
 
-    def __init__(self, *, announce: Callable[[str], None]) -> None:
-        self.scheduler = Scheduler(release=__version__)
+    Args:
+        announce: is told what happens, a sentence at a time.
+        patience_s: how long a job waits for its client to come back.
+    """
+
+    def __init__(
+        self, *, announce: Callable[[str], None], patience_s: float = limits.CLIENT_PATIENCE_S
+    ) -> None:
+        self.scheduler = Scheduler(release=__version__, patience_s=patience_s)
         self._announce = announce
         self._loop = asyncio.get_running_loop()
         self._connections: dict[int, _Connection] = {}

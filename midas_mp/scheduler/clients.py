@@ -1,13 +1,12 @@
 """Clients come, go, and come back.
 
 A client whose connection broke is *away*: its jobs go on, and start, without it; what they have
-to say waits.  Each job waits ``limits.CLIENT_PATIENCE_S`` for its client to open it again.  A
+to say waits.  Each job waits ``State.patience_s`` for its client to open it again.  A
 client that says goodbye, or that breaks the rules, is not waited for.
 """
 
 from __future__ import annotations
 
-from midas_mp import limits
 from midas_mp.scheduler import jobs
 from midas_mp.scheduler.records import ClientRecord
 from midas_mp.scheduler.state import State
@@ -42,7 +41,7 @@ def lose_client(state: State, client: ClientRecord, reason: str) -> None:
         count = len(client.jobs)
         state.notice(
             f"{client.name} is away ({reason}); its {count} job{'s' if count > 1 else ''} "
-            f"will wait {limits.CLIENT_PATIENCE_S:g} s for it"
+            f"will wait {state.patience_s:g} s for it"
         )
     else:
         del state.away[client.node_id]
@@ -60,7 +59,7 @@ def lose_patience(state: State) -> None:
     """End jobs whose clients stayed away."""
     for job in list(state.jobs.values()):
         if job.away_until is not None and state.now >= job.away_until:
-            reason = f"its client did not come back within {limits.CLIENT_PATIENCE_S:g} s"
+            reason = f"its client did not come back within {state.patience_s:g} s"
             jobs.end(state, job, reason)
 
 
@@ -80,4 +79,4 @@ def _go_away(state: State, client: ClientRecord) -> None:
     for job in client.jobs.values():
         job.peer = None
         if job.away_until is None:
-            job.away_until = state.now + limits.CLIENT_PATIENCE_S
+            job.away_until = state.now + state.patience_s

@@ -7,7 +7,7 @@ A worker that comes back names the tasks that its process is still at.  Each of 
 - of a job that ended here: an orphan without worth, and the node is told of the end;
 - of a job that nobody opened here: this host is younger than the job.  Its client may come back
   and submit the very task; then it is adopted, or, if its result came meanwhile, done at once.
-  After ``limits.CLIENT_PATIENCE_S`` without the client the node is told that the job has ended.
+  After ``State.patience_s`` without the client the node is told that the job has ended.
 
 What is known of such tasks is a *stray* of the job.  It stays beside the job when its client has
 opened it, because the tasks come within the client's credit, not at once.
@@ -109,7 +109,7 @@ def welcome_job(state: State, job: Job) -> None:
     state.ended.pop(job.id, None)
     stray = state.strays.get(job.id)
     if stray is not None:
-        stray.until = state.now + limits.CLIENT_PATIENCE_S
+        stray.until = state.now + state.patience_s
         for node in stray.nodes:
             briefing.begin(state, node, job)
 
@@ -150,7 +150,7 @@ def lose_patience(state: State) -> None:
         else:
             forget_stray(state, stray.id)
             state.remember_end(stray.id)
-            reason = f"no client came for it within {limits.CLIENT_PATIENCE_S:g} s"
+            reason = f"no client came for it within {state.patience_s:g} s"
             for node in stray.nodes:
                 state.send(node.peer, EndJob(stray.id, reason))
             state.notice(f"job {stray.id}, of an earlier host, ended: {reason}")
@@ -186,7 +186,7 @@ def _stray_of(state: State, job_id: str) -> StrayJob:
     stray = state.strays.get(job_id)
     if stray is None:
         stray = state.strays[job_id] = StrayJob(job_id)
-        stray.until = state.now + limits.CLIENT_PATIENCE_S
+        stray.until = state.now + state.patience_s
     elif job_id in state.jobs:
-        stray.until = state.now + limits.CLIENT_PATIENCE_S
+        stray.until = state.now + state.patience_s
     return stray

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import midas_mp
+from midas_mp import limits
 from midas_mp.errors import ProtocolError
 from midas_mp.scheduler import clients, jobs, nodes, results, returning, shared
 from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Received
@@ -68,8 +69,13 @@ class SchedulerStatistics:
 class Scheduler:
     """Decides; the shell around it listens, speaks and keeps time."""
 
-    def __init__(self, *, release: str = midas_mp.__version__) -> None:
-        self.state: Final = State(release)
+    def __init__(
+        self,
+        *,
+        release: str = midas_mp.__version__,
+        patience_s: float = limits.CLIENT_PATIENCE_S,
+    ) -> None:
+        self.state: Final = State(release, patience_s)
 
     def step(self, events: Sequence[Event], now: float) -> Ready:
         """Take in everything that happened, in order, and say what to do.

@@ -15,8 +15,10 @@ from midas_mp.wire.messages import AnyMessage, TaskPrinted
 class State:
     """Tables that more than one part of the scheduler reads or changes."""
 
-    def __init__(self, release: str) -> None:
+    def __init__(self, release: str, patience_s: float) -> None:
         self.release = release
+        self.patience_s = patience_s
+        """How long a job waits for its client, and kept work for whoever wants it."""
         self.now = 0.0
         self.nodes: dict[int, Node] = {}
         """By peer."""

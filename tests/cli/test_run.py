@@ -163,36 +163,57 @@ def test_an_error_names_the_worker_of_the_other_node(midas, script, cluster):
     assert "job.lua:3: no luck" in ended.err
 
 
-def test_a_host_that_dies_ends_the_run(start, script, cluster):
+SLEEPER = "local t = os.clock() while os.clock() - t < 0.05 do end return midas.index"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_a_host_that_is_started_again_finishes_the_job(start, script, cluster, signum):
     host, node, where = cluster
-    run = start("run", script(f'print("spinning") {SPIN}'), "--address", where, "--tasks", "1")
+    path = script(SLEEPER, top="function on_result(i, r) print('arrived') return r end")
+    run = start("run", path, "--address", where, "--tasks", "60")
+    run.wait_for("arrived", count=5)
+    worker_pids = {worker.pid for worker in node.children(2)}
+    host.stop(signum)
+    run.wait_for(r"trying again")
+    node.wait_for("go(es)? on here|waiting for the next one")
+    start("host", "--address", where)
+    ended = run.wait()
+    assert (ended.code, ended.out) == (0, ",".join(map(str, range(60))) + "\n")
+    assert ended.err.count("arrived") == 60
+    assert "midas: connected to the host again" in ended.err
+    assert {worker.pid for worker in node.children(2)} == worker_pids
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_a_host_that_does_not_come_back_ends_the_run(start, script, cluster, signum):
+    host, _, where = cluster
+    path = script(f'print("spinning") {SPIN}')
+    run = start("run", path, "--address", where, "--tasks", "1", "--patience", "1s")
     run.wait_for("spinning")
-    host.kill()
+    host.stop(signum)
     ended = run.wait()
     assert (ended.code, ended.out) == (4, "")
-    assert "midas: the connection to the host was lost" in ended.err
-    node.wait_for("is gone")
+    assert "nobody was there again within 1 s" in ended.err.splitlines()[-1]
 
 
-def test_a_host_that_stops_ends_the_run(start, script, cluster):
+def test_a_host_that_dies_while_the_script_loads_may_come_back(start, script, cluster):
     host, _, where = cluster
-    run = start("run", script(f'print("spinning") {SPIN}'), "--address", where, "--tasks", "1")
-    run.wait_for("spinning")
-    host.stop()
-    ended = run.wait()
-    assert (ended.code, ended.out) == (4, "")
-    assert "midas: the host ended the connection: the host is stopping" in ended.err
-
-
-def test_a_host_that_dies_while_the_script_loads_ends_the_run(start, script, cluster):
-    host, _, where = cluster
-    run = start("run", script(top='print("loading") io.read()'), "--address", where)
+    path = script(top='print("loading") pcall(io.read)')
+    run = start("run", path, "--address", where, "--tasks", "3")
     run.wait_for("loading")
     host.kill()
+    start("host", "--address", where)
     run.say("go on")
-    ended = run.wait()
-    assert (ended.code, ended.out) == (4, "")
-    assert "midas: the connection to the host was lost" in ended.err
+    assert run.wait().out == "0,1,2\n"
+
+
+def test_a_run_that_waits_for_its_host_can_be_stopped(start, script, cluster):
+    host, _, where = cluster
+    run = start("run", script(f'print("spinning") {SPIN}'), "--address", where, "--tasks", "1")
+    run.wait_for("spinning")
+    host.kill()
+    run.wait_for("trying again")
+    assert run.stop(signal.SIGINT).code == 130
 
 
 def test_the_last_participant_goes_and_another_takes_over(start, script, cluster):
@@ -206,12 +227,14 @@ def test_the_last_participant_goes_and_another_takes_over(start, script, cluster
     assert (ended.code, ended.out) == (0, "0,1,2,3,4,5,6,7,8\n")
 
 
-def test_a_run_that_is_killed_frees_the_workers(start, midas, script, cluster):
-    host, _, where = cluster
+def test_a_run_that_is_killed_frees_the_workers(start, midas, script):
+    host = start("host", "--address", "127.0.0.1:0", "--patience", "0.5s")
+    where = host.address()
+    start("participant", "--address", where, "--workers", "2").wait_for("joined")
     run = start("run", script(f'print("spinning") {SPIN}'), "--address", where, "--tasks", "2")
     run.wait_for("spinning", count=2)
     run.send(signal.SIGKILL)
-    host.wait_for("ended")
+    host.wait_for("its client did not come back within 0.5 s")
     assert midas("run", script(name="next.lua"), "--address", where, "--tasks", "2").out == "0,1\n"
 
 

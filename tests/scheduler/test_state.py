@@ -8,7 +8,7 @@ from midas_mp.wire.messages import EndJob, Goodbye, TaskRef
 
 
 def test_take_ready_empties_what_was_said() -> None:
-    state = State("1")
+    state = State("1", 60.0)
     state.send(1, Goodbye("a"))
     state.send(2, Goodbye("b"))
     state.send(1, Goodbye("c"))
