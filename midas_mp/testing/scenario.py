@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
+from midas_mp.testing import tightness
 from midas_mp.testing.chance import Chance
 from midas_mp.testing.network import Weather
 from midas_mp.testing.orders import POISON, Orders
@@ -91,11 +92,14 @@ class Scenario(NamedTuple):
     faults: dict[Fault, float]
     """Those that happen, and how many seconds apart."""
     fault_phase_s: float
+    limits: dict[str, int]
+    """Those that are narrower than usual."""
 
     @property
     def is_calm(self) -> bool:
         """Whether everything that is said arrives, once."""
-        return not self.faults and not self.weather.glitch_chance and self.weather.byte_weight == 1
+        is_clogged = self.weather.byte_weight > 1 or "OUTPUT_BACKLOG_BYTES_MAX" in self.limits
+        return not (self.faults or self.weather.glitch_chance or is_clogged)
 
     @property
     def liveness_s(self) -> float:
@@ -144,7 +148,8 @@ def draw(seed: int) -> Scenario:
         # while the data are under way, which else is seldom when something happens
         weather = weather._replace(bytes_per_s=BYTES_PER_S_MIN)
         faults[Fault.CUT_BULK] = 1.0
-    return Scenario(weather, nodes, clients, faults, fault_phase_s)
+    limits = tightness.draw(rng, rng.choice([0.0, 0.0, 0.3]))
+    return Scenario(weather, nodes, clients, faults, fault_phase_s, limits)
 
 
 def _weather(rng: Chance) -> Weather:

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from midas_mp import limits
 from midas_mp.client.client import Client
 from midas_mp.client.engine import EngineJob
 from midas_mp.errors import MidasError
-from midas_mp.limits import ATTEMPTS_MAX
 from midas_mp.lua.bundle import Bundle
 from midas_mp.testing import orders as tasks
 from midas_mp.testing.connection import Site
@@ -65,8 +65,8 @@ class ScriptedJob:
         self._trace.note(self._site.name, "opens", plan.title)
         job = self._job = client.open_job(plan.title, spec, BUNDLE, self)
         self._trace.alias(job.id, plan.title)
+        self._work = asyncio.current_task()
         if plan.abandoned_at_s is not None:
-            self._work = asyncio.current_task()
             self._site.soon(plan.abandoned_at_s, self._change_mind)
         try:
             await job.wait_started()
@@ -113,12 +113,13 @@ class ScriptedJob:
             shared = tasks.shared_payload(plan.title, round_, plan.shared_bytes)
             self._shared = tasks.fingerprint(shared)
             job.share(round_, shared)
-        for first in range(0, len(everything), plan.batch_max):
+        batch_max = min(plan.batch_max, limits.TASKS_PER_FRAME_MAX, limits.CREDIT_TASKS)
+        for first in range(0, len(everything), batch_max):
             if self._is_over:
                 return
             if plan.pause_s:
                 await asyncio.sleep(plan.pause_s)
-            some = everything[first : first + plan.batch_max]
+            some = everything[first : first + batch_max]
             calls = [Call(orders.index) for orders in some]
             order = RunTasks(job.id, round_, len(everything), BUNDLE.digest, "execute_code", calls)
             await job.submit(order, [tasks.encode(orders) for orders in some])
@@ -153,7 +154,7 @@ class ScriptedJob:
             self._acknowledge(results.round, indices)
         enough = self.plan.abandoned_after
         if enough is not None and len(self._arrived) > enough:
-            self._is_over = True
+            self._change_mind()
         self._changed.set()
 
     def task_printed(self, index: int, _worker: str, text: bytes) -> None:
@@ -201,7 +202,8 @@ class ScriptedJob:
     def _print_complaint(self, orders: Orders) -> str:
         """What a task prints comes in order and before its result, unless it got lost."""
         printed = self._printed.get(orders.index, [])
-        if not self._must_hear_prints or orders.crashes or printed == orders.printed():
+        last = printed[len(printed) - orders.prints :]  # it may have been tried before
+        if not self._must_hear_prints or orders.crashes or last == orders.printed():
             return ""
         return f"a result before all that was printed: {printed}"
 
@@ -214,7 +216,7 @@ class ScriptedJob:
             case "timeout":
                 possible = 0 < self.plan.timeout_s < orders.seconds / SPEED_MIN
             case "lost":
-                possible = self._blamed.get(orders.name, 0) >= ATTEMPTS_MAX
+                possible = self._blamed.get(orders.name, 0) >= limits.ATTEMPTS_MAX
             case _:
                 possible = False
         return "" if possible else f"it cannot have failed so: {failure.message}"

@@ -16,6 +16,7 @@ from midas_mp.testing.faults import Trouble
 from midas_mp.testing.network import Network
 from midas_mp.testing.processes import Blamed
 from midas_mp.testing.scenario import QUIET_S, Scenario, draw
+from midas_mp.testing.tightness import tightened
 from midas_mp.testing.trace import Trace
 from midas_mp.testing.virtual_time import Deadlock, Livelock, VirtualTimeLoop
 from midas_mp.testing.witness import Witness
@@ -46,7 +47,8 @@ def run(seed: int, write: Callable[[str], None] | None = None) -> Verdict:
     gc.freeze()  # what was there before is no affair of this run, and makes it slow
     gc.disable()  # what a collection finds must not depend on when it comes
     try:
-        world.play()
+        with tightened(world.scenario.limits):
+            world.play()
         gc.collect()  # a future that nobody asked for its exception tells so when it is freed
     finally:
         world.clear_up()
@@ -65,7 +67,7 @@ class _World:
         self.trace = Trace(loop.time, write)
         self._seed = seed
         self._loop = loop
-        self._scenario: Scenario = draw(seed)
+        self.scenario = draw(seed)
         self._host: SimulatedHost
         self._nodes: list[SimulatedNode] = []
         self._clients: list[SimulatedClient] = []
@@ -92,7 +94,7 @@ class _World:
             gc.collect()
 
     async def _play(self) -> None:
-        scenario = self._scenario
+        scenario = self.scenario
         rng = Chance(f"run {self._seed}")
         witness = Witness(self._object_to)
         network = Network(scenario.weather, rng.branch(), self.trace, witness)

@@ -48,7 +48,7 @@ def test_a_fault_happens_as_often_as_it_is_to_and_all_is_well_in_the_end(play, f
             clients.append(SimulatedClient(stage, ClientPlan(name, [job], 0.0)))
         for actor in (host, *nodes, *clients):
             actor.start()
-        scenario = Scenario(Weather(), [], [], {fault: 3.0}, fault_phase_s=20.0)
+        scenario = Scenario(Weather(), [], [], {fault: 3.0}, fault_phase_s=20.0, limits={})
         await Trouble(stage, scenario, host, nodes, clients).run()
         counts = trace.counts
         if fault is Fault.REFUSE:
@@ -90,7 +90,7 @@ def test_shared_data_get_there_though_their_connection_breaks_all_the_time(play)
         client = SimulatedClient(stage, ClientPlan("client0", [job], 0.0))
         for actor in (host, node, client):
             actor.start()
-        scenario = Scenario(weather, [], [], {Fault.CUT_BULK: 3.0}, fault_phase_s=20.0)
+        scenario = Scenario(weather, [], [], {Fault.CUT_BULK: 3.0}, fault_phase_s=20.0, limits={})
         await Trouble(stage, scenario, host, [node], [client]).run()
         assert trace.counts["cuts"] > 1
         await asyncio.sleep(100)
@@ -111,7 +111,7 @@ def test_without_faults_the_phase_passes_quietly(play):
         stage = Stage(network, trace, Chance("test"), {}, lambda _text: None)
         host = SimulatedHost(stage)
         host.start()
-        scenario = Scenario(Weather(), [], [], {}, fault_phase_s=20.0)
+        scenario = Scenario(Weather(), [], [], {}, fault_phase_s=20.0, limits={})
         await Trouble(stage, scenario, host, [], []).run()
         await host.stop()
         return loop.time()

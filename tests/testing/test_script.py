@@ -225,7 +225,12 @@ def test_a_task_that_was_told_to_fail_has_no_result(play, more):
 
 @pytest.mark.parametrize(
     ("heard", "is_right"),
-    [([b"0: line 0", b"0: line 1"], True), ([b"0: line 0"], False), ([], False)],
+    [
+        ([b"0: line 0", b"0: line 1"], True),
+        ([b"0: line 0", b"0: line 0", b"0: line 1"], True),
+        ([b"0: line 0"], False),
+        ([], False),
+    ],
 )
 def test_prints_come_before_the_result_where_nothing_gets_lost(play, heard, is_right):
     async def main() -> None:
