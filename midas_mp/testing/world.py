@@ -42,10 +42,19 @@ class Verdict(NamedTuple):
 
 def run(seed: int, write: Callable[[str], None] | None = None) -> Verdict:
     """Play the scenario of a seed; ``write`` takes the lines of its trace."""
-    loop = VirtualTimeLoop()
-    world = _World(seed, loop, write)
     gc.freeze()  # what was there before is no affair of this run, and makes it slow
     gc.disable()  # what a collection finds must not depend on when it comes
+    try:
+        return _run(seed, write)
+    finally:
+        gc.collect()
+        gc.enable()
+        gc.unfreeze()
+
+
+def _run(seed: int, write: Callable[[str], None] | None) -> Verdict:
+    loop = VirtualTimeLoop()
+    world = _World(seed, loop, write)
     try:
         with tightened(world.scenario.limits):
             world.play()
@@ -53,8 +62,6 @@ def run(seed: int, write: Callable[[str], None] | None = None) -> Verdict:
     finally:
         world.clear_up()
         loop.close()
-        gc.enable()
-        gc.unfreeze()
     trace = world.trace
     return Verdict(seed, world.problem, trace.counts, loop.time(), trace.digest)
 
