@@ -114,10 +114,6 @@ def test_an_error_names_function_task_worker_and_line(midas, script, place):
         ({"execute": r"error(('\255'):rep(4000))"}, r"  job.lua:"),
         ({"generate": r"error(('\255'):rep(4000))"}, r"\xff\xff\xff"),
         ({"interpret": r"error(('\255'):rep(4000))"}, r"\xff\xff\xff"),
-        (
-            {"top": "function on_result(index, result) return result end"},
-            "  job.lua defines on_result, which this release of Midas does not call",
-        ),
         ({"execute": "os.exit(0)"}, "os.exit is not available in a task"),
         ({"top": "os.exit(0)"}, "os.exit is not available in a script"),
     ],

@@ -249,9 +249,7 @@ def test_a_host_that_stays_away_ends_a_run(
     run: Callable,
     script: Callable,
     make_run: Callable,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "CLIENT_PATIENCE_S", 0.3)
     body = {
         "top": "print('here') local x = io.read('*l')",
         "execute": "print('here') while true do end",
@@ -260,7 +258,8 @@ def test_a_host_that_stays_away_ends_a_run(
     async def main() -> None:
         async with standing_host() as (address, host), participant(address):
             running = make_run(script(**{moment: body[moment]}))
-            task = asyncio.create_task(session.run_at_host(running, address))
+            work = session.run_at_host(running, address, patience_s=0.3)
+            task = asyncio.create_task(work)
             await running.view.until_printed(b"here")
             host.cancel()
             with pytest.raises(ClusterLost, match=r"the host is stopping.* within 0.3 s"):
