@@ -104,7 +104,7 @@ class ClientJob:
         """Hands over a batch of calls, when there is credit for it.
 
         Raises:
-            MidasError: the job was lost meanwhile.
+            MidasError: the job was lost or closed meanwhile.
         """
         count = len(order.calls)
         while self._error is None and (self._unsaid or not self._has_credit(count)):
@@ -123,6 +123,8 @@ class ClientJob:
         self._charged_bytes += total
 
     def share(self, round_: int, buffers: Sequence[Buffer]) -> None:
+        if self._error is not None:
+            raise self._error
         self._shared = SharedPayload(self.id, round_, buffers)
         self._owner.say(self._shared.offer)
 
@@ -142,6 +144,7 @@ class ClientJob:
             self._is_closed = True
             self._shared = None
             self._owner.forget(self, reason)
+            self._end(ClusterLost("the job was closed"))
 
     # -- from the client ---------------------------------------------------------------------------
 
@@ -178,15 +181,18 @@ class ClientJob:
 
     def lose(self, error: MidasError) -> None:
         """Nothing more will come of this job."""
-        if self._error is not None or self._is_closed:
-            return
-        self._error = error
-        self._shared = None
+        if self._error is None:
+            self._shared = None
+            self._end(error)
+            self._observer.job_lost(error)
+
+    def _end(self, error: MidasError) -> None:
+        """Whoever waits for the job, or wants something of it later, gets this error."""
+        self._error = self._error or error
         if not self._started.done():
             self._started.set_exception(error)
-            self._started.exception()  # it is also told to the observer, so nobody need wait
+            self._started.exception()  # nobody need wait
         self._credit_changed.set()
-        self._observer.job_lost(error)
 
     def notice(self, text: str) -> None:
         self._observer.noticed(text)

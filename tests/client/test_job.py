@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
+from midas_mp.errors import ClusterLost
 from midas_mp.wire.messages import (
     Acknowledge,
     EndJob,
     JobOpened,
     JobStarted,
     JobStatus,
+    OfferShared,
     Outcome,
     RunTasks,
     Status,
@@ -370,6 +374,32 @@ def test_payloads_are_kept_only_as_long_as_they_may_be_needed(
         assert (len(tasks.open), len(tasks.delivered)) == (0, 100)
         s.job.acknowledge(0, range(100))
         assert s.job._rounds == {}
+        s.client.close()
+
+    run(main())
+
+
+# -- a job that was closed -------------------------------------------------------------------------
+
+
+def test_whoever_waits_for_a_job_that_is_closed_hears_of_it(run: Callable, stage: Callable) -> None:
+    async def main() -> None:
+        s = await stage.started(tasks=1)
+        await s.submit(0)
+        more = s.submit(1)
+        await s.a_while()
+        assert not more.done()
+        s.job.close()
+        with pytest.raises(ClusterLost, match="the job was closed"):
+            await more
+        with pytest.raises(ClusterLost, match="the job was closed"):
+            await s.submit(2)
+        with pytest.raises(ClusterLost, match="the job was closed"):
+            s.job.share(0, [b"shared"])
+        await s.side.hear(EndJob, 1)
+        await s.a_while()
+        assert s.side.submitted() == [0]
+        assert s.side.heard(OfferShared) == []
         s.client.close()
 
     run(main())
