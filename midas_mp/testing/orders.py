@@ -7,6 +7,7 @@ given the shared data of this round.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -70,7 +71,11 @@ def shared_payload(title: str, round_: int, size_bytes: int) -> list[bytes]:
 
 
 def fingerprint(buffers: Sequence[Buffer]) -> str:
-    return hashlib.blake2b(b"".join(buffers), digest_size=8).hexdigest()
+    """Tells shared data apart, fast, wherever they are cut."""
+    checksum = 0
+    for buffer in buffers:
+        checksum = zlib.crc32(buffer, checksum)
+    return f"{checksum:08x}"
 
 
 def answer(orders: Orders, shared: str) -> bytes:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
+import msgspec
+
 from midas_mp.testing import tightness
 from midas_mp.testing.chance import Chance
 from midas_mp.testing.network import Weather
@@ -72,7 +74,8 @@ class JobPlan(NamedTuple):
         """What it takes in all, on one worker of the slowest kind."""
         seconds = self.shared_bytes / BYTES_PER_S_MIN * len(self.rounds)
         for tasks in self.rounds:
-            seconds += sum(orders.seconds / SPEED_MIN for orders in tasks)
+            finite = [orders.seconds for orders in tasks if orders.seconds < ENDLESS_S]
+            seconds += sum(finite) / SPEED_MIN
             seconds += len(tasks) * (self.pause_s + self.acknowledge_s)
         return seconds
 
@@ -115,6 +118,9 @@ QUIET_S: Final = 200.0
 """The same, and the patience with those who are gone (60 s)."""
 
 ENGINES: Final = ("luajit", "lua5.4")
+
+ENDLESS_S: Final = 1e6
+"""Of a task that only ends because somebody ends it."""
 
 CHUNKY_BYTES: Final = 100_000
 """Shared data that take several parts."""
@@ -208,6 +214,9 @@ def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
         [_task(rng, title, round_, index, style) for index in range(count)]
         for round_ in range(rng.choice([1, 1, 2, 3]))
     ]
+    abandoned_at_s = rng.uniform(0, fault_phase_s) if rng.happens(0.1) else None
+    if abandoned_at_s is not None:
+        rounds[0][0] = msgspec.structs.replace(rounds[0][0], seconds=ENDLESS_S)
     batch_max = rng.choice([1, 7, 100])
     batches = len(rounds) * -(-count // batch_max)
     return JobPlan(
@@ -220,7 +229,7 @@ def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
         pause_s=rng.choice([0.0, 0.0, rng.uniform(0, 1.5) * fault_phase_s / batches]),
         acknowledge_s=rng.choice([0.0, 0.0, 0.05, 2.0]),
         abandoned_after=rng.randrange(count) if rng.happens(0.1) else None,
-        abandoned_at_s=rng.uniform(0, fault_phase_s) if rng.happens(0.1) else None,
+        abandoned_at_s=abandoned_at_s,
     )
 
 

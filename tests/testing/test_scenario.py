@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from midas_mp.testing.scenario import ENGINES, Fault, draw
+from midas_mp.testing.scenario import ENDLESS_S, ENGINES, Fault, draw
 
 
 def test_a_seed_always_means_the_same():
@@ -35,4 +35,15 @@ def test_the_bound_of_the_end_is_longer_than_all_the_work():
     for seed in range(50):
         scenario = draw(seed)
         jobs = [job for client in scenario.clients for job in client.jobs]
-        assert scenario.liveness_s > sum(o.seconds for j in jobs for t in j.rounds for o in t)
+        orders = [orders for job in jobs for tasks in job.rounds for orders in tasks]
+        assert scenario.liveness_s > sum(o.seconds for o in orders if o.seconds < ENDLESS_S)
+
+
+def test_a_task_without_end_is_only_in_a_job_that_is_ended():
+    seen = 0
+    for seed in range(100):
+        for job in (job for client in draw(seed).clients for job in client.jobs):
+            if any(orders.seconds >= ENDLESS_S for tasks in job.rounds for orders in tasks):
+                assert job.abandoned_at_s is not None
+                seen += 1
+    assert seen

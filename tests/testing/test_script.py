@@ -136,7 +136,7 @@ def test_the_shared_data_of_the_round_must_have_been_read(play):
         assert round_ == 0
         case.answer(case.plan.rounds[0][0], tasks.fingerprint(shared))
         assert case.objections == []
-        case.answer(case.plan.rounds[0][1], "0" * 16)
+        case.answer(case.plan.rounds[0][1], "0" * 8)
         assert case.objections == ["job round 0 task 1: a wrong result"]
         case.job.shared_progressed("node", 100, 100)
         assert len(case.objections) == 1
