@@ -207,7 +207,9 @@ class Launcher:
         self._forget_jobs_without_work()
         results = "1 result" if kept_count == 1 else f"{kept_count} results"
         delivered = f"; delivered {results}" if kept_count else ""
-        self._announce(f"{news} the host as {name}, {self._settings.workers} workers{delivered}")
+        count = self._settings.workers
+        workers = f"{count} worker{'' if count == 1 else 's'}"
+        self._announce(f"{news} the host as {name}, {workers}{delivered}")
 
     def _lose_host(self) -> None:
         self._fetcher.stop()

@@ -51,7 +51,8 @@ def greet_launcher(state: State, peer: int, hello: Hello) -> None:
     state.awaited += node.awaited
     state.is_membership_new = True
     state.send(peer, Welcome(PROTOCOL_VERSION, state.release, name, epoch))
-    state.notice(f"node {name} joined, {hello.workers_announced} workers announced")
+    count = hello.workers_announced
+    state.notice(f"node {name} joined, {count} worker{'' if count == 1 else 's'} announced")
 
 
 def worker_up(state: State, node: Node, message: WorkerUp) -> None:

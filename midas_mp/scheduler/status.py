@@ -53,7 +53,7 @@ def _start(state: State, job: Job, count: int) -> None:
     job.start_at = None
     job.workers_reported = count
     state.tell(job, JobStarted(job.id, count))
-    state.notice(f"job {job.id} started on {count} workers")
+    state.notice(f"job {job.id} started on {count} worker{'' if count == 1 else 's'}")
 
 
 def _complaint(state: State, job: Job, count: int) -> str:
@@ -88,5 +88,5 @@ def _explain(state: State, job: Job, count: int) -> str:
     if state.awaited:
         return f"{need}: none is registered, {state.awaited} announced"
     if state.nodes:
-        return f"{need}: {len(state.nodes)} nodes are connected, none has a worker"
+        return f"{need}: of the nodes that are connected ({len(state.nodes)}) none has a worker"
     return f"{need}: no node is connected"
