@@ -138,7 +138,9 @@ def test_the_notice_says_what_is_wrong(cluster: Any) -> None:
     assert sentence() == "waiting for 3 workers: 1 registered"
     for channel in (1, 2, 3):
         cluster.down(node, channel)
-    assert sentence() == "waiting for 3 workers: 1 nodes are connected, none has a worker"
+    assert sentence() == (
+        "waiting for 3 workers: of the nodes that are connected (1) none has a worker"
+    )
 
 
 def test_a_started_job_complains_only_while_it_has_open_tasks(cluster: Any) -> None:
