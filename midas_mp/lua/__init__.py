@@ -1,3 +1,3 @@
 """Lua: sources that travel (``bundle``), states that run them (``runtime``), what they print
-(``output``).  Only ``runtime`` imports lupa.
+(``output``).  Only ``engines`` imports lupa.
 """

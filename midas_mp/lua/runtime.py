@@ -1,4 +1,4 @@
-"""One Lua state for one job: the only module that imports lupa.
+"""One Lua state for one job.
 
 Scripts are hostile until proven otherwise.  What stands between them and this process, in order:
 the library in ``library/`` gives them an allow-list of globals and empties the real ones; no
@@ -10,13 +10,13 @@ outside Lua's allocator, a crash of the engine itself) the process around it mus
 from __future__ import annotations
 
 import enum
-import importlib
 import resource
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from midas_mp import limits
-from midas_mp.errors import InternalError, ScriptError, UsageError
+from midas_mp.errors import InternalError, ScriptError
+from midas_mp.lua.engines import engine
 from midas_mp.lua.settings import library_settings, library_sources
 
 if TYPE_CHECKING:
@@ -24,24 +24,6 @@ if TYPE_CHECKING:
 
     from midas_mp.lua.bundle import Bundle
     from midas_mp.wire.messages import JobSpec
-
-_MODULES: Final = {"luajit": "lupa.luajit21", "lua5.4": "lupa.lua54", "lua5.5": "lupa.lua55"}
-"""Those of 5.1 and of LuaJIT 2.0 crash on plain source; 5.2 and 5.3 would add names only."""
-
-
-def _import_engines() -> dict[str, Any]:
-    """All that this installation has: a confined process can import none later."""
-    engines = {}
-    for name, module in _MODULES.items():
-        with suppress(ImportError):
-            engines[name] = importlib.import_module(module)
-    return engines
-
-
-_ENGINES: Final = _import_engines()
-
-ENGINES: Final = tuple(_ENGINES)
-"""What jobs may ask for here."""
 
 INDEXED: Final = frozenset({"generate_data", "on_result"})
 """The driver's functions that are called for each index."""
@@ -124,10 +106,7 @@ class Runtime:
         Raises:
             UsageError: there is no such engine here.
         """
-        engine = _ENGINES.get(spec.engine)
-        if engine is None:
-            offered = ", ".join(ENGINES)
-            raise UsageError(f"there is no engine {spec.engine} here; there is {offered}")
+        lupa = engine(spec.engine)
         self.output_bytes = 0
         self.is_spoiled = False
         self._job = job
@@ -137,8 +116,8 @@ class Runtime:
         self._names: dict[str, bytes] = {}
         self._started: int | None = None
         self._collected_bytes = 0
-        self._error_type = engine.LuaError
-        self._lua = engine.LuaRuntime(
+        self._error_type = lupa.LuaError
+        self._lua = lupa.LuaRuntime(
             encoding=None,
             unpack_returned_tuples=True,
             register_eval=False,

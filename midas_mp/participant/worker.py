@@ -24,7 +24,8 @@ import msgspec
 from midas_mp import limits
 from midas_mp.errors import ProtocolError, ScriptError, UsageError
 from midas_mp.lua.bundle import Bundle
-from midas_mp.lua.runtime import ENGINES, Context, Profile, Runtime
+from midas_mp.lua.engines import ENGINES
+from midas_mp.lua.runtime import Context, Profile, Runtime
 from midas_mp.participant import confinement
 from midas_mp.participant.frame_socket import FrameSocket
 from midas_mp.participant.opened_job import OpenedJob, to_failure

@@ -6,7 +6,7 @@ import os
 
 from midas_mp import __version__
 from midas_mp.cli.version import LEVELS
-from midas_mp.lua.runtime import ENGINES
+from midas_mp.lua.engines import ENGINES
 
 
 def test_the_release_the_engines_and_the_sandbox_level_are_told(midas):

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import pytest
 
-from midas_mp.lua.runtime import ENGINES
+from midas_mp.lua.engines import ENGINES
 
 SCRIPTS = Path(__file__).parent / "scripts"
 

@@ -11,8 +11,9 @@ import pytest
 from midas_mp import limits
 from midas_mp.errors import ScriptError
 from midas_mp.lua.bundle import Bundle
+from midas_mp.lua.engines import ENGINES
 from midas_mp.lua.output import OutputParser, Printed, Progressed
-from midas_mp.lua.runtime import ENGINES, Context, Profile, Runtime
+from midas_mp.lua.runtime import Context, Profile, Runtime
 from midas_mp.wire.messages import JobSpec
 
 MEMORY_BYTES = 64 * limits.MB

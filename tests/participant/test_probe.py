@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from midas_mp.errors import ProcessLost
-from midas_mp.lua.runtime import ENGINES
+from midas_mp.lua.engines import ENGINES
 from midas_mp.participant.probe import probe
 from midas_mp.participant.zygote import Zygote
 

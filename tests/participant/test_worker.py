@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from midas_mp.lua.bundle import Bundle
+from midas_mp.lua.engines import ENGINES
 from midas_mp.lua.output import OutputParser
-from midas_mp.lua.runtime import ENGINES
 from midas_mp.participant.zygote import WORKER_SPOILED, Zygote
 from midas_mp.wire.messages import (
     BeginJob,

@@ -9,7 +9,7 @@ import lupa.lua54
 import lupa.luajit21
 import pytest
 
-from midas_mp.lua.runtime import ENGINES
+from midas_mp.lua.engines import ENGINES
 
 LIBRARY = Path(__file__).parents[3] / "midas_mp" / "lua" / "library"
 HOSTILE = Path(__file__).parents[1] / "hostile"

@@ -1,7 +1,8 @@
 import pytest
 
 from midas_mp import limits
-from midas_mp.lua.runtime import ENGINES, Profile
+from midas_mp.lua.engines import ENGINES
+from midas_mp.lua.runtime import Profile
 
 PLAIN = [engine for engine in ENGINES if engine != "luajit"]
 

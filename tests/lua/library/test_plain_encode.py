@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from midas_mp.lua.runtime import ENGINES
+from midas_mp.lua.engines import ENGINES
 
 pytestmark = pytest.mark.parametrize("engine", [e for e in ENGINES if e != "luajit"])
 
