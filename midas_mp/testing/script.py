@@ -67,7 +67,7 @@ class ScriptedJob:
         self._trace.alias(job.id, plan.title)
         self._work = asyncio.current_task()
         if plan.abandoned_at_s is not None:
-            self._site.soon(plan.abandoned_at_s, self._change_mind)
+            self._site.soon(plan.abandoned_at_s, self._close_early)
         try:
             await job.wait_started()
             for round_ in range(len(plan.rounds)):
@@ -89,6 +89,12 @@ class ScriptedJob:
         """Nothing more is wanted of it."""
         self._is_over = True
         self._changed.set()
+
+    def _close_early(self) -> None:
+        """Somebody else ends the job, and ``run`` finds out wherever it is."""
+        if not self._is_over and self._job is not None:
+            self.abandon()
+            self._job.close("the user has changed their mind")
 
     def _change_mind(self) -> None:
         """It is enough, wherever ``run`` is."""
@@ -117,8 +123,7 @@ class ScriptedJob:
         for first in range(0, len(everything), batch_max):
             if self._is_over:
                 return
-            if plan.pause_s:
-                await asyncio.sleep(plan.pause_s)
+            await asyncio.sleep(plan.pause_s)
             some = everything[first : first + batch_max]
             calls = [Call(orders.index) for orders in some]
             order = RunTasks(job.id, round_, len(everything), BUNDLE.digest, "execute_code", calls)
