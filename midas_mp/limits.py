@@ -112,6 +112,12 @@ them; what is over is computed again."""
 JOB_START_GRACE_S: Final = 5.0
 """A job starts when all announced workers have registered, or this long after the first."""
 
+RUNNING_NOTICE_S: Final = 5.0
+"""A task that runs longer is named in the progress, and again so often."""
+
+RETURN_DELAY_S_MAX: Final = 5.0
+"""Cap of the back-off of a connection that somebody waits for."""
+
 NOTICE_INTERVAL_S: Final = 5.0
 """How often a job that cannot go on says why."""
 

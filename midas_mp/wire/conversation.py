@@ -50,6 +50,7 @@ from midas_mp.wire.messages import (
     TaskPrinted,
     TaskProgress,
     TaskResults,
+    TaskRunning,
     TasksReturned,
     Welcome,
     WorkerDown,
@@ -122,6 +123,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         TasksReturned,
         TaskPrinted,
         TaskProgress,
+        TaskRunning,
         SharedHeld,
         Goodbye,
     ),
@@ -156,6 +158,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         TaskResults,
         TaskPrinted,
         TaskProgress,
+        TaskRunning,
         FetchShared,
         SharedHeld,
         Goodbye,
@@ -180,7 +183,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
 """Which messages belong to each (speaker, listener)."""
 
 WORKER_CHANNEL: Final = frozenset(
-    {RunTasks, RecallTasks, TaskResults, TasksReturned, TaskPrinted, TaskProgress}
+    {RunTasks, RecallTasks, TaskResults, TasksReturned, TaskPrinted, TaskProgress, TaskRunning}
 )
 """Between launcher and host these carry the channel of the worker they concern, 1 or more; all
 else has channel 0.  A socketpair leads to one worker, so there the channel says nothing."""

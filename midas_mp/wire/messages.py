@@ -311,6 +311,16 @@ class TaskProgress(Message, frozen=True, tag=35):
     fraction: Annotated[float, Meta(ge=0, le=1)]
 
 
+class TaskRunning(Message, frozen=True, tag=37):
+    """Worker's launcher → host → client: it is still at this task, so long already."""
+
+    job: Name
+    round: Count
+    index: Count
+    worker: Annotated[str, Meta(max_length=128)]
+    elapsed_s: Annotated[float, Meta(ge=0, le=1e9)]
+
+
 class Acknowledge(Message, frozen=True, tag=36):
     """Client → host: these results are safe here; forget them."""
 
@@ -445,6 +455,7 @@ AnyMessage = (
     | TasksReturned
     | TaskPrinted
     | TaskProgress
+    | TaskRunning
     | Acknowledge
     | OfferShared
     | FetchShared

@@ -24,6 +24,7 @@ _BY_FIELD = {
     "seed": st.integers(-(2**63), 2**64 - 1),
     "timeout_s": st.floats(0, 1e9),
     "fraction": st.floats(0, 1),
+    "elapsed_s": st.floats(0, 1e9),
     "channel": st.integers(1, 65_535),
     "workers_min": st.integers(1, 65_535),
     "workers_announced": st.integers(0, 65_535),
