@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 import pytest
 
+from midas_mp import limits
 from midas_mp.host.host import Host
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
@@ -84,9 +85,9 @@ def hello(role: Role = Role.LAUNCHER, **fields: object) -> Hello:
 class StandingHost:
     """A host that listens, what it announced, and its visitors."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float) -> None:
         self.announced: list[str] = []
-        self.host = Host(announce=self.announced.append)
+        self.host = Host(announce=self.announced.append, patience_s=patience_s)
         self.address: Address
         self.visitors: list[Visitor] = []
 
@@ -107,8 +108,10 @@ class StandingHost:
 
 
 @asynccontextmanager
-async def _listening() -> AsyncIterator[StandingHost]:
-    standing = StandingHost()
+async def _listening(
+    *, patience_s: float = limits.CLIENT_PATIENCE_S
+) -> AsyncIterator[StandingHost]:
+    standing = StandingHost(patience_s)
     listener = await tcp.listen(Address(port=0), lambda: (standing.host, Host.conversation()))
     standing.address = listener.address
     try:
@@ -121,7 +124,7 @@ async def _listening() -> AsyncIterator[StandingHost]:
 
 
 @pytest.fixture
-def listening() -> Callable[[], AbstractAsyncContextManager[StandingHost]]:
+def listening() -> Callable[..., AbstractAsyncContextManager[StandingHost]]:
     """``async with listening() as standing``."""
     return _listening
 

@@ -317,13 +317,9 @@ def test_a_client_over_its_credit_is_told_why_and_dropped(
     run(main())
 
 
-def test_a_client_that_stays_away_frees_its_workers(
-    run: Callable, listening: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "CLIENT_PATIENCE_S", 0.2)
-
+def test_a_client_that_stays_away_frees_its_workers(run: Callable, listening: Callable) -> None:
     async def main() -> None:
-        async with listening() as standing:
+        async with listening(patience_s=0.2) as standing:
             launcher = await standing.launcher()
             launcher.say(UP)
             client = await standing.client()
