@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from midas_mp import limits
 from midas_mp.wire.framing import Frame, size_bytes
-from midas_mp.wire.messages import TaskPrinted, TaskProgress
+from midas_mp.wire.messages import TaskPrinted, TaskProgress, TaskRunning
 
 
 class OutputValve:
@@ -26,7 +26,7 @@ class OutputValve:
         passed: list[Frame] = []
         for frame in frames:
             message = frame.message
-            if not isinstance(message, TaskPrinted | TaskProgress):
+            if not isinstance(message, TaskPrinted | TaskProgress | TaskRunning):
                 passed.append(frame)
             elif unsent_bytes > limits.OUTPUT_BACKLOG_BYTES_MAX:
                 self._dropped_bytes += size_bytes(frame.buffers)

@@ -19,6 +19,7 @@ from midas_mp.wire.messages import (
     TaskProgress,
     TaskRef,
     TaskResults,
+    TaskRunning,
     TasksReturned,
 )
 
@@ -91,7 +92,7 @@ def tasks_returned(state: State, node: Node, frame: Frame, message: TasksReturne
     state.settle(worker)
 
 
-def forward(state: State, frame: Frame, message: TaskPrinted | TaskProgress) -> None:
+def forward(state: State, frame: Frame, message: TaskPrinted | TaskProgress | TaskRunning) -> None:
     """Pass on to the job's client; a job that has ended has none."""
     job = state.jobs.get(message.job)
     if job is not None:

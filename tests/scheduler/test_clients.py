@@ -18,6 +18,7 @@ from midas_mp.wire.messages import (
     TaskPrinted,
     TaskProgress,
     TaskResults,
+    TaskRunning,
     Welcome,
 )
 
@@ -56,6 +57,7 @@ def test_a_client_that_comes_back_hears_what_it_missed_in_order(cluster: Any) ->
     cluster.lose(client)
     cluster.say(node, TaskPrinted(job, 0, 0, "w"), [b"hello"], 1)
     cluster.say(node, TaskProgress(job, 0, 0, 0.5), channel=1)
+    cluster.say(node, TaskRunning(job, 0, 0, "w", 5.0), channel=1)
     cluster.finish(node, 1, *cluster.leased(node)[:1])
     again = cluster.client(node_id="abc")
     assert cluster.read(again) == [Welcome(PROTOCOL_VERSION, "1.2.3", f"client{again}", 1)]

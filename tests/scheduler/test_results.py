@@ -11,6 +11,7 @@ from midas_mp.wire.messages import (
     TaskProgress,
     TaskRef,
     TaskResults,
+    TaskRunning,
 )
 
 
@@ -150,9 +151,10 @@ def test_prints_and_progress_reach_the_client_of_the_job_only(cluster: Any) -> N
     client, node = busy(cluster)
     other = cluster.client()
     cluster.heard.clear()
-    progress = TaskProgress("job", 0, 0, 0.5)
-    cluster.say(node, progress, channel=1)
-    assert cluster.read(client) == [progress]
+    said = [TaskProgress("job", 0, 0, 0.5), TaskRunning("job", 0, 0, "w", 5.0)]
+    for message in said:
+        cluster.say(node, message, channel=1)
+    assert cluster.read(client) == said
     assert cluster.read(other) == []
     cluster.say(client, EndJob("job"))
     cluster.heard.clear()
