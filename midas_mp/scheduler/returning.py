@@ -49,7 +49,6 @@ def take_back(state: State, worker: Worker, held: Sequence[TaskRef]) -> None:
     if worker.lease_count:
         trigger = "isolate" if worker.has_suspect else "lease"
         advance(worker, WORKER, trigger, state.now, f"adopted {worker.lease_count}")
-        worker.heard_at = state.now
     state.settle(worker)
 
 
@@ -76,6 +75,8 @@ def _adopt(state: State, worker: Worker, job: Job, task: Task) -> None:
     """Book a waiting task as leased to the worker that has it; the caller settles the worker."""
     losses.take_off_queue(job, task)
     advance_task(task, _LEASE, "lease")
+    if not worker.lease_count:
+        worker.heard_at = state.now
     task.worker = worker
     worker.leases.setdefault(job, {})[task] = None
     worker.adopted[task] = None

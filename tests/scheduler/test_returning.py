@@ -11,6 +11,7 @@ from midas_mp.wire.messages import (
     EndJob,
     Goodbye,
     PutBundle,
+    RecallTasks,
     RunTasks,
     TaskRef,
     TaskResults,
@@ -188,6 +189,17 @@ def test_a_task_of_an_unknown_job_is_adopted_when_its_client_submits_it(cluster:
     assert worker(cluster, node).state is WorkerState.BUSY
 
 
+def test_a_worker_is_not_silent_before_its_task_was_submitted(cluster: Any) -> None:
+    node = come_back(cluster, ref(0), ref(1))
+    client = cluster.client()
+    cluster.open(client)
+    cluster.up(node, 2)
+    cluster.learn(client, node, 1_000)
+    cluster.submit(client, "job", range(2))
+    assert cluster.leased(node) == [ref(0), ref(1)]
+    assert cluster.read_only(node, RecallTasks) == []
+
+
 def test_a_task_of_a_job_that_has_not_started_is_adopted_too(cluster: Any) -> None:
     client = cluster.client()
     cluster.open(client, workers_min=5)
@@ -291,9 +303,11 @@ def test_what_a_lost_worker_or_node_held_is_not_waited_for(cluster: Any, is_lost
     client = cluster.client()
     cluster.open(client)
     cluster.submit(client, "job", [0])
-    if not is_lost:
-        assert len(cluster.read_only(node, RunTasks)) == 1
-    assert not cluster.state.nodes or cluster.leased(node) == [ref(0)]
+    if is_lost:
+        assert cluster.scheduler.statistics().tasks_waiting == 1
+        node = cluster.node(1)
+    assert len(cluster.read_only(node, RunTasks)) == 1
+    assert cluster.leased(node) == [ref(0)]
 
 
 def test_the_end_of_a_job_forgets_what_was_not_claimed(cluster: Any) -> None:
