@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from midas_mp import limits
 from midas_mp.cli.report import describe, printable, write_line
@@ -26,6 +26,17 @@ TICK_S: Final = 0.25
 LINE_INTERVAL_S: Final = 10.0
 FAILURES_SHOWN_MAX: Final = 10
 
+LONG_TASK_UNTOLD_S_MAX: Final = 3 * limits.RUNNING_NOTICE_S
+"""A long task of which nothing was heard for so long runs no more: its worker is gone."""
+
+
+class LongTask(NamedTuple):
+    """A task that was said to run long: since when, said when, and where."""
+
+    began_s: float
+    told_s: float
+    worker: str
+
 
 class Display:
     """What both kinds share: counts, and lines of text.  Also the driver's ``View``."""
@@ -37,6 +48,7 @@ class Display:
         self.failed = 0
         self.workers = 0
         self.fractions: dict[int, float] = {}
+        self.long_tasks: dict[int, LongTask] = {}
         self.received_bytes: dict[str, int] = {}
         """Of the round's shared data, by node."""
         self.shared_bytes = 0
@@ -78,6 +90,7 @@ class Display:
         self.round, self.count, self.done = round_, count, 0
         self.workers = workers
         self.fractions.clear()
+        self.long_tasks.clear()
         self.received_bytes.clear()
         self.round_began_s = time.monotonic()
         if self._ticker is None:
@@ -85,13 +98,18 @@ class Display:
             self._tick()
 
     def shared_progressed(self, node: str, received_bytes: int, total_bytes: int) -> None:
-        self.received_bytes[node], self.shared_bytes = received_bytes, total_bytes
+        self.shared_bytes = total_bytes
+        if received_bytes:
+            self.received_bytes[node] = received_bytes
+        else:
+            self.received_bytes.pop(node, None)
 
     def advanced(self, done: int, failed: int, ended: Sequence[int]) -> None:
         self.done, self.failed = done, failed
-        if self.fractions:
+        if self.fractions or self.long_tasks:
             for index in ended:
                 self.fractions.pop(index, None)
+                self.long_tasks.pop(index, None)
 
     def printed(self, index: int, worker: str, text: bytes) -> None:
         tag = f"[{index} {worker}] " if worker else ""
@@ -100,6 +118,10 @@ class Display:
 
     def progressed(self, index: int, fraction: float) -> None:
         self.fractions[index] = fraction
+
+    def running(self, index: int, worker: str, elapsed_s: float) -> None:
+        now_s = time.monotonic()
+        self.long_tasks[index] = LongTask(now_s - elapsed_s, now_s, worker)
 
     def workers_changed(self, workers: int) -> None:
         self.workers = workers
@@ -135,7 +157,20 @@ class Display:
         if self.failed:
             parts.append(f"{self.failed} failed")
         inside = [f"task {i} at {f:.0%}" for i, f in sorted(self.fractions.items())[:2]]
-        return ", ".join(parts + inside)
+        return ", ".join(parts + self._longest() + inside)
+
+    def _longest(self) -> list[str]:
+        """``task 7 for 2 min 05 s on lab-003``: the one that runs longest, if any is long."""
+        now_s = time.monotonic()
+        heard = [
+            (task.began_s, index, task.worker)
+            for index, task in self.long_tasks.items()
+            if now_s - task.told_s < LONG_TASK_UNTOLD_S_MAX
+        ]
+        if not heard:
+            return []
+        began_s, index, worker = min(heard)
+        return [f"task {index} for {_duration(now_s - began_s)} on {worker}"]
 
     def _sharing(self) -> list[str]:
         """``sharing 45 MB: 2 of 3 nodes, 61 %``, while a node waits for it."""

@@ -39,7 +39,11 @@ def run(
     -- is the script's, as arg[1], arg[2] …
     """
     options = make_options(script, said)
+    source = click.get_current_context().get_parameter_source
+    said_here = click.core.ParameterSource.COMMANDLINE
     if address is None:
+        if source("patience_s") is said_here:
+            raise click.UsageError("--patience is for a host that may go away: say its --address")
         zygote = start_zygote()
         from midas_mp.driver.session import run_on_this_machine
 
@@ -50,8 +54,7 @@ def run(
             zygote,
             lambda run: run_on_this_machine(run, workers=workers),
         )
-    source = click.get_current_context().get_parameter_source("workers")
-    if source is click.core.ParameterSource.COMMANDLINE:
+    if source("workers") is said_here:
         raise click.UsageError("--workers is for this machine; at --address the host has workers")
     from midas_mp.transport.address import Address
 

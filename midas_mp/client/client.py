@@ -11,7 +11,6 @@ import random
 import uuid
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
 
 from midas_mp import __version__, limits
 from midas_mp.client.connection import Connection
@@ -31,9 +30,6 @@ from midas_mp.wire.messages import (
     OpenJob,
     Role,
 )
-
-ENDED_JOBS_MAX: Final = 1_000
-"""Whose end is said again to a host that may not have heard it; it remembers as many."""
 
 
 class Client:
@@ -58,7 +54,8 @@ class Client:
         node_id = node_id or uuid.uuid4().hex
         jitter = jitter or random.Random()  # noqa: S311 - it spreads load, and is no secret
         self._jobs: dict[str, ClientJob] = {}
-        self._ended: deque[EndJob] = deque(maxlen=ENDED_JOBS_MAX)
+        self._ended: deque[EndJob] = deque(maxlen=limits.ENDED_JOBS_MAX)
+        """Said again to a host that may not have heard them; it remembers as many."""
         self._failure: MidasError | None = None
         self._connection = Connection(
             dial,
@@ -118,7 +115,7 @@ class Client:
     def forget(self, job: ClientJob, reason: str) -> None:
         """The job is closed."""
         self._upload.drop(job.id)
-        if self._jobs.pop(job.id, None) is not None and not job.is_lost:
+        if self._jobs.pop(job.id, None) is not None:
             end = EndJob(job.id, reason)
             self._ended.append(end)
             self.say(end)
@@ -160,7 +157,8 @@ class Client:
 
     def upload_failed(self, error: MidasError) -> None:
         for job in self._open_jobs():
-            job.lose(error)
+            if job.is_sharing:
+                job.lose(error)
 
     def _tell(self, text: str) -> None:
         for job in self._open_jobs():

@@ -13,15 +13,13 @@ import random
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from midas_mp import limits
 from midas_mp.client.line import Line
 from midas_mp.errors import ClusterLost, InternalError, MidasError, WorldError
 from midas_mp.transport.backoff import Backoff
 from midas_mp.transport.link import Dial
 from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import AnyMessage, Hello
-
-RETURN_DELAY_S_MAX: Final = 5.0
-"""Between two tries: a person waits for the job."""
 
 STEADY_S: Final = 1.0
 """A line that lasted so long has worked.  One that breaks sooner, again and again, uses up the
@@ -59,7 +57,7 @@ class Connection:
         self._hello = hello
         self._owner = owner
         self._patience_s = patience_s
-        self._backoff = Backoff(delay_s_max=RETURN_DELAY_S_MAX, jitter=jitter)
+        self._backoff = Backoff(delay_s_max=limits.RETURN_DELAY_S_MAX, jitter=jitter)
         self._loop = asyncio.get_running_loop()
         self._line: Line | None = None
         self._returning: asyncio.Task[None] | None = None

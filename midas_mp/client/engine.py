@@ -26,10 +26,16 @@ class JobObserver(Protocol):
 
     def task_progressed(self, index: int, fraction: float) -> None: ...
 
+    def task_running(self, index: int, worker: str, elapsed_s: float) -> None:
+        """A long task, named every few seconds while it runs."""
+
     def workers_changed(self, workers: int) -> None: ...
 
     def shared_progressed(self, node: str, received_bytes: int, total_bytes: int) -> None:
-        """A node has so much of the present round's shared data; with all of it, it runs tasks."""
+        """A node has so much of the present round's shared data; with all of it, it runs tasks.
+
+        With nothing of it: the node is gone.
+        """
 
     def noticed(self, text: str) -> None:
         """A sentence for the user: there are no workers, or the host is gone and looked for."""

@@ -37,6 +37,7 @@ from midas_mp.wire.messages import (
     TaskPrinted,
     TaskProgress,
     TaskResults,
+    TaskRunning,
 )
 
 _Task = tuple[RunTasks, Call, Sequence[Buffer], int]
@@ -152,6 +153,11 @@ class ClientJob:
     def is_lost(self) -> bool:
         return self._error is not None
 
+    @property
+    def is_sharing(self) -> bool:
+        """Whether its tasks need shared data."""
+        return self._shared is not None
+
     def introduce(self) -> None:
         """Says all that a host must know before it can take tasks."""
         bundle = self._bundle
@@ -206,6 +212,8 @@ class ClientJob:
                 self._observer.task_printed(index, worker, bytes(frame.buffers[0]))
             case TaskProgress(index=index, fraction=fraction):
                 self._observer.task_progressed(index, fraction)
+            case TaskRunning(index=index, worker=worker, elapsed_s=elapsed_s):
+                self._observer.task_running(index, worker, elapsed_s)
             case FetchShared() | SharedHeld() as news:
                 self._take_shared(news)
             case JobEnded(reason=reason):

@@ -11,7 +11,7 @@ import bisect
 import itertools
 import random
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from midas_mp import limits
 from midas_mp.client.line import Line
@@ -20,8 +20,6 @@ from midas_mp.transport.backoff import Backoff
 from midas_mp.transport.link import Dial
 from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import Hello, OfferShared, SharedPart
-
-DIAL_DELAY_S_MAX: Final = 5.0
 
 
 class SharedPayload:
@@ -74,7 +72,7 @@ class Upload:
         self._dial = dial
         self._hello = hello
         self._owner = owner
-        self._backoff = Backoff(delay_s_max=DIAL_DELAY_S_MAX, jitter=jitter)
+        self._backoff = Backoff(delay_s_max=limits.RETURN_DELAY_S_MAX, jitter=jitter)
         self._line: Line | None = None
         self._wanted: dict[str, tuple[SharedPayload, int]] = {}
         """What the host asked for, and the next byte of it, by job."""

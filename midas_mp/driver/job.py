@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import re
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -42,6 +43,11 @@ CONTRACT: Final = (GENERATE, EXECUTE, INTERPRET)
 DEFAULT_ENGINE: Final = JobSpec().engine
 
 ONE_TASK_PER_WORKER: Final = TaskCount(1, is_per_worker=True)
+
+
+_SAID_TOO_LATE: Final = re.compile(rb"\b(memory|modules|requires)\b")
+"""Keys of ``config`` that may make the top level run again, under what they say; nobody should
+read its prints twice."""
 
 
 class Answer(NamedTuple):
@@ -86,11 +92,17 @@ class ScriptJob:
             ProcessLost: the script process died.
         """
         self._process.limit(self._options.timeout_s or 0.0)
-        loaded = await self._load_with(self._options)
-        options = await self._settle(loaded)
-        if self._must_load_again(options):
-            self._bundle = Bundle.collect(self._path, options.modules)
-            loaded = await self._load_with(options)
+        if _SAID_TOO_LATE.search(self._bundle.source):
+            self._process.hold_prints()
+        try:
+            loaded = await self._load_with(self._options)
+            options = await self._settle(loaded)
+            if self._must_load_again(options):
+                self._process.drop_prints()
+                self._bundle = Bundle.collect(self._path, options.modules)
+                loaded = await self._load_with(options)
+        finally:
+            self._process.release_prints()
         if loaded.failure is not None:
             raise self._explained(loaded.failure)
         self._options = options
@@ -295,6 +307,9 @@ class ScriptJob:
 
     def task_progressed(self, index: int, fraction: float) -> None:
         self._view.progressed(index, fraction)
+
+    def task_running(self, index: int, worker: str, elapsed_s: float) -> None:
+        self._view.running(index, worker, elapsed_s)
 
     def workers_changed(self, workers: int) -> None:
         self._workers = workers

@@ -103,6 +103,7 @@ class ScriptProcess:
         printed: Callable[[bytes], None],
     ) -> None:
         self._printed = printed
+        self._held: list[bytes] | None = None
         self._memory_bytes = memory_bytes
         self._requests: deque[_Request] = deque()
         self.engines: list[str] = []
@@ -156,6 +157,20 @@ class ScriptProcess:
             if failure.kind != "syntax":
                 failure.function = MAIN_CHUNK
         return Loaded(frozenset(message.functions), config, failure)
+
+    def hold_prints(self) -> None:
+        """Keeps what is printed from now on."""
+        self._held = []
+
+    def drop_prints(self) -> None:
+        """What was kept is void; the rest is shown as it comes."""
+        self._held = None
+
+    def release_prints(self) -> None:
+        """Shows what was kept, if anything, and the rest as it comes."""
+        held, self._held = self._held, None
+        for text in held or ():
+            self._printed(text)
 
     def unload(self, job: str) -> None:
         self._process.send([Frame(CONTROL_CHANNEL, EndJob(job))])
@@ -237,7 +252,10 @@ class ScriptProcess:
     def process_output(self, _process: LuaProcess, records: Sequence[Printed | Progressed]) -> None:
         for record in records:
             if isinstance(record, Printed):
-                self._printed(record.text)
+                if self._held is None:
+                    self._printed(record.text)
+                else:
+                    self._held.append(record.text)
 
     def process_ended(self, process: LuaProcess, end: ProcessEnd) -> None:
         error = self._verdict(process, end)

@@ -15,7 +15,10 @@ class View(Protocol):
         """A round begins, the first is 0, with so many tasks on so many workers."""
 
     def shared_progressed(self, node: str, received_bytes: int, total_bytes: int) -> None:
-        """A node has so much of what the round's tasks share; it runs none before it has all."""
+        """A node has so much of what the round's tasks share; it runs none before it has all.
+
+        With nothing of it: the node is gone.
+        """
 
     def advanced(self, done: int, failed: int, ended: Sequence[int]) -> None:
         """So many tasks of the round have ended; so many of the job have failed.
@@ -31,6 +34,9 @@ class View(Protocol):
 
     def progressed(self, index: int, fraction: float) -> None:
         """A task says how far it is."""
+
+    def running(self, index: int, worker: str, elapsed_s: float) -> None:
+        """A long task, named every few seconds while it runs."""
 
     def workers_changed(self, workers: int) -> None: ...
 

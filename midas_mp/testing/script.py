@@ -166,6 +166,9 @@ class ScriptedJob:
         self._trace.count("prints")
         self._printed.setdefault(index, []).append(text)
 
+    def task_running(self, index: int, worker: str, elapsed_s: float) -> None:
+        self._trace.note(self._site.name, self.plan.title, index, "runs", elapsed_s, "s on", worker)
+
     def task_progressed(self, index: int, _fraction: float) -> None:
         self._object_to(f"{self.plan.title}: progress of task {index} that nobody reported")
 

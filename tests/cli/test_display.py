@@ -9,7 +9,13 @@ import threading
 
 import pytest
 
-from midas_mp.cli.display import BarDisplay, Display, PlainDisplay, make_display
+from midas_mp.cli.display import (
+    LONG_TASK_UNTOLD_S_MAX,
+    BarDisplay,
+    Display,
+    PlainDisplay,
+    make_display,
+)
 from midas_mp.errors import ScriptError
 
 WAIT_FOR_A_LINE = "if index == 3 then io.read() end return { index = index }"
@@ -80,12 +86,29 @@ def test_later_rounds_have_their_number_and_their_own_figures(run):
     run(main())
 
 
+def test_the_task_that_runs_longest_is_named():
+    display = Display()
+    display.running(7, "lab-003", 125.0)
+    display.running(8, "lab-001", 6.0)
+    assert display.figures() == "0 workers, task 7 for 2 min 05 s on lab-003"
+    display.running(7, "lab-002", 5.0)  # begun again elsewhere
+    assert display.figures() == "0 workers, task 8 for 6 s on lab-001"
+    display.advanced(1, 0, [8])
+    assert display.figures() == "0 workers, task 7 for 5 s on lab-002"
+    told = display.long_tasks[7]
+    display.long_tasks[7] = told._replace(told_s=told.told_s - LONG_TASK_UNTOLD_S_MAX)
+    assert display.figures() == "0 workers"
+
+
 def test_shared_data_is_shown_while_a_node_waits_for_it():
     display = Display()
     for node, received in {"a": 45, "b": 45, "c": 5}.items():
         display.shared_progressed(node, received * 2**20, 45 * 2**20)
     assert display.figures() == "sharing 45 MB: 2 of 3 nodes, 70%, 0 workers"
-    display.shared_progressed("c", 45 * 2**20, 45 * 2**20)
+    display.shared_progressed("c", 0, 45 * 2**20)  # the node is gone
+    assert display.figures() == "0 workers"
+    display.shared_progressed("d", 1, 45 * 2**20)
+    display.shared_progressed("d", 45 * 2**20, 45 * 2**20)
     assert display.figures() == "0 workers"
 
 

@@ -213,3 +213,17 @@ def test_results_that_do_not_fit_together_are_told_as_such(midas, script):
         r"  memory limit of 32 MB reached, peak \d+ MB\n",
         ended.err,
     )
+
+
+@pytest.mark.parametrize("config", ['memory = "64MB"', 'requires = { lua = "5.4" }', "tasks = 2"])
+def test_what_the_top_level_prints_is_shown_once(midas, script, config):
+    top = f'print("top level") config = {{ {config} }}'
+    ended = midas("run", script(top=top, execute="return 1"), "--tasks", "0")
+    assert (ended.code, ended.out) == (0, "\n")
+    assert ended.err.count("top level") == 1
+
+
+def test_what_a_broken_top_level_printed_is_shown(midas, script):
+    ended = midas("run", script(top='config = { memory = "64MB" } print("got here") error("no")'))
+    assert ended.code == 1
+    assert ended.err.startswith("got here\nmidas: script error")

@@ -249,3 +249,9 @@ def test_workers_are_the_hosts_affair_where_there_is_an_address(midas, script):
     ended = midas("run", script(), "--address", "127.0.0.1:1", "--workers", "2")
     assert ended.code == 2
     assert "--workers is for this machine" in ended.err
+
+
+def test_patience_is_for_a_host(midas, script):
+    ended = midas("run", script(), "--patience", "5s")
+    assert ended.code == 2
+    assert "--patience is for a host that may go away" in ended.err

@@ -141,6 +141,9 @@ class Observer:
     def task_progressed(self, index: int, fraction: float) -> None:
         self.told.append(("progressed", index, fraction))
 
+    def task_running(self, index: int, worker: str, elapsed_s: float) -> None:
+        self.told.append(("running", index, worker, elapsed_s))
+
     def workers_changed(self, workers: int) -> None:
         self.told.append(("workers", workers))
 

@@ -119,6 +119,9 @@ class JobUnderWay:
     def task_progressed(self, index: int, fraction: float) -> None:
         self.told.append((f"{fraction:g}", index))
 
+    def task_running(self, index: int, worker: str, elapsed_s: float) -> None:
+        self.told.append(("running", index))
+
     def workers_changed(self, workers: int) -> None:
         self.workers = workers
         self._changed.set()

@@ -34,6 +34,7 @@ class RecordingView:
         self.shared: list[tuple[str, int, int]] = []
         self.prints: list[tuple[int, str, bytes]] = []
         self.progress: list[tuple[int, float]] = []
+        self.long_tasks: list[tuple[int, str, float]] = []
         self.workers: list[int] = []
         self.notices: list[str] = []
         self.failures: list[ScriptError] = []
@@ -57,6 +58,9 @@ class RecordingView:
 
     def progressed(self, index: int, fraction: float) -> None:
         self.progress.append((index, fraction))
+
+    def running(self, index: int, worker: str, elapsed_s: float) -> None:
+        self.long_tasks.append((index, worker, elapsed_s))
 
     def workers_changed(self, workers: int) -> None:
         self.workers.append(workers)
