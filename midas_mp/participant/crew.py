@@ -42,6 +42,13 @@ from midas_mp.wire.messages import (
 EARLY_DEATHS_MAX: Final = 3
 """So many processes in a row that died before they were ready: the node cannot run workers."""
 
+WORKER_UP_BYTES_MAX: Final = 8 * limits.KB
+"""What a WorkerUp weighs beside the tasks held: names, and what the process said in a header of
+``HEADER_BYTES_MAX_GREETING``."""
+
+TASK_REF_BYTES_MAX: Final = 22
+"""What a TaskRef weighs beside its job's id: an array of a text and two numbers."""
+
 
 class Crew:
     """The listener of its processes.
@@ -107,15 +114,13 @@ class Crew:
     def join(self, uplink: Uplink, name: str) -> int:
         """Registers the workers with what they hold, and delivers what was kept.
 
-        Another name than at the host before means other workers.
-
         Returns:
             The number of results that were kept.
         """
-        if self._name and name != self._name:
-            for seat in self._seats.values():
-                self._dismiss(seat)
         self._uplink = uplink
+        # It may be another name than before: somebody took ours meanwhile.  Processes keep what
+        # they were started with, so in the old ones ``midas.worker`` and ``midas.node`` tell the
+        # old name.  That costs nothing: no repeatable script uses them.
         self._name = name
         for seat in self._seats.values():
             if seat.process is None:
@@ -216,8 +221,7 @@ class Crew:
             seat.epoch,
             seat.ready.sandbox_level,
             seat.ready.engines,
-            # so that it fits a header, however long job ids are; the rest the host hears in time
-            seat.held()[: limits.TASKS_PER_FRAME_MAX],
+            _as_many_as_fit(seat.held()),
         )
         self._say(CONTROL_CHANNEL, up)
 
@@ -356,6 +360,22 @@ class Crew:
         if not self.failed.done() and not self._is_closing:
             self.failed.set_exception(error)
             self.failed.exception()  # whoever looks sees it; nobody need
+
+
+def _as_many_as_fit(refs: Sequence[TaskRef]) -> list[TaskRef]:
+    """What of these one header can say.
+
+    All of them, unless ids of jobs are over a hundred bytes long: then the host may have the rest
+    run twice, and counts it once.
+    """
+    room = limits.HEADER_BYTES_MAX - WORKER_UP_BYTES_MAX
+    fitting: list[TaskRef] = []
+    for ref in refs[: limits.QUEUE_TASKS_MAX]:
+        room -= len(ref.job.encode()) + TASK_REF_BYTES_MAX
+        if room < 0:
+            break
+        fitting.append(ref)
+    return fitting
 
 
 def _output_frame(channel: int, worker: str, record: Printed | Progressed) -> Frame:
