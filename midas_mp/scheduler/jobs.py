@@ -156,11 +156,14 @@ def acknowledge(client: ClientRecord, message: Acknowledge) -> None:
 
 
 def end_job(state: State, client: ClientRecord, message: EndJob) -> None:
-    """The client has no more use for the job; unknown ones have ended before."""
+    """The client has no more use for the job; it may have opened it at an earlier host only."""
     client.refused.discard(message.job)
     job = client.jobs.get(message.job)
+    reason = message.reason or "ended by its client"
     if job is not None:
-        end(state, job, message.reason or "ended by its client")
+        end(state, job, reason)
+    elif message.job not in state.jobs:
+        returning.end_unopened(state, message.job, reason)
 
 
 def end(state: State, job: Job, reason: str) -> None:

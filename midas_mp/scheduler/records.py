@@ -368,7 +368,7 @@ class EarlyResult(NamedTuple):
 class StrayJob:
     """What nodes brought of a job that was begun by a host before this one."""
 
-    __slots__ = ("early", "held", "id", "nodes", "until")
+    __slots__ = ("early", "held", "id", "nodes", "printed", "until")
 
     def __init__(self, job_id: str) -> None:
         self.id = job_id
@@ -380,3 +380,5 @@ class StrayJob:
         """Who has it in hand, by round and index; an orphan of that worker."""
         self.early: dict[tuple[int, int], EarlyResult] = {}
         """By round and index."""
+        self.printed = PrintBacklog()
+        """What its tasks printed before a client opened it here."""

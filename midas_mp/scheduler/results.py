@@ -93,10 +93,12 @@ def tasks_returned(state: State, node: Node, frame: Frame, message: TasksReturne
 
 
 def forward(state: State, frame: Frame, message: TaskPrinted | TaskProgress | TaskRunning) -> None:
-    """Pass on to the job's client; a job that has ended has none."""
+    """Pass on to the job's client, who may yet have to come; a job that has ended has none."""
     job = state.jobs.get(message.job)
     if job is not None:
         state.tell(job, message, frame.buffers)
+    elif isinstance(message, TaskPrinted):
+        returning.keep_print(state, message, frame.buffers)
 
 
 def _is_worthless(state: State, worker: Worker, message: TaskResults, outcome: Outcome) -> bool:

@@ -7,7 +7,8 @@ A worker that comes back names the tasks that its process is still at.  Each of 
 - of a job that ended here: an orphan without worth, and the node is told of the end;
 - of a job that nobody opened here: this host is younger than the job.  Its client may come back
   and submit the very task; then it is adopted, or, if its result came meanwhile, done at once.
-  After ``State.patience_s`` without the client the node is told that the job has ended.
+  When the client says that the job is over, or after ``State.patience_s`` without it, the node is
+  told that the job has ended.
 
 What is known of such tasks is a *stray* of the job.  It stays beside the job when its client has
 opened it, because the tasks come within the client's credit, not at once.
@@ -23,7 +24,8 @@ from midas_mp.scheduler import briefing, delivery, losses
 from midas_mp.scheduler.records import EarlyResult, Job, Node, StrayJob, Task, Worker, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import TASK, WORKER, TaskState, advance
-from midas_mp.wire.messages import EndJob, TaskRef
+from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
+from midas_mp.wire.messages import EndJob, TaskPrinted, TaskRef
 
 _LEASE: Final = TASK["lease"]
 
@@ -102,6 +104,13 @@ def keep_early(state: State, node: Node, ref: TaskRef, result: EarlyResult) -> b
     return True
 
 
+def keep_print(state: State, message: TaskPrinted, buffers: Sequence[Buffer]) -> None:
+    """Keep what a task of a job that nobody has opened here printed; it comes before its result."""
+    if message.job not in state.ended:
+        stray = _stray_of(state, message.job)
+        stray.printed.keep(Frame(CONTROL_CHANNEL, message, buffers))
+
+
 # -- clients ---------------------------------------------------------------------------------
 
 
@@ -113,6 +122,8 @@ def welcome_job(state: State, job: Job) -> None:
         stray.until = state.now + state.patience_s
         for node in stray.nodes:
             briefing.begin(state, node, job)
+        for frame in stray.printed.take():
+            state.tell(job, frame.message, frame.buffers)
 
 
 def claim(state: State, job: Job, tasks: Sequence[Task]) -> None:
@@ -145,16 +156,22 @@ def claim(state: State, job: Job, tasks: Sequence[Task]) -> None:
 def lose_patience(state: State) -> None:
     """Give up on clients that did not come for work that is under way."""
     for stray in [stray for stray in state.strays.values() if _is_over(stray, state.now)]:
-        _drop_early(state, stray)
         if stray.id in state.jobs:
+            _drop_early(state, stray)
             stray.until = None  # what workers hold can be claimed as long as they hold it
         else:
-            forget_stray(state, stray.id)
-            state.remember_end(stray.id)
-            reason = f"no client came for it within {state.patience_s:g} s"
-            for node in stray.nodes:
-                state.send(node.peer, EndJob(stray.id, reason))
-            state.notice(f"job {stray.id}, of an earlier host, ended: {reason}")
+            end_unopened(state, stray.id, f"no client came for it within {state.patience_s:g} s")
+
+
+def end_unopened(state: State, job_id: str, reason: str) -> None:
+    """A job that nobody has opened here is over: who works on it is told, now or when it comes."""
+    state.remember_end(job_id)
+    stray = state.strays.get(job_id)
+    if stray is not None:
+        forget_stray(state, job_id)
+        for node in stray.nodes:
+            state.send(node.peer, EndJob(job_id, reason))
+        state.notice(f"job {job_id}, of an earlier host, ended: {reason}")
 
 
 def forget_stray(state: State, job_id: str) -> None:

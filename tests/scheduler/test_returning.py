@@ -10,11 +10,16 @@ from midas_mp.wire.messages import (
     BeginJob,
     EndJob,
     Goodbye,
+    JobOpened,
+    JobStarted,
     PutBundle,
     RecallTasks,
     RunTasks,
+    TaskPrinted,
+    TaskProgress,
     TaskRef,
     TaskResults,
+    Welcome,
 )
 
 
@@ -156,6 +161,27 @@ def test_only_so_many_ended_jobs_are_remembered(
     assert list(cluster.state.ended) == ["c"]
 
 
+def test_a_job_that_its_client_closed_while_it_was_away_is_over_at_once(cluster: Any) -> None:
+    node = come_back(cluster, ref(0))
+    cluster.finish(node, 1, ref(1))
+    client = cluster.client()
+    cluster.say(client, EndJob("job", "Ctrl-C"))
+    assert cluster.read(node) == [EndJob("job", "Ctrl-C")]
+    assert (cluster.state.strays, cluster.state.early_bytes) == ({}, 0)
+    assert cluster.ready.wake_at is None
+    late = come_back(cluster, ref(2), node_id="77")
+    assert [type(message) for message in cluster.read(late)] == [EndJob]
+
+
+def test_nobody_ends_the_job_of_another(cluster: Any) -> None:
+    node = come_back(cluster, ref(0))
+    owner, other = cluster.client(), cluster.client()
+    cluster.open(owner)
+    cluster.say(other, EndJob("job"))
+    cluster.submit(owner, "job", [0])
+    assert cluster.leased(node) == [ref(0)]
+
+
 def test_a_job_that_ends_takes_what_returned_nodes_hold_of_it(cluster: Any) -> None:
     client, node = busy(cluster, 1)
     cluster.lose(node)
@@ -246,6 +272,45 @@ def test_an_early_result_counts_when_its_task_is_submitted(cluster: Any) -> None
     assert cluster.state.early_bytes == 0
     cluster.acknowledge(client, "job", 0, 1)
     assert cluster.scheduler.statistics().duplicates == 0
+
+
+def test_what_a_task_printed_early_is_told_before_its_result(cluster: Any) -> None:
+    node = come_back(cluster)
+    printed = TaskPrinted("job", 0, 0, "w")
+    cluster.say(node, printed, [b"hello"], 1)
+    cluster.say(node, TaskProgress("job", 0, 0, 0.5), channel=1)
+    cluster.finish(node, 1, ref(0))
+    client = cluster.client()
+    cluster.open(client)
+    cluster.submit(client, "job", [0])
+    told = [frame for frame in cluster.heard[client] if frame.message == printed]
+    assert [list(frame.buffers) for frame in told] == [[b"hello"]]
+    kinds = [type(message) for message in cluster.read(client)]
+    assert kinds == [Welcome, JobOpened, TaskPrinted, JobStarted, TaskResults]
+
+
+def test_prints_that_nobody_comes_for_are_forgotten(cluster: Any) -> None:
+    node = come_back(cluster)
+    cluster.say(node, TaskPrinted("job", 0, 0, "w"), [b"hello"], 1)
+    cluster.wait(limits.CLIENT_PATIENCE_S)
+    assert cluster.state.strays == {}
+    cluster.say(node, TaskPrinted("job", 0, 0, "w"), [b"late"], 1)
+    assert cluster.state.strays == {}
+
+
+def test_early_prints_have_a_limit(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "OUTPUT_BACKLOG_BYTES_MAX", 1_000)
+    node = come_back(cluster)
+    for _ in range(2):
+        cluster.say(node, TaskPrinted("job", 0, 0, "w"), [b"x" * 700], 1)
+    client = cluster.client()
+    cluster.open(client)
+    texts = [
+        bytes(frame.buffers[0])
+        for frame in cluster.heard[client]
+        if isinstance(frame.message, TaskPrinted)
+    ]
+    assert texts == [b"x" * 700, b"... 700 bytes of output were dropped: the client was away"]
 
 
 def test_an_early_result_may_be_there_before_its_task_though_the_job_is_open(cluster: Any) -> None:
