@@ -47,7 +47,7 @@ def greet_launcher(state: State, peer: int, hello: Hello) -> None:
         state.drop(peer, reason)
         return
     epoch = state.count_connection(hello.node_id)
-    node = state.nodes[peer] = Node(peer, hello, name)
+    node = state.nodes[peer] = Node(peer, hello, name, epoch)
     state.awaited += node.awaited
     state.is_membership_new = True
     state.send(peer, Welcome(PROTOCOL_VERSION, state.release, name, epoch))

@@ -108,12 +108,25 @@ class Blame:
 class Node:
     """One connected launcher."""
 
-    __slots__ = ("awaited", "begun", "hello", "name", "peer", "seen", "state", "story", "workers")
+    __slots__ = (
+        "awaited",
+        "begun",
+        "epoch",
+        "hello",
+        "name",
+        "peer",
+        "seen",
+        "state",
+        "story",
+        "workers",
+    )
 
-    def __init__(self, peer: int, hello: Hello, name: str) -> None:
+    def __init__(self, peer: int, hello: Hello, name: str, epoch: int) -> None:
         self.peer = peer
         self.hello = hello
         self.name = name
+        self.epoch = epoch
+        """Its connections to this host before this one."""
         self.state = NodeState.CONNECTED
         self.story = Story()
         self.workers: dict[int, Worker] = {}

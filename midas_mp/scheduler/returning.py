@@ -5,6 +5,8 @@ A worker that comes back names the tasks that its process is still at.  Each of 
 - waiting here: the worker has the lease at once, and nothing is sent (it *adopts* the task);
 - leased elsewhere, or done: an orphan of the worker, and whichever result is first counts;
 - of a job that ended here: an orphan without worth, and the node is told of the end;
+- missing here although the job is open: it is done and acknowledged, unless it may be a task of the
+  host before this one, as below;
 - of a job that nobody opened here: this host is younger than the job.  Its client may come back
   and submit the very task; then it is adopted, or, if its result came meanwhile, done at once.
   When the client says that the job is over, or after ``State.patience_s`` without it, the node is
@@ -43,7 +45,10 @@ def take_back(state: State, worker: Worker, held: Sequence[TaskRef]) -> None:
         briefing.begin(state, worker.node, job)
         task = job.task(ref.round, ref.index)
         if task is None:
-            _hold(state, worker, ref)
+            if _may_be_older(state, worker.node, ref.job):
+                _hold(state, worker, ref)
+            else:
+                worker.orphans[ref] = False
         elif task.state is TaskState.WAITING:
             _adopt(state, worker, job, task)
         elif task.worker is not worker:
@@ -90,7 +95,7 @@ def _adopt(state: State, worker: Worker, job: Job, task: Task) -> None:
 
 def keep_early(state: State, node: Node, ref: TaskRef, result: EarlyResult) -> bool:
     """Keep the result of a task that nobody has submitted here; False if it is of no use."""
-    if ref.job in state.ended:
+    if ref.job in state.ended or not _may_be_older(state, node, ref.job):
         return False
     if state.early_bytes + result.size_bytes > limits.EARLY_BYTES_MAX:
         return False
@@ -198,6 +203,15 @@ def _drop_early(state: State, stray: StrayJob) -> None:
     state.early_bytes -= sum(early.size_bytes for early in stray.early.values())
     state.duplicates += len(stray.early)
     stray.early.clear()
+
+
+def _may_be_older(state: State, node: Node, job_id: str) -> bool:
+    """Whether a task that is not here may be of the host before this one.
+
+    A node says on its first connection to this host what it still has of that one; a job of which
+    none has said anything was first opened here, and what is missing of it has been acknowledged.
+    """
+    return job_id not in state.jobs or job_id in state.strays or not node.epoch
 
 
 def _stray_of(state: State, job_id: str) -> StrayJob:

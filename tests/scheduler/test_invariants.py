@@ -137,7 +137,7 @@ def test_damage_to_strays_is_seen(cluster: Any, damage: Callable[[State], object
         invariants.check(cluster.state)
 
 
-LOST = Node(9, Hello(PROTOCOL_VERSION, Role.LAUNCHER, "1", "9", "lost"), "lost")
+LOST = Node(9, Hello(PROTOCOL_VERSION, Role.LAUNCHER, "1", "9", "lost"), "lost", 0)
 
 SHARED_DAMAGES: dict[str, Callable[[Any], object]] = {
     "wrong sum": lambda shared: setattr(shared, "total_bytes", 9),

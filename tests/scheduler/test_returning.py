@@ -133,6 +133,33 @@ def test_a_task_that_is_done_is_an_orphan(cluster: Any) -> None:
     assert worker(cluster, again).state is not WorkerState.RELEASING
 
 
+def test_a_task_that_was_acknowledged_meanwhile_is_over(cluster: Any) -> None:
+    client, node = busy(cluster, 2)
+    cluster.lose(node)
+    other = cluster.node(1)
+    cluster.finish(other, 1, ref(0), ref(1))
+    cluster.acknowledge(client, "job", 0, 1)
+    again = come_back(cluster, ref(0))
+    assert worker(cluster, again).state is WorkerState.RELEASING
+    cluster.finish(again, 1, ref(0))
+    cluster.finish(again, 2, ref(1))
+    assert worker(cluster, again).state is WorkerState.IDLE
+    assert (cluster.state.strays, cluster.state.early_bytes) == ({}, 0)
+    assert cluster.scheduler.statistics().duplicates == 2
+
+
+def test_what_is_missing_of_a_job_that_is_older_than_the_host_may_yet_be_submitted(
+    cluster: Any,
+) -> None:
+    first = come_back(cluster, ref(0), node_id="a1")
+    client = cluster.client()
+    cluster.open(client)
+    cluster.lose(first)
+    again = come_back(cluster, ref(0), ref(1), node_id="a1")
+    cluster.submit(client, "job", range(2))
+    assert cluster.leased(again) == [ref(0), ref(1)]
+
+
 def test_a_job_that_ended_meanwhile_is_ended_at_once_and_once(cluster: Any) -> None:
     client, node = busy(cluster, 2)
     cluster.lose(node)
