@@ -66,6 +66,7 @@ class Launcher:
         node_id: random, for the life of this process.
         announce: told what people may want to know.
         dial: how to reach the host once more, for what is large.
+        jitter: where the delays between tries come from.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Launcher:
         node_id: str,
         announce: Callable[[str], None],
         dial: Dial,
+        jitter: random.Random | None = None,
     ) -> None:
         self._settings = settings
         self._node_id = node_id
@@ -94,8 +96,8 @@ class Launcher:
         self._fetcher = SharedFetcher(
             dial,
             hello=lambda: self._hello(Role.BULK),
-            # the id is random already, and a simulated node draws the same delays every time
-            jitter=random.Random(node_id),  # noqa: S311 - spreads load, no secret
+            announce=announce,
+            jitter=jitter or random.Random(),  # noqa: S311 - spreads load, no secret
             progressed=self._shared_progressed,
         )
 

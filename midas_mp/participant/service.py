@@ -68,10 +68,15 @@ async def serve(
 
     supervisor = Supervisor(zygote, zygote_lost=zygote_lost)
     dial: Dial = partial(tcp.connect, address)
-    launcher = Launcher(
-        supervisor, settings, node_id=uuid.uuid4().hex, announce=announce, dial=dial
-    )
     jitter = random.Random()  # noqa: S311 - spreads load, no secret
+    launcher = Launcher(
+        supervisor,
+        settings,
+        node_id=uuid.uuid4().hex,
+        announce=announce,
+        dial=dial,
+        jitter=jitter,
+    )
     works: list[Coroutine[Any, Any, None]] = [
         visit_hosts(dial, launcher, where=str(address), announce=announce, jitter=jitter, once=once)
     ]

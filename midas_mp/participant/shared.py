@@ -15,7 +15,15 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from midas_mp.errors import MidasError, ProtocolError, WorldError
+from midas_mp import limits
+from midas_mp.errors import (
+    ConnectionLost,
+    MidasError,
+    PeerError,
+    PeerRefused,
+    ProtocolError,
+    WorldError,
+)
 from midas_mp.transport.backoff import Backoff
 from midas_mp.transport.link import Dial, Link
 from midas_mp.wire.conversation import Conversation
@@ -25,6 +33,7 @@ from midas_mp.wire.messages import (
     Goodbye,
     Hello,
     OfferShared,
+    Refused,
     Role,
     SharedData,
     SharedPart,
@@ -32,9 +41,6 @@ from midas_mp.wire.messages import (
 
 PROGRESS_INTERVAL_S: Final = 0.2
 """How often the host hears how much has come."""
-
-RECONNECT_DELAY_S_MAX: Final = 5.0
-"""The host is there, as its control connection shows; tasks wait for the data."""
 
 
 class SharedCopy:
@@ -98,6 +104,8 @@ class SharedFetcher:
     Args:
         dial: how to reach the host.
         hello: how to greet it on a bulk connection.
+        announce: told why nothing comes; once, until a copy is complete.
+        jitter: spreads the tries of a fleet.
         progressed: told every so often, and when a copy is complete.
     """
 
@@ -106,11 +114,13 @@ class SharedFetcher:
         dial: Dial,
         *,
         hello: Callable[[], Hello],
+        announce: Callable[[str], None],
         jitter: random.Random,
         progressed: Callable[[SharedCopy], None],
     ) -> None:
         self._dial = dial
         self._hello = hello
+        self._announce = announce
         self._progressed = progressed
         self._loop = asyncio.get_running_loop()
         self._wanted: dict[str, SharedCopy] = {}
@@ -119,7 +129,10 @@ class SharedFetcher:
         self._work: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._told_s = 0.0
-        self._backoff = Backoff(delay_s_max=RECONNECT_DELAY_S_MAX, jitter=jitter)
+        self._has_complained = False
+        self._has_brought = False
+        """Whether anything has come on this connection."""
+        self._backoff = Backoff(delay_s_max=limits.RETURN_DELAY_S_MAX, jitter=jitter)
 
     @property
     def is_busy(self) -> bool:
@@ -155,23 +168,46 @@ class SharedFetcher:
     # -- the one task ----------------------------------------------------------------------------
 
     async def _fetch_all(self) -> None:
+        self._has_complained = False
         while self._wanted:
-            if self._link is None:
-                await self._connect()
-            if self._link is not None:
-                await self._fetch_from(self._link)
+            try:
+                if self._link is None:
+                    await self._connect()
+                if self._link is not None:
+                    await self._fetch_from(self._link)
+            except Exception as error:  # noqa: BLE001 - tasks wait for the data: it has to go on
+                self._stumble(error)
             if self._link is None:
                 await asyncio.sleep(self._backoff.next_delay_s())
 
     async def _connect(self) -> None:
-        """Knocks; without a link afterwards nobody answered."""
-        try:
-            link = await self._dial(self, Conversation(Role.BULK, Role.HOST))
-        except WorldError:
-            return
-        if not link.is_closed:
-            self._link = link
-            link.send([Frame(CONTROL_CHANNEL, self._hello())])
+        """Knocks.
+
+        Raises:
+            WorldError: nobody answers there now.
+        """
+        link = await self._dial(self, Conversation(Role.BULK, Role.HOST))
+        if link.is_closed:  # nobody here would have heard of it
+            raise ConnectionLost(f"{link.peer}: the connection ended at once")
+        self._link = link
+        self._has_brought = False
+        link.send([Frame(CONTROL_CHANNEL, self._hello())])
+
+    def _stumble(self, error: Exception) -> None:
+        """Begins anew with another connection; our own bugs the loop hears of, as from a link."""
+        link = self._link
+        if link is not None:
+            self._hang_up(link)
+        if not isinstance(error, WorldError | PeerError | OSError):
+            what = {"message": "fetching shared data failed", "exception": error, "link": link}
+            self._loop.call_exception_handler(what)
+        self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        """Says why nothing comes; what follows of it is the same story."""
+        if not self._has_complained and self._wanted:
+            self._has_complained = True
+            self._announce(f"cannot fetch shared data: {error}; trying again")
 
     async def _fetch_from(self, link: Link) -> None:
         """Brings the first copy that is wanted, as far as this connection goes."""
@@ -196,15 +232,26 @@ class SharedFetcher:
             return
         try:
             for frame in frames:
-                if isinstance(frame.message, SharedPart):
-                    self._take(frame.message, frame.buffers[0])
-        except ProtocolError:
+                self._hear(link, frame)
+        except PeerError as error:
             # a fresh connection brings it from where this one went astray
+            self._complain(error)
             self._hang_up(link)
         self._changed.set()
 
-    def link_lost(self, link: Link, _error: MidasError | None) -> None:
+    def _hear(self, link: Link, frame: Frame) -> None:
+        match frame.message:
+            case SharedPart() as part:
+                self._take(part, frame.buffers[0])
+            case Goodbye(code="leaving"):
+                self._hang_up(link)
+            case Refused(reason=reason, code=code) | Goodbye(reason=reason, code=code):
+                raise PeerRefused(reason, refusal=code)
+
+    def link_lost(self, link: Link, error: MidasError | None) -> None:
         if link is self._link:
+            if not self._has_brought:
+                self._complain(error or ConnectionLost(f"{link.peer} hung up"))
             self._hang_up(link)
 
     def _hang_up(self, link: Link) -> None:
@@ -217,10 +264,12 @@ class SharedFetcher:
         if copy is None or copy.round != part.round:
             return  # of what is not wanted any more
         copy.put(part.offset, data)
+        self._has_brought = True
         self._backoff.reset()
         now_s = self._loop.time()
         if copy.is_complete:
             del self._wanted[copy.job]
+            self._has_complained = False
             self._progressed(copy)
         elif now_s - self._told_s >= PROGRESS_INTERVAL_S:
             self._told_s = now_s

@@ -163,14 +163,15 @@ class SimulatedNode:
         self.supervisor = SimulatedSupervisor(ground)
         dial = stage.network.dial_from(site)
         announce = stage.announce(site)
+        jitter = stage.rng.branch()
         self.launcher = Launcher(
             cast("Supervisor", self.supervisor),  # all that a launcher needs of one
             NodeSettings(plan.name, name_is_explicit=False, workers=plan.workers, memory_bytes=0),
             node_id=Chance(f"{plan.name} {self._starts}").randbytes(16).hex(),
             announce=announce,
             dial=dial,
+            jitter=jitter,
         )
-        jitter = stage.rng.branch()
         visits = visit_hosts(dial, self.launcher, where=HOST, announce=announce, jitter=jitter)
         self._visits = asyncio.ensure_future(visits)
         self._visits.add_done_callback(self._ended)

@@ -212,6 +212,8 @@ class BulkSide:
         self.knocks = 0
         self.lost = 0
         self.is_down = False
+        self.failure: Exception | None = None
+        """What dialling ends with."""
         self.refused: Refused | None = None
         self._changed = asyncio.Event()
 
@@ -220,6 +222,8 @@ class BulkSide:
         self._changed.set()
         if self.is_down:
             raise HostUnreachable("nobody there")
+        if self.failure is not None:
+            raise self.failure
         to_host, link = memory.pair(receiver, conversation, self, Conversation(Role.HOST, None))
         self.links.append(link)
         return to_host

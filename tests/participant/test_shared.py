@@ -227,10 +227,12 @@ class Fetching:
     def __init__(self, bulk) -> None:
         self.bulk = bulk
         self.progress: list[tuple[str, int]] = []
+        self.said: list[str] = []
         self._changed = asyncio.Event()
         self.fetcher = SharedFetcher(
             bulk.dial,
             hello=lambda: Hello(PROTOCOL_VERSION, Role.BULK, "1", "ab12", "laptop"),
+            announce=self.said.append,
             jitter=random.Random(1),
             progressed=self._note,
         )
@@ -307,17 +309,77 @@ def test_who_is_turned_away_or_hears_nonsense_knocks_again(fetching: Callable) -
         it.bulk.links[-1].send([Frame(0, Goodbye("restarting"))])
         it.bulk.links[-1].close()
         assert (await it.bulk.asked(3)).offset == 4
+        assert it.said == ["cannot fetch shared data: who are you?; trying again"], "only once"
 
     fetching(story)
 
 
-def test_nobody_there_is_tried_again(fetching: Callable) -> None:
+@pytest.mark.parametrize(
+    ("hang_up", "reason"),
+    [("close", "this process hung up"), ("abort", "this process broke off")],
+)
+def test_who_hangs_up_before_anything_came_is_told_of(
+    hang_up: str, reason: str, fetching: Callable
+) -> None:
     async def story(it: Fetching) -> None:
-        it.bulk.is_down = True
         it.want("a", 10)
-        await it.bulk.until(lambda: it.bulk.knocks == 3)
-        it.bulk.is_down = False
         await it.bulk.asked(1)
+        getattr(it.bulk.links[0], hang_up)()
+        it.bulk.send_part(await it.bulk.asked(2), 0, b"x" * 4)
+        await it.until("a", 4)
+        assert it.said == [f"cannot fetch shared data: {reason}; trying again"]
+
+    fetching(story)
+
+
+def test_a_connection_that_breaks_in_the_middle_is_not_worth_a_word(fetching: Callable) -> None:
+    async def story(it: Fetching) -> None:
+        it.want("a", 10)
+        it.bulk.send_part(await it.bulk.asked(1), 0, b"x" * 4)
+        await it.until("a", 4)
+        it.bulk.links[0].abort()
+        await it.bulk.asked(2)
+        assert it.said == []
+
+    fetching(story)
+
+
+def test_nobody_there_is_tried_again_and_told_of_once(fetching: Callable) -> None:
+    async def story(it: Fetching) -> None:
+        for round_ in range(2):
+            it.bulk.is_down = True
+            knocks = it.bulk.knocks
+            it.want("a", 10, round_)
+            await it.bulk.until(lambda k=knocks: it.bulk.knocks == k + 3)
+            it.bulk.is_down = False
+            it.bulk.send_part(await it.bulk.asked(round_ + 1), 0, b"x" * 10)
+            await it.until("a", 10)
+            it.progress.clear()
+            assert it.said == ["cannot fetch shared data: nobody there; trying again"] * (
+                1 + round_
+            )
+            it.bulk.links[-1].abort()
+            await it.bulk.until(lambda r=round_: it.bulk.lost == r + 1)
+
+    fetching(story)
+
+
+@pytest.mark.parametrize("error", [ProtocolError("nonsense"), RuntimeError("a bug")])
+def test_whatever_goes_wrong_it_goes_on_and_is_told(error: Exception, fetching: Callable) -> None:
+    async def story(it: Fetching) -> None:
+        complaints: list[dict[str, object]] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: complaints.append(context))
+        it.bulk.failure = error
+        copy = it.want("a", 10)
+        await it.bulk.until(lambda: it.bulk.knocks == 2)
+        it.bulk.failure = None
+        it.bulk.send_part(await it.bulk.asked(1), 0, b"x" * 10)
+        await it.until("a", 10)
+        assert copy.is_complete
+        assert it.said == [f"cannot fetch shared data: {error}; trying again"]
+        bugs = [context["exception"] for context in complaints]
+        assert bugs == ([error] * 2 if isinstance(error, RuntimeError) else [])
 
     fetching(story)
 
