@@ -261,20 +261,18 @@ class Runtime:
         self._doors.share(0, None)
         self._collect()
 
-    def check_shared(self, entry_count: int) -> bool:
-        """Compares so many entries of the shared data with what they were.
+    def check_shared(self) -> str | None:
+        """Compares all of the shared data with what it was.
 
         Returns:
-            Whether this was the end of a pass over all of it.
-
-        Raises:
-            ScriptError: a task wrote into it.
+            None if nobody wrote into it; else the table that was, as in a script: ``.list[2]``.
+            The state is spoiled then.
         """
-        is_done, problem = self._doors.check_shared(entry_count)
-        if problem is not None:
-            self.is_spoiled = True
-            self._fail(b"runtime", problem, b"")
-        return bool(is_done)
+        where = self._doors.check_shared()
+        if where is None:
+            return None
+        self.is_spoiled = True
+        return _message(where)
 
     # -- memory --------------------------------------------------------------------------------
 

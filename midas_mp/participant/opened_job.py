@@ -1,13 +1,12 @@
 """One job as a Lua process has it: its state, the bundles that did not load, and the shared data.
 
 Shared data is one Lua value for all tasks of a round, and nothing keeps a task from writing into
-it: see ``lua/library/shared.lua``.  Looking for writes takes a fixed part of the time that tasks
-run, and some microseconds at the end of each frame, while its last result can still be a failure.
+it: see ``lua/library/shared.lua``.  All of it is compared with what it was before any result
+leaves, so whatever has left rests on data that nobody had changed.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,11 +14,11 @@ from midas_mp.errors import ScriptError
 from midas_mp.lua.runtime import Runtime
 from midas_mp.wire.messages import Failure
 
-CHECK_SHARE: Final = 64
-"""One part in so many of the tasks' time goes into looking for writes."""
-
-CHECK_ENTRIES: Final = 250
-"""Compared at a time: some 3 us by LuaJIT, 15 us by the other engines."""
+_WRITTEN: Final = (
+    "{} wrote into shared_data{}: all tasks of a worker share it, so copy what is to be changed"
+)
+_ONE: Final = "this task"
+_ONE_OF_SEVERAL: Final = "this task, or one that ran shortly before or after it on the same worker,"
 
 
 @dataclass(eq=False)
@@ -40,8 +39,6 @@ class OpenedJob:
     broken: dict[str, Failure] = field(default_factory=dict)
     shared_round: int | None = None
     shared_failure: Failure | None = None
-    _owed_ns: int = 0
-    _check_ns: int = 0
 
     def why_not(self, digest: str, round_: int) -> Failure | None:
         """What fails every task of this bundle and round, None if nothing does."""
@@ -58,7 +55,6 @@ class OpenedJob:
             payload: None was too large to be received.
         """
         self.shared_round, self.shared_failure = round_, None
-        self._owed_ns = self._check_ns = 0
         try:
             if payload is None:
                 self.runtime.unshare()
@@ -67,25 +63,20 @@ class OpenedJob:
         except ScriptError as error:
             self.shared_failure = to_failure(error)
 
-    def inspect(self, ran_ns: int, *, is_last: bool) -> None:
-        """Looks for writes into the shared data, in proportion to how long the task ran.
+    def find_write(self, task_count: int) -> Failure | None:
+        """Looks for writes into the shared data; the state is spoiled if there is one.
 
         Args:
-            ran_ns: how long that was.
-            is_last: of its frame; then it looks at some in any case.
+            task_count: how many tasks ran since it was last asked.
 
-        Raises:
-            ScriptError: a task wrote into it.
+        Returns:
+            How each of these tasks failed; None if nobody wrote.
         """
-        self._owed_ns += ran_ns // CHECK_SHARE
-        while is_last or self._owed_ns > self._check_ns:
-            is_last = False
-            began_ns = time.monotonic_ns()
-            is_pass_done = self.runtime.check_shared(CHECK_ENTRIES)
-            self._check_ns = time.monotonic_ns() - began_ns
-            self._owed_ns = max(self._owed_ns - self._check_ns, 0)
-            if is_pass_done:
-                self._owed_ns = 0
+        where = None if self.shared_round is None else self.runtime.check_shared()
+        if where is None:
+            return None
+        culprit = _ONE if task_count == 1 else _ONE_OF_SEVERAL
+        return Failure("runtime", _WRITTEN.format(culprit, where))
 
 
 def to_failure(error: ScriptError) -> Failure:

@@ -255,33 +255,48 @@ class LuaWorker:
             status, result = self._call(job, message, call, buffers, position)
             self._page.end_task()
             ended_ns = time.monotonic_ns()
-            if job.shared_round is not None and status is Status.OK:
-                is_last = call is message.calls[-1]
-                status, result = self._inspect(job, result, ended_ns - began_ns, is_last=is_last)
             position += call.buffer_count
             job.longest_ns = max(job.longest_ns, ended_ns - began_ns)
-            if outcomes and size + len(result) > SEND_BYTES:
-                self._send_results(message, outcomes, payloads)
-                outcomes, payloads, size = [], [], 0
             duration_us = (ended_ns - began_ns) // 1000
             outcomes.append(Outcome(call.index, call.attempt, status, duration_us))
             payloads.append(result)
             size += len(result)
+            is_end = self._is_spoiled or call is message.calls[-1]
             interval_ns = SEND_INTERVAL_NS
             if job.longest_ns > LONG_NS:
                 interval_ns = SEND_INTERVAL_AMONG_LONG_NS
             if (
-                ended_ns - sent_ns > interval_ns
+                is_end
+                or size > SEND_BYTES
+                or ended_ns - sent_ns > interval_ns
                 or len(outcomes) >= limits.TASKS_PER_FRAME_MAX
-                or self._is_spoiled
             ):
-                self._send_results(message, outcomes, payloads)
+                self._finish(job, message, outcomes, payloads)
+                if self._is_spoiled:
+                    return
                 outcomes, payloads, size = [], [], 0
-                sent_ns = ended_ns
-            if self._is_spoiled:
-                return
-        if outcomes:
-            self._send_results(message, outcomes, payloads)
+                sent_ns = time.monotonic_ns()
+
+    def _finish(
+        self, job: OpenedJob, message: RunTasks, outcomes: list[Outcome], payloads: list[bytes]
+    ) -> None:
+        """Sends what the tasks since the last send came to.
+
+        If one of them wrote into the shared data nobody knows which of them read it afterwards:
+        all have failed, and the process is of no more use.
+        """
+        failure = job.find_write(len(outcomes))
+        if failure is not None:
+            self._is_spoiled = True
+            outcomes = [
+                Outcome(each.index, each.attempt, Status.FAILED, each.duration_us)
+                for each in outcomes
+            ]
+            payloads = [failure.to_payload()] * len(outcomes)
+        if sum(map(len, payloads)) > SEND_BYTES and len(outcomes) > 1:  # by the last one
+            self._send_results(message, outcomes[:-1], payloads[:-1])
+            outcomes, payloads = outcomes[-1:], payloads[-1:]
+        self._send_results(message, outcomes, payloads)
 
     def _call(
         self,
@@ -307,20 +322,6 @@ class LuaWorker:
             self._is_spoiled = True
             text = f"not enough memory for what {message.entry}() takes and returns"
             return Status.FAILED, Failure("memory", text).to_payload()
-
-    def _inspect(
-        self, job: OpenedJob, result: bytes, ran_ns: int, *, is_last: bool
-    ) -> tuple[Status, bytes]:
-        """A task's result, or the failure that it wrote where it must not.
-
-        The process is of no more use then: what its tasks share is spoiled.
-        """
-        try:
-            job.inspect(ran_ns, is_last=is_last)
-        except ScriptError as error:
-            self._is_spoiled = True
-            return Status.FAILED, to_failure(error).to_payload()
-        return Status.OK, result
 
     def _send_results(
         self, message: RunTasks, outcomes: list[Outcome], payloads: list[bytes]

@@ -7,11 +7,13 @@ import pytest
 from midas_mp.errors import ScriptError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.runtime import Context, Profile, Runtime
-from midas_mp.participant.opened_job import CHECK_ENTRIES, OpenedJob, to_failure
+from midas_mp.participant.opened_job import OpenedJob, to_failure
 from midas_mp.wire.messages import Failure, JobSpec
 
 SOURCE = b"function execute_code() shared_data[#shared_data] = 0 end"
 BUNDLE = Bundle.from_sources("job.lua", [], [SOURCE])
+
+WROTE = "wrote into shared_data: all tasks of a worker share it, so copy what is to be changed"
 
 
 @pytest.fixture
@@ -36,26 +38,14 @@ def write(job: OpenedJob) -> None:
     job.runtime.call(BUNDLE.digest, "execute_code", Context(0, 1), None)
 
 
-def test_the_last_task_of_a_frame_is_looked_at_however_short(job: OpenedJob) -> None:
-    job.share(0, msgpack.packb([1, 2, 3]))
-    job.inspect(0, is_last=True)
+def test_a_write_is_the_failure_of_all_that_ran_since(job: OpenedJob) -> None:
+    assert job.find_write(1) is None
+    job.share(0, msgpack.packb([1] * 5_000))
+    assert job.find_write(1) is None
     write(job)
-    with pytest.raises(ScriptError, match="wrote into shared_data"):
-        job.inspect(0, is_last=True)
-
-
-def test_a_long_task_pays_for_a_look_at_all_of_it(job: OpenedJob) -> None:
-    job.share(0, msgpack.packb([1] * 20 * CHECK_ENTRIES))
-    write(job)
-    with pytest.raises(ScriptError, match="wrote into shared_data"):
-        job.inspect(10**10, is_last=False)
-
-
-def test_short_tasks_pay_little(job: OpenedJob) -> None:
-    job.share(0, msgpack.packb([1] * 20 * CHECK_ENTRIES))
-    write(job)
-    job.inspect(1_000, is_last=False)
-    job.inspect(1_000, is_last=True)
+    assert job.find_write(1) == Failure("runtime", f"this task {WROTE}")
+    several = "this task, or one that ran shortly before or after it on the same worker, "
+    assert job.find_write(2) == Failure("runtime", several + WROTE)
 
 
 def test_what_cannot_be_shared_fails_the_tasks_of_its_round(job: OpenedJob) -> None:

@@ -291,8 +291,51 @@ def test_a_write_into_shared_data_fails_its_task_and_ends_the_process(ready: Cal
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.message.partition(":")[0]) == (
         "runtime",
-        "a task wrote into shared_data.list",
+        "this task wrote into shared_data.list",
     )
+    assert peer.wait_exit().exit_code == WORKER_SPOILED
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("work_s", [0, 0.003])
+def test_what_was_sent_rests_on_data_that_nobody_had_changed(
+    ready: Callable, engine: str, work_s: float
+) -> None:
+    source = f"""function execute_code()
+        if midas.index == 5 then shared_data[1990] = -1 end
+        local stop = os.clock() + {work_s}
+        repeat until os.clock() >= stop
+        return shared_data[1990]
+    end"""
+    peer = ready()
+    job = Job(peer, source, engine=engine)
+    peer.send(SharedData("j1", 0), [msgpack.packb(list(range(1, 2_001)))])
+    job.submit(*range(20))
+    good: list[object] = []
+    bad: list[object] = []
+    while not bad:
+        for outcome, value in job.results():
+            (good if outcome.status is Status.OK else bad).append(value)
+    assert good == [1990] * len(good)
+    if work_s:
+        assert len(good) == 5
+    assert all("wrote into shared_data: all tasks" in failure.message for failure in bad)
+    assert peer.wait_exit().exit_code == WORKER_SPOILED
+
+
+def test_a_large_result_does_not_slip_out_before_the_write_is_found(ready: Callable) -> None:
+    source = """function execute_code()
+        if midas.index == 1 then shared_data[1] = 0 end
+        return ('x'):rep(700000)
+    end"""
+    peer = ready()
+    job = Job(peer, source)
+    peer.send(SharedData("j1", 0), [msgpack.packb([1, 2, 3])])
+    job.submit(1, 2, 3)
+    outcomes: list[Outcome] = []
+    while 1 not in [each.index for each in outcomes]:
+        outcomes += [outcome for outcome, _ in job.results()]
+    assert {each.index for each in outcomes if each.status is Status.OK} <= {0}
     assert peer.wait_exit().exit_code == WORKER_SPOILED
 
 

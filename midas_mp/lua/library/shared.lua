@@ -2,86 +2,81 @@
 --
 -- A write would make a task's answer depend on which tasks ran before it in the same worker.  Lua
 -- cannot forbid one without proxies, which #, next, sort and concat do not see through at full
--- speed; so an image is kept, a flat list of all keys and values in the order of `next`, which only
--- a write can change.  check() compares a bounded number of entries and goes on there the next
--- time; the caller decides what that may cost.  A write is found sooner or later, then, not always
--- at once: after the task that did it where the data is small, else within some passes.
+-- speed; so an image is kept of all keys and values in the order of `next`, which only a write can
+-- change, and check() compares all of it.  The caller asks before it lets results go: what a task
+-- wrote and put back itself is no write.
 --
 --   shared.put(round, value)    nil: forget it.  watch() may follow once the payload is collected
 --   shared.value(round)         nil where this round has none
 --   shared.watch()              makes the image: one slot for each value, one for each table
---   shared.check(count) -> is_done, problem    compares at most `count` entries
+--   shared.check() -> where     nil: it is what it was; else a table that is not, as ".list[2]"
 --
--- While the walk goes from table to table, in the order in which they were met, the image holds
--- for each: the values of the keys 1, 2, 3… as long as they come in this order, then, if there are
--- others, KEYED with pairs of key and value, and END.
+-- The image holds, for each table in the order in which they are met, the values of a list, whose
+-- keys are 1, 2, 3… in this order; of any other, pairs of key and value.  The decoder makes a list
+-- in the array part of its table, which `next` visits in order and before all else: any key besides
+-- comes behind the last, or, as 0 does in LuaJIT, before the first.
 local show_key = ...
 local next, pcall, rawequal, type, getmetatable = next, pcall, rawequal, type, getmetatable
 local concat = table.concat
 
-local KEYED, END = {}, {}
-local WRITTEN = "a task wrote into shared_data%s: all tasks of a worker share it, so copy what is to"
-  .. " be changed"
-local format = string.format
+-- Stands in the image for a table, the next one in `tables`.  No metamethod is ever asked whether
+-- it equals anything: a function is no table.
+local function CHILD() end
 
 local current_round, current_value
 local tables, image
-local number, at, key, position, is_keyed -- where the walk is: in table `number`, behind `key`
-
-local function rewind()
-  number, at, key, position, is_keyed = 1, 1, nil, 0, false
-end
+local sizes -- how many slots of the image each table has; those of a list are negative
+local number -- the table that is being compared
 
 -- -- the image ------------------------------------------------------------------------------------
 
+local function is_list(t)
+  local i = 0
+  for k in next, t do
+    i = i + 1
+    if k ~= i then return false end
+  end
+  return true
+end
+
 local function watch()
   if type(current_value) ~= "table" then return end
-  local found, entries, found_count, n = { current_value }, {}, 1, 0
-  local current = 0
+  local found, entries, counts, n = { current_value }, {}, {}, 0
+  local found_count, current = 1, 0
   while current < found_count do
     current = current + 1
-    local i, keyed = 0, false
-    for k, v in next, found[current] do
-      i = i + 1
-      if keyed or k ~= i then
-        if not keyed then
-          keyed = true
-          n = n + 1
-          entries[n] = KEYED
-        end
+    local t, before = found[current], n
+    local list = is_list(t)
+    for k, v in next, t do
+      if not list then
         n = n + 1
         entries[n] = k
       end
       n = n + 1
-      entries[n] = v
       if type(v) == "table" then
+        entries[n] = CHILD
         found_count = found_count + 1
         found[found_count] = v
+      else
+        entries[n] = v
       end
     end
-    n = n + 1
-    entries[n] = END
+    counts[current] = list and before - n or n - before
   end
-  tables, image = found, entries
-  rewind()
+  tables, image, sizes = found, entries, counts
 end
 
 -- The key of the entry that leads to table `wanted`, and the table which that entry is in.
 local function parent_of(wanted)
-  local child, parent, i, keyed, p = 1, 1, 0, false, 0
-  while true do
-    p = p + 1
-    if image[p] == END then
-      parent, i, keyed = parent + 1, 0, false
-    elseif image[p] == KEYED then
-      keyed = true
-    else
-      local k
-      i = i + 1
-      if keyed then k, p = image[p], p + 1 else k = i end
-      if type(image[p]) == "table" then child = child + 1 end
-      if child == wanted then return k, parent end
+  local child, p = 1, 0
+  for parent = 1, #tables do
+    local size = sizes[parent]
+    local step = size < 0 and 1 or 2
+    for i = step, size < 0 and -size or size, step do
+      if image[p + i] == CHILD then child = child + 1 end
+      if child == wanted then return step == 1 and i or image[p + i - 1], parent end
     end
+    p = p + (size < 0 and -size or size)
   end
 end
 
@@ -97,52 +92,63 @@ local function path_to(wanted)
   return concat(path)
 end
 
--- -- the walk -------------------------------------------------------------------------------------
+-- -- comparing ------------------------------------------------------------------------------------
 
--- Compares entries of the walk's table; returns how many are left of `count`, and whether the
--- table's end is reached.  Raises, or returns nil, when the table is not what it was.
-local function compare(t, count)
-  local p, i, keyed, last = at, position, is_keyed, key
-  for k, v in next, t, key do
-    if count == 0 then
-      at, position, is_keyed, key = p, i, keyed, last
-      return 0, false
+-- Both take where the table's slots begin, less one, and which child was met last; they return the
+-- last one now, nil for a table that is not what it was.
+
+local function compare_list(t, p, size, child)
+  if next(t) ~= 1 then return nil end
+  for i = 1, size do
+    local was, now = image[p + i], t[i]
+    if was ~= now then
+      if was == CHILD then
+        child = child + 1
+        if not rawequal(now, tables[child]) then return nil end
+      elseif was == was or now == now then -- nan is nan still
+        return nil
+      end
     end
-    count, i = count - 1, i + 1
-    if not keyed and k ~= i then
-      if image[p] ~= KEYED then return nil end
-      p, keyed = p + 1, true
-    end
-    if keyed then
-      if not rawequal(image[p], k) then return nil end
-      p = p + 1
-    end
-    local was = image[p]
-    if not rawequal(was, v) and (was == was or v == v) then return nil end -- nan is nan still
-    p, last = p + 1, k
   end
-  if image[p] ~= END then return nil end
-  at = p
-  return count, true
+  if next(t, size) ~= nil then return nil end
+  return child
 end
 
-local function walk(count)
-  while count > 0 do
-    local t = tables[number]
-    if key == nil and getmetatable(t) ~= nil then return nil end
-    local left, is_end = compare(t, count)
-    if not left then return nil end
-    count = left
-    if is_end then
-      if number == #tables then
-        rewind()
-        return true
+local function compare_map(t, p, size, child)
+  local last = p + size
+  for k, now in next, t do
+    if p == last or image[p + 1] ~= k then return nil end
+    p = p + 2
+    local was = image[p]
+    if was ~= now then
+      if was == CHILD then
+        child = child + 1
+        if not rawequal(now, tables[child]) then return nil end
+      elseif was == was or now == now then
+        return nil
       end
-      number, at, key, position, is_keyed = number + 1, at + 1, nil, 0, false
-      count = count - 1
     end
   end
-  return false
+  if p ~= last then return nil end
+  return child
+end
+
+local function compare_all()
+  local p, child = 0, 1
+  for current = 1, #tables do
+    number = current
+    local t, size = tables[current], sizes[current]
+    if getmetatable(t) ~= nil then return false end
+    if size < 0 then
+      size = -size
+      child = compare_list(t, p, size, child)
+    else
+      child = compare_map(t, p, size, child)
+    end
+    if not child then return false end
+    p = p + size
+  end
+  return true
 end
 
 -- -- for calls.lua --------------------------------------------------------------------------------
@@ -150,7 +156,7 @@ end
 local shared = {}
 
 function shared.put(round, value)
-  current_round, current_value, tables, image = round, value, nil, nil
+  current_round, current_value, tables, image, sizes = round, value, nil, nil, nil
 end
 
 function shared.value(round)
@@ -160,11 +166,11 @@ end
 
 shared.watch = watch
 
-function shared.check(count)
-  if not image then return true, nil end
-  local ok, is_done = pcall(walk, count)
-  if ok and is_done ~= nil then return is_done, nil end
-  return true, format(WRITTEN, path_to(number))
+function shared.check()
+  if not image then return nil end
+  local ok, is_same = pcall(compare_all) -- some values cannot even be compared: LuaJIT's cdata
+  if ok and is_same then return nil end
+  return path_to(number)
 end
 
 return shared
