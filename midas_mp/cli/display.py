@@ -23,6 +23,7 @@ BAR_DELAY_S: Final = 0.4
 """A job that is over sooner shows no bar, and does not pay for rich's import."""
 
 TICK_S: Final = 0.25
+WRITE_INTERVAL_S: Final = 0.1
 LINE_INTERVAL_S: Final = 10.0
 FAILURES_SHOWN_MAX: Final = 10
 
@@ -203,18 +204,39 @@ class PlainDisplay(Display):
 
 
 class BarDisplay(Display):
-    """A progress bar, for people."""
+    """A progress bar, for people.
+
+    Lines that come while it is drawn are written together, a few times a second: taking the bar
+    away and drawing it again costs more than a thousand lines.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._lines: list[str] = []
+        self._writer: asyncio.TimerHandle | None = None
 
     def write(self, line: str) -> None:
-        if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        else:
+        if self._bar is None:
             super().write(line)
+            return
+        self._lines.append(line)
+        if self._writer is None:
+            loop = asyncio.get_running_loop()
+            self._writer = loop.call_later(WRITE_INTERVAL_S, self._write_lines)
+
+    def _write_lines(self) -> None:
+        self._writer = None
+        if self._bar is not None:
+            self._bar.stop()
+            self._flush()
+            self._bar.start()
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            super().write("\n".join(lines))
 
     def refresh(self) -> None:
         if self._bar is None:
@@ -238,6 +260,10 @@ class BarDisplay(Display):
             self.refresh()
             self._bar.stop()
             self._bar = None
+        if self._writer is not None:
+            self._writer.cancel()
+            self._writer = None
+        self._flush()
 
     @staticmethod
     def _make_bar() -> Progress:

@@ -32,6 +32,7 @@ def _prepare_streams() -> None:
 
             # descriptors are given lowest first, so this is the one that was missing
             stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - it stays
+            os.set_inheritable(stream.fileno(), True)  # noqa: FBT003 - children want none either
             setattr(sys, name, stream)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # help, where there is no UTF-8

@@ -213,6 +213,24 @@ def test_prints_of_a_task_that_is_killed_are_not_lost(midas, script):
     assert re.findall(r"line\t(\d+)", ended.err) == [str(i) for i in range(1, 101)]
 
 
+def test_a_terminal_shows_every_line_of_many_above_the_bar(start, script):
+    path = script(
+        "for i = 1, 3000 do print('line', i) end return 1",
+        generate=WAIT_FOR_A_LINE,
+    )
+    terminal = Terminal()
+    run = start(
+        *("run", path, "--tasks", "4"), stderr=terminal.fd, env={"TERM": "xterm", "COLUMNS": "100"}
+    )
+    run.wait_until(lambda: re.search(r"[0-3]/4 .*%.*worker", terminal.text()))
+    run.say("go on")
+    assert run.wait().code == 0
+    shown = terminal.close()
+    for index in range(4):
+        numbers = re.findall(rf"^.*\[{index} \S+\] line\t(\d+)\r$", shown, re.MULTILINE)
+        assert numbers == [str(i) for i in range(1, 3001)]
+
+
 def test_a_terminal_shows_a_bar_and_clears_it(start, script):
     path = script('print("from a task \\27[5m") return global_data.index', generate=WAIT_FOR_A_LINE)
     terminal = Terminal()

@@ -45,9 +45,11 @@ def test_the_installed_command_is_this_one():
     ],
 )
 def test_streams_that_are_closed_are_no_error(start, script, closed, out, err):
-    path = script('print("hi") return global_data.index')
+    generate = "assert(not arg.closed or io.read() == nil) return { index = index }"
+    path = script('print("hi") return global_data.index', generate=generate)
     command = (*shell(closed), *MIDAS)
-    ended = start("run", path, "--tasks", "2", command=command).wait()
+    words = ["--arg", "closed=stdin"] if "<&-" in closed else []
+    ended = start("run", path, "--tasks", "2", *words, command=command).wait()
     assert (ended.code, ended.out) == (0, out)
     assert ended.err.startswith(err)
     assert "Traceback" not in ended.err
