@@ -16,8 +16,8 @@ local engine = use_own("engine", use, settings)
 local pipe = use_own("pipe", settings)
 local output = use("output", settings, pipe, use("valve", settings, pipe.now))
 local encoder, decode = use_own("encode", settings), use_own("decode", settings, engine)
-local files = use("files", settings, output, engine)
-local libraries = use("libraries", settings, output, files, engine, use("bit32", engine.bits),
+local make_io = use("files", settings, output, engine)
+local libraries = use("libraries", settings, output, make_io, engine, use("bit32", engine.bits),
   engine.utf8 or use("utf8"))
 local environment = use("environment", settings, libraries, engine)
 local reasons = use("explain", settings, engine)

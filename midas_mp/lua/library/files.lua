@@ -1,7 +1,7 @@
 -- The io table of a script: reading (and, where the kernel confines it, writing) files in the
--- driver's script process, nothing but printed text in a worker.
+-- driver's script process, nothing but printed text in a worker.  Returns what makes a fresh one.
 local settings, output, engine = ...
-local error, type, select, tostring = error, type, select, tostring
+local error, next, type, select, tostring = error, next, type, select, tostring
 local setmetatable, native = setmetatable, io
 local open_file, find = io.open, string.find
 
@@ -27,13 +27,9 @@ local printed = { write = function(self, ...) write(...) return self end }
 function printed.flush() output.flush() return true end
 function printed.close() return nil, "the output of a script cannot be closed" end
 function printed.setvbuf() return true end
-local stream = setmetatable({}, { __index = printed, __newindex = unavailable("stdout"),
-  __metatable = false })
+local of_streams = { __index = printed, __newindex = unavailable("stdout"), __metatable = false }
 
-local io = {
-  stdout = stream, stderr = stream, type = native.type, flush = output.flush,
-  write = function(...) write(...) return stream end,
-}
+local io = { type = native.type, flush = output.flush }
 
 for _, name in ipairs({ "open", "lines", "read", "input", "output", "popen", "tmpfile", "close" }) do
   io[name] = unavailable(name)
@@ -75,4 +71,12 @@ if settings.may_read_files then
   io.lines, io.read, io.stdin = native.lines, native.read, native.stdin
 end
 
-return io
+-- Whoever has a stream can rawset it, so each environment has its own.
+return function()
+  local stdout, stderr = setmetatable({}, of_streams), setmetatable({}, of_streams)
+  local fresh = {
+    stdout = stdout, stderr = stderr, write = function(...) write(...) return stdout end,
+  }
+  for name, value in next, io do fresh[name] = value end
+  return fresh
+end

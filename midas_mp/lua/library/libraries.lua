@@ -2,7 +2,7 @@
 --
 -- Returns makers: name -> function that makes a fresh table.  A script may do to its copy what it
 -- likes; the functions in it are shared, and cannot be changed.
-local settings, output, files, engine, bit32, utf8 = ...
+local settings, output, make_io, engine, bit32, utf8 = ...
 local real_globals = _G
 local error, next, select, tostring, type = error, next, select, tostring, type
 local find, gmatch, sort = string.find, string.gmatch, table.sort
@@ -58,7 +58,7 @@ end
 local lists = {}
 for library in next, ALLOWED do lists[library] = allowed(library) end
 for library in next, engine.names do lists[library] = lists[library] or allowed(library) end
-lists.bit32, lists.utf8, lists.io = bit32, utf8, files
+lists.bit32, lists.utf8 = bit32, utf8
 lists.table.unpack = engine.unpack
 
 function lists.table.pack(...)
@@ -176,7 +176,7 @@ lists.midas = {
 
 lists.arg = settings.arg
 
-local makers = {}
+local makers = { io = make_io }
 for name, list in next, lists do makers[name] = maker(list) end
 
 return {

@@ -16,6 +16,7 @@ function execute_code()
   local parts = {}
   for i = 1, 3 do parts[i] = string.format("%d", math.floor(i + 0.5)):rep(1) end
   return table.concat(parts, bit32.bor(1, 2)) .. tostring(leaked) .. ("x"):upper()
+    .. tostring(rawget(io.stdout, "write")) .. tostring(io.stderr.cache)
 end
 """
 

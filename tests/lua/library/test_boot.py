@@ -21,7 +21,7 @@ SCAN = HOSTILE.parent / "tools" / "globals_used.lua"
 BEFORE_LOCKDOWN = {"boot": "assert load"}
 """What functions may still call while the world is being built."""
 EXPECT = re.compile(r"-- expect( \((?P<family>luajit|plain)\))?: (?P<outcome>.*)")
-AFTERWARDS = "then 13233nilX"
+AFTERWARDS = "then 13233nilXnilnil"
 
 
 def run(path, timeout_s, engine="luajit"):
