@@ -16,6 +16,7 @@ from typing import Final
 from midas_mp import limits
 from midas_mp.errors import ProcessLost, ProtocolError
 from midas_mp.lua.output import Printed, Progressed
+from midas_mp.participant.long_tasks import LongTasks
 from midas_mp.participant.node_job import NodeJob
 from midas_mp.participant.outbox import Outbox
 from midas_mp.participant.postmortem import broke_down, own_failure
@@ -33,6 +34,7 @@ from midas_mp.wire.messages import (
     TaskProgress,
     TaskRef,
     TaskResults,
+    TaskRunning,
     TasksReturned,
     WorkerDown,
     WorkerReady,
@@ -41,13 +43,6 @@ from midas_mp.wire.messages import (
 
 EARLY_DEATHS_MAX: Final = 3
 """So many processes in a row that died before they were ready: the node cannot run workers."""
-
-WORKER_UP_BYTES_MAX: Final = 8 * limits.KB
-"""What a WorkerUp weighs beside the tasks held: names, and what the process said in a header of
-``HEADER_BYTES_MAX_GREETING``."""
-
-TASK_REF_BYTES_MAX: Final = 22
-"""What a TaskRef weighs beside its job's id: an array of a text and two numbers."""
 
 
 class Crew:
@@ -85,6 +80,7 @@ class Crew:
         self._seat_by_process: dict[LuaProcess, Seat] = {}
         self._unfed: dict[int, Seat] = {}
         self._outbox = Outbox()
+        self._long_tasks = LongTasks(supervisor, self._seats.values(), tell=self._tell_running)
         self._early_deaths = 0
         self._is_closing = False
         self._loop = asyncio.get_running_loop()
@@ -108,6 +104,7 @@ class Crew:
         """Starts nothing more, and says nothing more."""
         self._is_closing = True
         self._uplink = None
+        self._long_tasks.stop()
 
     # -- with the host -------------------------------------------------------------------------
 
@@ -209,21 +206,20 @@ class Crew:
         else:
             self._outbox.keep(frames)
 
+    def _tell_running(self, seat: Seat, task: TaskRef, elapsed_s: float) -> None:
+        """Not kept where no host listens: by then there is newer, or the result."""
+        host = self._host
+        if host is not None and seat.is_registered:
+            worker = self._worker_name(seat)
+            running = TaskRunning(task.job, task.round, task.index, worker, elapsed_s)
+            host.say(seat.channel, running)
+
     def _register(self, seat: Seat) -> None:
         """Introduces a process to the host, if there is one and the process is still of use."""
         if self._host is None or not seat.is_alive:
             return
-        assert seat.ready is not None
         seat.is_registered = True
-        up = WorkerUp(
-            seat.channel,
-            self._worker_name(seat),
-            seat.epoch,
-            seat.ready.sandbox_level,
-            seat.ready.engines,
-            _as_many_as_fit(seat.held()),
-        )
-        self._say(CONTROL_CHANNEL, up)
+        self._say(CONTROL_CHANNEL, seat.introduction(self._worker_name(seat)))
 
     def _deliver(self) -> None:
         """What was kept of the workers that the host knows now."""
@@ -279,6 +275,7 @@ class Crew:
             process.limit(job.spec.timeout_s)
         if frames:
             process.send(frames)
+            self._long_tasks.watch()
 
     def process_frames(self, process: LuaProcess, frames: list[Frame]) -> None:
         seat = self._seat_by_process.get(process)
@@ -360,22 +357,6 @@ class Crew:
         if not self.failed.done() and not self._is_closing:
             self.failed.set_exception(error)
             self.failed.exception()  # whoever looks sees it; nobody need
-
-
-def _as_many_as_fit(refs: Sequence[TaskRef]) -> list[TaskRef]:
-    """What of these one header can say.
-
-    All of them, unless ids of jobs are over a hundred bytes long: then the host may have the rest
-    run twice, and counts it once.
-    """
-    room = limits.HEADER_BYTES_MAX - WORKER_UP_BYTES_MAX
-    fitting: list[TaskRef] = []
-    for ref in refs[: limits.QUEUE_TASKS_MAX]:
-        room -= len(ref.job.encode()) + TASK_REF_BYTES_MAX
-        if room < 0:
-            break
-        fitting.append(ref)
-    return fitting
 
 
 def _output_frame(channel: int, worker: str, record: Printed | Progressed) -> Frame:

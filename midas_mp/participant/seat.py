@@ -21,13 +21,20 @@ from midas_mp.participant.process import LuaProcess
 from midas_mp.participant.status_page import RunningTask
 from midas_mp.scheduler.estimate import Estimate
 from midas_mp.wire.framing import Buffer, Frame
-from midas_mp.wire.messages import Call, RunTasks, TaskRef, TaskResults, WorkerReady
+from midas_mp.wire.messages import Call, RunTasks, TaskRef, TaskResults, WorkerReady, WorkerUp
 
 FRAMES_IN_HAND_MAX: Final = 2
 """One runs, one waits in the socket."""
 
 FRAME_TIME_TARGET_US: Final = limits.FRAME_TIME_TARGET_S * 1e6
 WAITING_TASK_US_MAX: Final = limits.WAITING_TASK_S_MAX * 1e6
+
+WORKER_UP_BYTES_MAX: Final = 8 * limits.KB
+"""What a WorkerUp weighs beside the tasks held: names, and what the process said in a header of
+``HEADER_BYTES_MAX_GREETING``."""
+
+TASK_REF_BYTES_MAX: Final = 22
+"""What a TaskRef weighs beside its job's id: an array of a text and two numbers."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -202,6 +209,18 @@ class Seat:
         """The tasks that the process was given and has not answered."""
         return [ref for batch in self._in_hand for ref in batch.refs()]
 
+    def introduction(self, name: str) -> WorkerUp:
+        """How the process, which is ready, is registered."""
+        assert self.ready is not None
+        return WorkerUp(
+            self.channel,
+            name,
+            self.epoch,
+            self.ready.sandbox_level,
+            self.ready.engines,
+            _as_many_as_fit(self.held()),
+        )
+
     def next_in_hand(self) -> TaskRef | None:
         """The first task of those held."""
         return self._in_hand[0].refs()[0] if self._in_hand else None
@@ -229,3 +248,19 @@ class Seat:
                 return (batch, call) if call.index == running.index else None
             ahead -= len(batch.calls)
         return None
+
+
+def _as_many_as_fit(refs: Sequence[TaskRef]) -> list[TaskRef]:
+    """What of these one header can say.
+
+    All of them, unless ids of jobs are over ninety bytes long: then the host may have the rest
+    run twice, and counts it once.
+    """
+    room = limits.HEADER_BYTES_MAX - WORKER_UP_BYTES_MAX
+    fitting: list[TaskRef] = []
+    for ref in refs[: limits.QUEUE_TASKS_MAX]:
+        room -= len(ref.job.encode()) + TASK_REF_BYTES_MAX
+        if room < 0:
+            break
+        fitting.append(ref)
+    return fitting

@@ -94,6 +94,9 @@ class SimulatedSupervisor:
     def forget(self, process: SimulatedProcess) -> None:
         self.processes.pop(process, None)
 
+    def time_spent_ns(self, running: RunningTask, now_ns: int) -> int:
+        return now_ns - running.started_ns
+
     def close(self) -> None:
         """All are gone at once; nobody is told."""
         for process in list(self.processes):
