@@ -226,16 +226,28 @@ class BulkRecord:
 class SharedRound:
     """The data that the tasks of a job's present round share."""
 
-    __slots__ = ("holders", "offered", "parts", "received_bytes", "round", "sizes", "total_bytes")
+    __slots__ = (
+        "holders",
+        "moved_at",
+        "offered",
+        "parts",
+        "received_bytes",
+        "round",
+        "sizes",
+        "total_bytes",
+    )
 
-    def __init__(self, round_: int, sizes: list[int]) -> None:
+    def __init__(self, round_: int, sizes: list[int], now: float) -> None:
         self.round = round_
         self.sizes = sizes
         self.total_bytes = sum(sizes)
         self.received_bytes = 0
         self.parts: list[Buffer] = []
         """What has come, in order; small ones are joined, so that there are not too many."""
-        self.offered: dict[Node, None] = {}
+        self.moved_at = now
+        """When some of it last came, here or to a node, or a node was told of it."""
+        self.offered: dict[Node, int] = {}
+        """Nodes that were told of it, and how much each has."""
         self.holders: dict[Node, None] = {}
         """Nodes that have all of it."""
 

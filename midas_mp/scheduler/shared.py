@@ -73,7 +73,7 @@ def offer(state: State, job: Job, message: OfferShared) -> None:
                 f"job {job.id}: tasks of round {message.round} came before their shared data"
             )
         free(state, job)
-        shared = job.shared = SharedRound(message.round, message.sizes)
+        shared = job.shared = SharedRound(message.round, message.sizes, state.now)
         if shared.is_complete:  # of no bytes
             _offer_to_nodes(state, job, shared)
     elif shared.round != message.round or shared.sizes != message.sizes:
@@ -116,6 +116,7 @@ def take_part(state: State, bulk: BulkRecord, frame: Frame, message: SharedPart)
         if known or isinstance(part, memoryview):
             part = memoryview(part).cast("B")[known:]
         shared.add(part)
+        shared.moved_at = state.now
         if shared.is_complete:
             _offer_to_nodes(state, job, shared)
 
@@ -147,7 +148,8 @@ def _offer_to_nodes(state: State, job: Job, shared: SharedRound) -> None:
         if node not in shared.offered and any(
             engine in worker.engines for worker in node.workers.values()
         ):
-            shared.offered[node] = None
+            shared.offered[node] = 0
+            shared.moved_at = state.now
             briefing.begin(state, node, job)
             state.send(node.peer, OfferShared(job.id, shared.round, shared.sizes))
 
@@ -178,6 +180,11 @@ def held(state: State, node: Node, message: SharedHeld) -> None:
             f"job {job.id}: {message.received_bytes} bytes of shared data are held, "
             f"but there are {shared.total_bytes}"
         )
+    if node not in shared.offered:
+        return
+    if message.received_bytes > shared.offered[node]:
+        shared.moved_at = state.now
+    shared.offered[node] = message.received_bytes
     if message.received_bytes == shared.total_bytes:
         shared.holders[node] = None
     state.tell(job, SharedHeld(job.id, shared.round, node.name, message.received_bytes))
@@ -186,9 +193,11 @@ def held(state: State, node: Node, message: SharedHeld) -> None:
 def forget_node(state: State, node: Node) -> None:
     """A node is gone with its copies; if it comes back, it says again what it holds."""
     for job in state.jobs.values():
-        if job.shared is not None:
-            job.shared.offered.pop(node, None)
-            job.shared.holders.pop(node, None)
+        shared = job.shared
+        if shared is not None:
+            shared.holders.pop(node, None)
+            if shared.offered.pop(node, 0):
+                state.tell(job, SharedHeld(job.id, shared.round, node.name, 0))
 
 
 def owner_of(state: State, bulk: BulkRecord) -> Node | ClientRecord | None:

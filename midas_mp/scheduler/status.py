@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from midas_mp import limits
+from midas_mp.scheduler import stalls
 from midas_mp.scheduler.records import Job
+from midas_mp.scheduler.stalls import Stall
 from midas_mp.scheduler.state import State
-from midas_mp.scheduler.tables import JOB, JobState, advance
+from midas_mp.scheduler.tables import JOB, advance
 from midas_mp.wire.messages import JobStarted, JobStatus
 
 
@@ -58,35 +60,15 @@ def _start(state: State, job: Job, count: int) -> None:
 
 def _complaint(state: State, job: Job, count: int) -> str:
     """What keeps the job from going on, when it is time to say so; else empty."""
-    if job.state is JobState.QUEUED:
-        is_stuck = count < job.workers_min
-    else:
-        is_stuck = not count and job.open_count > 0
-    if not is_stuck:
+    stall = stalls.find(state, job, count)
+    if stall is None:
         job.notice_at = None
         return ""
     if job.notice_at is None:
         job.notice_at = state.now + limits.NOTICE_INTERVAL_S
+    if stall is Stall.SHARED_DATA and job.shared is not None:
+        job.notice_at = max(job.notice_at, job.shared.moved_at + limits.NOTICE_INTERVAL_S)
     if state.now < job.notice_at:
         return ""
     job.notice_at = state.now + limits.NOTICE_INTERVAL_S
-    return _explain(state, job, count)
-
-
-def _explain(state: State, job: Job, count: int) -> str:
-    wanted = job.workers_min if job.state is JobState.QUEUED else 1
-    need = f"waiting for {wanted} worker{'s' if wanted > 1 else ''}"
-    engine = job.spec.engine
-    if count:
-        return f"{need}: {count} registered"
-    if state.worker_count:
-        others = ", ".join(sorted(state.engine_counts))
-        return (
-            f"{need} with the engine {engine}: none of the {state.worker_count} registered "
-            f"has it (they have {others})"
-        )
-    if state.awaited:
-        return f"{need}: none is registered, {state.awaited} announced"
-    if state.nodes:
-        return f"{need}: of the nodes that are connected ({len(state.nodes)}) none has a worker"
-    return f"{need}: no node is connected"
+    return stalls.explain(state, job, stall, count)

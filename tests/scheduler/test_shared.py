@@ -13,7 +13,6 @@ from midas_mp.wire.messages import (
     EndJob,
     FetchShared,
     Goodbye,
-    JobStatus,
     OfferShared,
     RecallTasks,
     Refused,
@@ -356,6 +355,33 @@ def test_progress_reaches_the_client_by_the_name_of_the_node(cluster: Any, clien
     assert cluster.read(client) == [SharedHeld("job", 0, "lab", 5)]
 
 
+@pytest.mark.parametrize("received_bytes", [5, TOTAL])
+def test_a_node_that_goes_has_nothing_any_more(
+    cluster: Any, client: int, received_bytes: int
+) -> None:
+    node, other = cluster.node(1, name="lab"), cluster.node(1, name="den")
+    share(cluster, client)
+    hold(cluster, node, received_bytes=received_bytes)
+    cluster.heard.clear()
+    cluster.lose(node)
+    assert cluster.read_only(client, SharedHeld) == [SharedHeld("job", 0, "lab", 0)]
+    cluster.lose(other)
+    assert cluster.read_only(client, SharedHeld) == [], "it had nothing"
+
+
+def test_what_a_node_had_of_a_job_that_ended_is_not_the_data_of_the_next(
+    cluster: Any, client: int
+) -> None:
+    node = cluster.node(1)
+    share(cluster, client)
+    cluster.say(client, EndJob("job"))
+    cluster.open(client)
+    offer(cluster, client)
+    cluster.submit(client, "job", [0])
+    hold(cluster, node)
+    assert cluster.leased(node) == []
+
+
 def test_nobody_can_hold_more_than_there_is(cluster: Any, client: int) -> None:
     node = cluster.node(1)
     share(cluster, client)
@@ -435,12 +461,3 @@ def test_a_node_that_lost_the_connection_says_again_what_it_holds(
     hold(cluster, again)
     assert len(cluster.leased(again)) == 2
     assert cluster.read_only(again, RunTasks)
-
-
-def test_a_job_whose_nodes_are_fetching_is_not_without_workers(cluster: Any, client: int) -> None:
-    cluster.node(1)
-    share(cluster, client)
-    cluster.submit(client, "job", [0])
-    cluster.heard.clear()
-    cluster.wait(10 * limits.NOTICE_INTERVAL_S)
-    assert cluster.read_only(client, JobStatus) == []

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from midas_mp import limits
-from midas_mp.wire.messages import JobStarted, JobStatus
+from midas_mp.wire.messages import EndJob, JobStarted, JobStatus
 
 GRACE_S, NOTICE_S = limits.JOB_START_GRACE_S, limits.NOTICE_INTERVAL_S
 
@@ -143,15 +143,29 @@ def test_the_notice_says_what_is_wrong(cluster: Any) -> None:
     )
 
 
-def test_a_started_job_complains_only_while_it_has_open_tasks(cluster: Any) -> None:
+def test_a_started_job_complains_though_no_task_is_open(cluster: Any) -> None:
+    client, node = cluster.client(), cluster.node(1)
+    job = cluster.open(client)
+    cluster.submit(client, job, [0])
+    cluster.finish(node, 1, *cluster.leased(node))
+    cluster.acknowledge(client, job, 0)
+    cluster.wait(60.0)
+    assert notices(cluster, client) == []
+    cluster.lose(node)
+    cluster.wait(NOTICE_S - 0.1)
+    assert notices(cluster, client) == []
+    cluster.wait(0.1)
+    assert notices(cluster, client) == ["waiting for 1 worker: no node is connected"]
+
+
+def test_a_job_that_ends_right_after_its_workers_says_nothing_of_them(cluster: Any) -> None:
     client, node = cluster.client(), cluster.node(1)
     job = cluster.open(client)
     cluster.lose(node)
-    cluster.wait(60.0)
-    assert notices(cluster, client) == []
-    cluster.submit(client, job, [0])
+    cluster.wait(NOTICE_S - 0.1)
+    cluster.say(client, EndJob(job))
     cluster.wait(NOTICE_S)
-    assert notices(cluster, client) == ["waiting for 1 worker: no node is connected"]
+    assert notices(cluster, client) == []
 
 
 def test_several_jobs_start_at_once(cluster: Any) -> None:
