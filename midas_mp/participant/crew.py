@@ -93,6 +93,11 @@ class Crew:
         return sum(len(seat.held()) for seat in self._seats.values())
 
     @property
+    def kept_count(self) -> int:
+        """How many results are kept for a host."""
+        return self._outbox.result_count
+
+    @property
     def is_busy(self) -> bool:
         return any(seat.is_busy for seat in self._seats.values())
 
@@ -124,7 +129,7 @@ class Crew:
                 self._start(seat)
             elif seat.ready is not None:
                 self._register(seat)
-        kept_count = self._outbox.result_count
+        kept_count = self.kept_count
         self._deliver()
         return kept_count
 
@@ -226,7 +231,10 @@ class Crew:
         host = self._host
         if host is not None:
             registered = [seat.channel for seat in self._seats.values() if seat.is_registered]
-            host.tell(self._outbox.take(registered))
+            kept = self._outbox.take(registered)
+            if kept:
+                host.tell(kept)
+                self.last_work_s = self._loop.time()  # the host may have more for us
 
     # -- with the processes ----------------------------------------------------------------------
 

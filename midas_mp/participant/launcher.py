@@ -20,7 +20,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from midas_mp import __version__
+from midas_mp import __version__, limits
 from midas_mp.errors import ClusterLost, ConnectionLost, MidasError, PeerRefused, ProtocolError
 from midas_mp.participant.crew import Crew
 from midas_mp.participant.node_job import NodeJob
@@ -118,9 +118,15 @@ class Launcher:
 
     @property
     def idle_s(self) -> float:
-        """For how long there has been nothing to do here."""
-        is_busy = self._crew.is_busy or self._fetcher.is_busy
-        return 0.0 if is_busy else self._loop.time() - self._crew.last_work_s
+        """For how long there has been nothing to do here.
+
+        Results that no host has heard are something to do, as long as a client may wait for them.
+        """
+        if self._crew.is_busy or self._fetcher.is_busy:
+            return 0.0
+        idle_s = self._loop.time() - self._crew.last_work_s
+        is_due = self._crew.kept_count > 0 and idle_s < limits.CLIENT_PATIENCE_S
+        return 0.0 if is_due else idle_s
 
     def greet(self, link: Link) -> asyncio.Future[MidasError | None]:
         """Introduces the node on a fresh connection.
@@ -191,9 +197,10 @@ class Launcher:
     # -- the host comes and goes -------------------------------------------------------------------
 
     def _meet(self, uplink: Uplink, message: Welcome | Refused | Goodbye) -> None:
+        if isinstance(message, Welcome):
+            self._join(uplink, message.name)
+            return
         match message:
-            case Welcome(name=name):
-                self._join(uplink, name)
             case Refused(reason=reason, code=code):
                 uplink.parting = PeerRefused(reason, refusal=code)
             case Goodbye(reason=reason, code="fault" | "replaced" as code):
@@ -201,6 +208,7 @@ class Launcher:
             case Goodbye(reason=reason):
                 uplink.parting = ClusterLost(reason)
                 self._lose_host()  # it reads no more
+        uplink.link.close()  # it may leave that to us
 
     def _join(self, uplink: Uplink, name: str) -> None:
         news = "back at" if self._name else "joined"

@@ -170,7 +170,7 @@ async def _visit(dial: Dial, launcher: Launcher, where: str) -> _Visit:
     if was_welcome:
         return _Visit(was_welcome, end)
     # such as a forwarded port with nobody behind it
-    hung_up = HostUnreachable(f"{where} hung up without a welcome{_in_brackets(end)}")
+    hung_up = HostUnreachable(f"{where} hung up without a welcome{_because(where, end)}")
     return _Visit(was_welcome, hung_up)
 
 
@@ -178,11 +178,12 @@ def _loss(where: str, error: MidasError | None, held_count: int) -> str:
     meanwhile = "waiting for the next one"
     if held_count:
         meanwhile = "1 task goes on here" if held_count == 1 else f"{held_count} tasks go on here"
-    return f"the host at {where} is gone{_in_brackets(error)}; {meanwhile}"
+    return f"the host at {where} is gone{_because(where, error)}; {meanwhile}"
 
 
-def _in_brackets(error: MidasError | None) -> str:
-    return f" ({error})" if error is not None else ""
+def _because(where: str, error: MidasError | None) -> str:
+    """The reason in brackets, for a sentence that has said where already."""
+    return f" ({str(error).removeprefix(f'{where}: ')})" if error is not None else ""
 
 
 async def _idle(launcher: Launcher, timeout_s: float, announce: Announce) -> None:

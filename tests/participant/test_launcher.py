@@ -9,6 +9,7 @@ from typing import Self
 import psutil
 import pytest
 
+from midas_mp import limits
 from midas_mp.errors import ClusterLost, ConnectionLost, PeerRefused, ProtocolError
 from midas_mp.participant import seat
 from midas_mp.transport import memory
@@ -289,10 +290,8 @@ def test_a_host_that_says_goodbye_misses_nothing(run: Callable, node: Callable) 
         async with node() as n:
             away = await Away.of(n, {0: ["say", "bye"]})
             away.host.say(Goodbye("restarting"))
-            await away.until(lambda: not n.launcher._crew._seats[1].is_registered)
-            await away.finish()
-            away.host.link.abort()
             assert isinstance(await away.host.lost, ClusterLost)
+            await away.finish()
             assert away.host.heard(TaskResults) == []
             second = n.meet()
             await second.welcome(epoch=1)
@@ -500,13 +499,13 @@ def test_a_host_that_leaves_or_refuses_says_why(run: Callable, node: Callable) -
         async with node() as n:
             host = n.meet()
             await host.welcome()
-            host.link.close(Frame(0, Goodbye("the host is stopping")))
+            host.say(Goodbye("the host is stopping"))
             error = await host.lost
             assert isinstance(error, ClusterLost)
             assert str(error) == "the host is stopping"
             second = n.meet()
             await second.hear(Hello)
-            second.link.close(Frame(0, Refused("name_taken", "choose another --name")))
+            second.say(Refused("name_taken", "choose another --name"))
             error = await second.lost
             assert isinstance(error, PeerRefused)
             assert (error.refusal, error.reason) == ("name_taken", "choose another --name")
@@ -522,8 +521,8 @@ def test_a_host_that_wants_no_more_of_this_node_is_believed(
         async with node() as n:
             host = n.meet()
             await host.welcome()
-            host.link.close(Frame(0, Goodbye("enough of you", code)))
-            error = await host.lost
+            host.say(Goodbye("enough of you", code))
+            error = await host.lost  # who said goodbye need not hang up
             assert isinstance(error, PeerRefused)
             assert (error.refusal, str(error)) == (code, "enough of you")
 
@@ -544,6 +543,29 @@ def test_leaving_says_goodbye_and_starts_nothing_more(
             n.worker().kill()
             await eventually(lambda: n.launcher._crew._seats[1].process is None)
             assert n.supervisor._processes == {}
+
+    run(main())
+
+
+def test_who_has_results_for_a_host_is_not_idle_until_nobody_wants_them(
+    run: Callable, node: Callable, eventually: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with node() as n:
+            away = await Away.of(n, {0: ["echo", 0]})
+            await away.lose()
+            await away.finish()
+            loop = asyncio.get_running_loop()
+            await eventually(lambda: loop.time() > n.launcher._crew.last_work_s)
+            assert n.launcher.idle_s == 0
+            monkeypatch.setattr(limits, "CLIENT_PATIENCE_S", 0.0)
+            assert n.launcher.idle_s > 0
+            kept_s = n.launcher._crew.last_work_s
+            second = n.meet()
+            await second.welcome(epoch=1)
+            await second.results(1)
+            assert n.launcher._crew.last_work_s > kept_s, "the host may have more"
+            await eventually(lambda: n.launcher.idle_s)
 
     run(main())
 

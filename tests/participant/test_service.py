@@ -6,6 +6,8 @@ import asyncio
 import os
 import random
 import signal
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -187,6 +189,21 @@ def test_it_serves_the_next_host_with_the_same_workers(run: Callable, serving: C
             assert await first.workers() == {"laptop-000", "laptop-001"}
             assert participant.worker_pids() == pids
             assert len(pids) == 2
+
+    run(main())
+
+
+def test_a_host_that_is_gone_is_named_once(run: Callable, serving: Callable) -> None:
+    async def main() -> None:
+        async with opened(Address(port=0)) as (address, door), serving(address) as participant:
+            await door.workers()
+            sock = door.links[0]._transport.get_extra_info("socket")
+            at_once = struct.pack("ii", 1, 0)  # a reset, as from a machine that was started again
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            door.links[0].abort()
+            said = await participant.says("is gone")
+            assert said.startswith(f"the host at {address} is gone (the connection broke: ")
+            assert said.count(str(address)) == 1
 
     run(main())
 
