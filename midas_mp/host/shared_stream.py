@@ -12,51 +12,74 @@ from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
 from midas_mp.wire.messages import SharedPart
 
 
+class _Sending:
+    """One transfer, and how far it is."""
+
+    __slots__ = ("offset", "parts", "transfer")
+
+    def __init__(self, transfer: Transfer) -> None:
+        self.transfer = transfer
+        self.offset = transfer.offset
+        self.parts = parts(transfer.buffers, transfer.offset)
+
+
 class SharedStream:
-    """The transfers of one connection, one after the other, the latest of each job."""
+    """The transfers of one connection, a part of each in turn; the latest of each job.
+
+    One that goes wrong ends the connection: its peer goes on over another one.
+    """
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._transfers: dict[str, Transfer] = {}
-        """By job; the first one is under way."""
+        self._sendings: dict[str, _Sending] = {}
+        """By job; the next part is of the first."""
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, transfer: Transfer) -> None:
         """Add a transfer, in place of an earlier one of the same job."""
-        self._transfers[transfer.job] = transfer
+        self._sendings[transfer.job] = _Sending(transfer)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
     def stop(self, job: str, round_: int) -> None:
         """Nobody wants this any more."""
-        transfer = self._transfers.get(job)
-        if transfer is not None and transfer.round == round_:
-            del self._transfers[job]
+        sending = self._sendings.get(job)
+        if sending is not None and sending.transfer.round == round_:
+            del self._sendings[job]
 
     def close(self) -> None:
         """Stop everything at once; idempotent."""
-        self._transfers.clear()
+        self._sendings.clear()
         if self._task is not None:
             self._task.cancel()
 
     async def _run(self) -> None:
-        while self._transfers and not self._link.is_closed:
-            transfer = next(iter(self._transfers.values()))
-            await self._send(transfer)
-            if self._transfers.get(transfer.job) is transfer:
-                del self._transfers[transfer.job]
-        self._task = None
+        try:
+            while self._sendings:
+                await self._link.drained()
+                if self._link.is_closed:
+                    return
+                self._send_part()
+        except Exception as error:  # noqa: BLE001 - whoever waits for the data must not for ever
+            what = {"message": "sending shared data failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(what)
+            self._link.abort()
+        finally:
+            self._task = None
 
-    async def _send(self, transfer: Transfer) -> None:
-        """Send one to its end, or until it is replaced or stopped."""
-        offset = transfer.offset
-        for part in parts(transfer.buffers, offset):
-            await self._link.drained()
-            if self._transfers.get(transfer.job) is not transfer or self._link.is_closed:
-                return
-            message = SharedPart(transfer.job, transfer.round, offset)
-            self._link.send([Frame(CONTROL_CHANNEL, message, [part])])
-            offset += len(part)
+    def _send_part(self) -> None:
+        """Send the next part of the transfer whose turn it is, if none has stopped it."""
+        job = next(iter(self._sendings), None)
+        if job is None:
+            return
+        sending = self._sendings.pop(job)
+        part = next(sending.parts, None)
+        if part is None:
+            return
+        self._sendings[job] = sending
+        message = SharedPart(job, sending.transfer.round, sending.offset)
+        self._link.send([Frame(CONTROL_CHANNEL, message, [part])])
+        sending.offset += len(part)
 
 
 def parts(buffers: Sequence[Buffer], offset: int) -> Iterator[memoryview]:

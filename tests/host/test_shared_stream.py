@@ -142,3 +142,38 @@ def test_a_transfer_ends_in_the_middle(
         stream.close()
 
     run(main())
+
+
+def test_a_small_transfer_does_not_wait_behind_a_large_one(
+    run: Callable, eventually: Callable
+) -> None:
+    async def main() -> None:
+        link, listener, _ = await welcomed()
+        stream = SharedStream(link)
+        stream.begin(Transfer(1, "large", 0, 0, [bytes(100_000)]))
+        stream.begin(Transfer(1, "small", 0, 0, [bytes(300)]))
+        await eventually(lambda: len(listener.heard("large")) == 100_000)
+        first = [frame.message.job for frame in listener.frames[1:7]]
+        assert first == ["large", "small"] * 3
+        assert len(listener.heard("small")) == 300
+
+    run(main())
+
+
+def test_a_transfer_that_goes_wrong_is_reported_and_ends_the_connection(
+    run: Callable, eventually: Callable
+) -> None:
+    async def main() -> None:
+        complaints: list[dict] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: complaints.append(context)
+        )
+        link, _, _ = await welcomed()
+        stream = SharedStream(link)
+        stream.begin(Transfer(1, "a", 0, 0, ["no buffer"]))
+        await eventually(lambda: link.is_closed)
+        (complaint,) = complaints
+        assert complaint["message"] == "sending shared data failed"
+        assert isinstance(complaint["exception"], TypeError)
+
+    run(main())
