@@ -7,7 +7,7 @@ client that says goodbye, or that breaks the rules, is not waited for.
 
 from __future__ import annotations
 
-from midas_mp.scheduler import jobs
+from midas_mp.scheduler import jobs, shared
 from midas_mp.scheduler.records import ClientRecord
 from midas_mp.scheduler.state import State
 from midas_mp.wire.messages import PROTOCOL_VERSION, Goodbye, Hello, Welcome
@@ -45,6 +45,7 @@ def lose_client(state: State, client: ClientRecord, reason: str) -> None:
         )
     else:
         del state.away[client.node_id]
+        shared.drop_bulks_of(state, client.node_id, reason)
 
 
 def dismiss_client(state: State, client: ClientRecord, reason: str) -> None:
@@ -53,6 +54,7 @@ def dismiss_client(state: State, client: ClientRecord, reason: str) -> None:
     del state.clients[client.peer]
     for job in list(client.jobs.values()):
         jobs.end(state, job, reason)
+    shared.drop_bulks_of(state, client.node_id, reason)
 
 
 def lose_patience(state: State) -> None:

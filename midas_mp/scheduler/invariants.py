@@ -43,6 +43,7 @@ def check(state: State) -> None:
     for worker in workers:
         _check_worker(state, worker)
     _check_sets(state, workers)
+    _check_bulks(state)
     _check_strays(state, workers)
     _check_names(state)
     for job in state.started.values():
@@ -165,6 +166,15 @@ def _check_sets(state: State, workers: list[Worker]) -> None:
     assert known.issuperset(state.idle), "a lost worker is idle"
     assert known.issuperset(state.hungry), "a lost worker is hungry"
     assert known.issuperset(state.laden), "a lost worker is laden"
+
+
+def _check_bulks(state: State) -> None:
+    """Each belongs to somebody, who has no other."""
+    owners = {node.hello.node_id for node in state.nodes.values()} | set(state.away)
+    owners |= {client.node_id for client in state.clients.values()}
+    node_ids = [bulk.node_id for bulk in state.bulks.values()]
+    assert len(set(node_ids)) == len(node_ids), "two bulk connections of one node"
+    assert set(node_ids) <= owners, "a bulk connection of nobody"
 
 
 def _check_strays(state: State, workers: list[Worker]) -> None:

@@ -177,6 +177,7 @@ def end(state: State, job: Job, reason: str) -> None:
     shared.free(state, job)
     if client.peer is None and not client.jobs:
         del state.away[client.node_id]
+        shared.drop_bulks_of(state, client.node_id, reason)
     for node in state.nodes.values():
         if node.begun.pop(job.id, None) is None:
             continue

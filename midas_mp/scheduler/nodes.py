@@ -98,7 +98,7 @@ def leave(state: State, node: Node, reason: str, *, is_orderly: bool) -> None:
         losses.give_back_all(state, worker, None)
     for stray in state.strays.values():
         stray.nodes.pop(node, None)
-    shared.forget_node(state, node)
+    shared.forget_node(state, node, reason)
     state.is_membership_new = True
     state.notice(f"node {node.name} {node.state}: {reason}")
 

@@ -214,7 +214,7 @@ class ClientRecord:
 
 
 class BulkRecord:
-    """A second connection of a launcher or a client; it may outlive the first."""
+    """The second connection of a launcher or a client; a client's may outlive the first."""
 
     __slots__ = ("node_id", "peer")
 

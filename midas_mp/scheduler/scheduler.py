@@ -221,8 +221,6 @@ def _take_bulk(state: State, bulk: BulkRecord, frame: Frame) -> None:
             table, role = _FROM_LAUNCHER_IN_BULK, "launcher's bulk connection"
         case ClientRecord():
             table, role = _FROM_CLIENT_IN_BULK, "client's bulk connection"
-        case None:
-            return
     _handler(table, frame, role)(state, bulk, frame, frame.message)
 
 

@@ -37,13 +37,16 @@ from midas_mp.wire.messages import (
 
 
 def greet_bulk(state: State, peer: int, hello: Hello) -> None:
-    """Welcome the second connection of somebody who has greeted on a first one."""
+    """Welcome the second connection of somebody who has greeted on a first one; it has but one."""
     owner = state.node_of(hello.node_id) or state.client_of(hello.node_id)
     if owner is None or owner.peer is None:
         reason = "a bulk connection comes after the first one of its node, which is not connected"
         state.send(peer, Refused("unknown_node", reason))
         state.drop(peer, reason)
         return
+    for old in _bulks_of(state, hello.node_id):
+        _drop_bulk(state, old, "replaced by a newer bulk connection of the same node")
+        lose_bulk(state, old)
     state.bulks[peer] = BulkRecord(peer, hello.node_id)
     state.send(peer, Welcome(PROTOCOL_VERSION, state.release, owner.name, 0))
 
@@ -55,6 +58,23 @@ def lose_bulk(state: State, bulk: BulkRecord) -> None:
     for job in client.jobs.values() if client is not None else ():
         if job.shared is not None and not job.shared.is_complete:
             _ask(state, job, job.shared)
+
+
+def drop_bulks_of(state: State, node_id: str, reason: str) -> None:
+    """Part with the bulk connections of somebody whom the caller has taken off the tables."""
+    for bulk in _bulks_of(state, node_id):
+        _drop_bulk(state, bulk, f"its first connection has ended: {reason}")
+        del state.bulks[bulk.peer]
+
+
+def _bulks_of(state: State, node_id: str) -> list[BulkRecord]:
+    return [bulk for bulk in state.bulks.values() if bulk.node_id == node_id]
+
+
+def _drop_bulk(state: State, bulk: BulkRecord, reason: str) -> None:
+    """Hang up; the caller sees to the records."""
+    state.send(bulk.peer, Goodbye(reason))
+    state.drop(bulk.peer, reason)
 
 
 # -- from the client -------------------------------------------------------------------------
@@ -108,8 +128,7 @@ def take_part(state: State, bulk: BulkRecord, frame: Frame, message: SharedPart)
         )
     if known < 0:
         reason = f"job {job.id}: {-known} bytes of shared data are missing before a part"
-        state.send(bulk.peer, Goodbye(reason))
-        state.drop(bulk.peer, reason)
+        _drop_bulk(state, bulk, reason)
         lose_bulk(state, bulk)
     elif known < size:
         part = frame.buffers[0]
@@ -190,8 +209,9 @@ def held(state: State, node: Node, message: SharedHeld) -> None:
     state.tell(job, SharedHeld(job.id, shared.round, node.name, message.received_bytes))
 
 
-def forget_node(state: State, node: Node) -> None:
+def forget_node(state: State, node: Node, reason: str) -> None:
     """A node is gone with its copies; if it comes back, it says again what it holds."""
+    drop_bulks_of(state, node.hello.node_id, reason)
     for job in state.jobs.values():
         shared = job.shared
         if shared is not None:
@@ -200,6 +220,8 @@ def forget_node(state: State, node: Node) -> None:
                 state.tell(job, SharedHeld(job.id, shared.round, node.name, 0))
 
 
-def owner_of(state: State, bulk: BulkRecord) -> Node | ClientRecord | None:
-    """Whose second connection it is; None while the first one is broken."""
-    return state.node_of(bulk.node_id) or state.client_of(bulk.node_id)
+def owner_of(state: State, bulk: BulkRecord) -> Node | ClientRecord:
+    """Whose second connection it is: a client may be away, a node is there."""
+    owner = state.node_of(bulk.node_id) or state.client_of(bulk.node_id)
+    assert owner is not None
+    return owner

@@ -51,6 +51,7 @@ from midas_mp.wire.messages import (
 DIGEST = "d" * 64
 SHARED = bytes(range(40))
 PART_BYTES = 3
+FAIR_REASONS = ("replaced", "Bye", "a bulk", "its first connection has ended")
 
 
 class SimulatedWorker:
@@ -313,7 +314,7 @@ class Simulation:
             if peer in self.peers:
                 self.peers[peer].inbox.extend(frames)
         for peer, reason in ready.drops:
-            is_fair = reason.startswith(("replaced", "Bye", "a bulk")) or "missing" in reason
+            is_fair = reason.startswith(FAIR_REASONS) or "missing" in reason
             assert is_fair, f"somebody broke the rules: {reason}"
             self.cut(peer)
         for transfer in ready.transfers:

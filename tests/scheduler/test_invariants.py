@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from midas_mp.scheduler import invariants
-from midas_mp.scheduler.records import Blame, Node, SharedRound, StrayJob
+from midas_mp.scheduler.records import Blame, BulkRecord, Node, SharedRound, StrayJob
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import JobState, NodeState, TaskState, WorkerState
 from midas_mp.wire.messages import PROTOCOL_VERSION, Hello, OfferShared, Role, SharedHeld, TaskRef
@@ -134,6 +134,23 @@ def test_damage_to_strays_is_seen(cluster: Any, damage: Callable[[State], object
     cluster.finish(node, 1, TaskRef("old", 0, 0))
     damage(cluster.state)
     with pytest.raises(AssertionError):
+        invariants.check(cluster.state)
+
+
+BULK_DAMAGES: dict[str, Callable[[State], object]] = {
+    "second of one node": lambda s: s.bulks.update({8: BulkRecord(8, "a1")}),
+    "of nobody": lambda s: s.bulks.update({8: BulkRecord(8, "b2")}),
+}
+
+
+@pytest.mark.parametrize("damage", BULK_DAMAGES.values(), ids=BULK_DAMAGES.keys())
+def test_damage_to_bulk_connections_is_seen(
+    cluster: Any, damage: Callable[[State], object]
+) -> None:
+    cluster.client(node_id="a1")
+    cluster.greet(Role.BULK, node_id="a1")
+    damage(cluster.state)
+    with pytest.raises(AssertionError, match="bulk connection"):
         invariants.check(cluster.state)
 
 

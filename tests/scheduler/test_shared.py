@@ -90,10 +90,11 @@ def test_a_bulk_connection_without_a_first_one_is_refused(cluster: Any, client: 
 
 
 def test_a_bulk_connection_vanishes_silently(cluster: Any, client: int) -> None:
-    gone, lost = bulk(cluster, client), bulk(cluster, client)
     cluster.notices.clear()
-    cluster.heard.clear()
+    gone = bulk(cluster, client)
     cluster.say(gone, Goodbye("done"))
+    lost = bulk(cluster, client)
+    cluster.heard.clear()
     cluster.lose(lost)
     assert cluster.state.bulks == {}
     assert cluster.notices == []
@@ -116,14 +117,55 @@ def test_what_does_not_belong_on_a_bulk_connection_ends_it_and_nothing_else(
     assert list(cluster.state.clients) == [client]
 
 
-def test_a_bulk_connection_whose_owner_is_away_is_not_heard(cluster: Any) -> None:
-    node = cluster.node(1)
-    peer = bulk(cluster, node)
-    cluster.lose(node)
+@pytest.mark.parametrize("ending", ["lost", "goodbye", "fault", "replaced"])
+@pytest.mark.parametrize("role", [Role.CLIENT, Role.LAUNCHER])
+def test_a_bulk_connection_ends_with_its_owner(cluster: Any, role: Role, ending: str) -> None:
+    owner = cluster.greet(role, node_id="a1")
+    peer = bulk(cluster, owner)
+    cluster.read(peer)
+    match ending:
+        case "lost":
+            cluster.lose(owner)
+        case "goodbye":
+            cluster.say(owner, Goodbye("done"))
+        case "fault":
+            cluster.say(owner, FetchShared("job", 0, 0))
+        case "replaced":
+            cluster.greet(role, node_id="a1")
+            if role is Role.CLIENT:  # it has merely gone away, and opens another one
+                bulk(cluster, next(iter(cluster.state.clients)))
+    assert peer not in cluster.state.bulks
+    assert peer in cluster.dropped
+    (goodbye,) = cluster.read(peer)
+    assert isinstance(goodbye, Goodbye)
     cluster.say(peer, FetchShared("job", 0, 0))
     assert cluster.ready.transfers == []
-    cluster.say(peer, Goodbye("done"))
+
+
+def test_the_bulk_connection_of_a_client_that_stays_away_ends_with_its_jobs(
+    cluster: Any, client: int
+) -> None:
+    peer = bulk(cluster, client)
+    cluster.lose(client)
+    assert peer not in cluster.dropped
+    cluster.wait(limits.CLIENT_PATIENCE_S)
     assert cluster.state.bulks == {}
+    assert peer in cluster.dropped
+
+
+def test_a_second_bulk_connection_replaces_the_first(cluster: Any, client: int) -> None:
+    offer(cluster, client)
+    first = bulk(cluster, client)
+    send(cluster, first, 0, b"12345")
+    cluster.heard.clear()
+    second = bulk(cluster, client)
+    reason = "replaced by a newer bulk connection of the same node"
+    assert cluster.read(first) == [Goodbye(reason)]
+    assert cluster.dropped == {first: reason}
+    assert cluster.read(client) == [FetchShared("job", 0, 5)]
+    send(cluster, first, 5, b"late")
+    send(cluster, second, 5, b"x" * 17)
+    assert cluster.state.jobs["job"].shared.is_complete
 
 
 # -- from the client -------------------------------------------------------------------------
