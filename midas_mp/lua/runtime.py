@@ -66,6 +66,7 @@ class _Doors(NamedTuple):
     watch_shared: Any
     check_shared: Any
     forget: Any
+    tell_dropped: Any
 
 
 class Runtime:
@@ -212,6 +213,13 @@ class Runtime:
         if kind is not None:
             self._fail(kind, text, trace, entry, index if is_task else None)
         return text  # type: ignore[no-any-return]  # lupa knows no types
+
+    def tell_dropped(self) -> None:
+        """Prints, as the last call's, how much was dropped of what scripts printed, if any was.
+
+        A call's end does not tell it each time, so whoever makes no further call at once asks.
+        """
+        self.output_bytes = self._doors.tell_dropped()
 
     def store(self, index: int, payload: bytes) -> None:
         """``results[index + 1]`` of the driver's environment.

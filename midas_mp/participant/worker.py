@@ -271,14 +271,20 @@ class LuaWorker:
                 or ended_ns - sent_ns > interval_ns
                 or len(outcomes) >= limits.TASKS_PER_FRAME_MAX
             ):
-                self._finish(job, message, outcomes, payloads)
+                self._finish(job, message, outcomes, payloads, is_end=is_end)
                 if self._is_spoiled:
                     return
                 outcomes, payloads, size = [], [], 0
                 sent_ns = time.monotonic_ns()
 
     def _finish(
-        self, job: OpenedJob, message: RunTasks, outcomes: list[Outcome], payloads: list[bytes]
+        self,
+        job: OpenedJob,
+        message: RunTasks,
+        outcomes: list[Outcome],
+        payloads: list[bytes],
+        *,
+        is_end: bool,
     ) -> None:
         """Sends what the tasks since the last send came to.
 
@@ -293,6 +299,8 @@ class LuaWorker:
                 for each in outcomes
             ]
             payloads = [failure.to_payload()] * len(outcomes)
+        if is_end or failure is not None:
+            job.runtime.tell_dropped()
         if sum(map(len, payloads)) > SEND_BYTES and len(outcomes) > 1:  # by the last one
             self._send_results(message, outcomes[:-1], payloads[:-1])
             outcomes, payloads = outcomes[-1:], payloads[-1:]

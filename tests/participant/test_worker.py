@@ -7,6 +7,7 @@ import os
 import select
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgpack
@@ -221,6 +222,40 @@ def test_prints_are_in_the_pipe_before_the_result(ready: Callable) -> None:
     message = peer.receive().message
     data += os.read(peer.child.output_fd, 65_536)
     assert len(data) == message.output_bytes
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_short_tasks_printed_in_vain_is_told_before_the_last_result(
+    ready: Callable, engine: str
+) -> None:
+    peer = ready()
+    source = "function execute_code() for i = 1, 3000 do print(i) end return 1 end"
+    job = Job(peer, source, engine=engine)
+    parser = OutputParser()
+    texts: list[bytes] = []
+    received = printed = 0
+
+    def receive_results() -> int:
+        """How much was printed by then."""
+        done = 0
+        while done < 5:
+            message = peer.receive().message
+            done += len(message.outcomes)
+        return message.output_bytes
+
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(10):
+            job.submit(*range(5))
+            printed += 5 * 3000
+            results = pool.submit(receive_results)
+            while not results.done() or received < results.result():
+                if select.select([peer.child.output_fd], [], [], 0.01)[0]:
+                    data = os.read(peer.child.output_fd, 2**20)
+                    received += len(data)
+                    texts.extend(record.text for record in parser.feed(data))
+            told = [int(text.split()[1]) for text in texts if text.startswith(b"... ")]
+            assert len(texts) - len(told) + sum(told) == printed
+    assert told
 
 
 def test_jobs_have_states_of_their_own(ready: Callable) -> None:

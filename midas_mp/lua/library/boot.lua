@@ -14,7 +14,7 @@ end
 
 local engine = use_own("engine", use, settings)
 local pipe = use_own("pipe", settings)
-local output = use("output", settings, pipe, use("valve", settings, pipe.now))
+local output = use("output", settings, pipe, use("valve", settings, pipe.wall))
 local encoder, decode = use_own("encode", settings), use_own("decode", settings, engine)
 local make_io = use("files", settings, output, engine)
 local libraries = use("libraries", settings, output, make_io, engine, use("bit32", engine.bits),
@@ -39,4 +39,5 @@ for key in pairs(real) do real[key] = nil end
 real.debug = { traceback = traceback }
 
 return doors.compile, doors.call, doors.start, doors.config_after_failure, doors.store,
-  doors.store_error, doors.share, doors.watch_shared, doors.check_shared, doors.forget
+  doors.store_error, doors.share, doors.watch_shared, doors.check_shared, doors.forget,
+  doors.tell_dropped

@@ -4,8 +4,8 @@
 -- went well, and `text` the answer; else `text` is the message and `more` the traceback.
 local settings, encoder, decode, explain, failure, environment, output, seed, libraries,
   shared, engine = ...
-local error, next, rawget, rawset = error, next, rawget, rawset
-local type, xpcall, load = type, xpcall, load
+local error, next, rawget, rawset, setmetatable = error, next, rawget, rawset, setmetatable
+local type, pcall, xpcall, load = type, pcall, xpcall, load
 local bind, unpack = engine.bind, engine.unpack
 local encode, REFUSED = encoder.encode, encoder.REFUSED
 local format, concat = string.format, table.concat
@@ -15,7 +15,16 @@ local CONTRACT = { "generate_data", "execute_code", "interpret_results", "genera
 local OUT_OF_MEMORY = "not enough memory" -- the engine's own words, raised past every handler
 
 local bundles = {}
-local results, errors = {}, {}
+local results, about_results, errors
+
+-- results.n is answered, but pairs finds only what tasks returned.
+local function empty_results()
+  about_results = {}
+  results = setmetatable({}, { __index = about_results, __metatable = false })
+  errors = {}
+end
+
+empty_results()
 
 -- What is going on, for whoever has to explain why it failed.
 local phase, where, entry, entry_function, sending = "", "", "", nil, nil
@@ -142,7 +151,7 @@ end
 
 local function show_results(bundle, count)
   local env = environment.kept(bundle)
-  rawset(results, "n", count)
+  about_results.n = count
   rawset(env, "results", results)
   rawset(env, "errors", errors)
   return env
@@ -154,7 +163,7 @@ local function run_next_round(bundle, name, place, _, round, count)
   seed(name, round, 0)
   local goes_on = f(round) and true or false
   if goes_on then
-    results, errors = {}, {}
+    empty_results()
     rawset(env, "results", results)
     rawset(env, "errors", errors)
   end
@@ -259,6 +268,12 @@ function doors.watch_shared()
 end
 
 doors.check_shared = shared.check
+
+-- When no call follows soon: returns the output bytes.
+function doors.tell_dropped()
+  pcall(output.tell_dropped) -- without memory nobody is told
+  return output.bytes()
+end
 
 -- Before a collection: nothing that the last call made is held here any more.
 function doors.forget()

@@ -3,8 +3,9 @@
 --   pipe.print(round, index, text)          one record, written at once
 --   pipe.progress(round, index, fraction)   the same
 --   pipe.bytes() -> number                  written so far by this state
---   pipe.now() -> seconds                   a clock that only goes forwards
---   pipe.skip_max                           how many looks at the clock may be left out
+--   pipe.now() -> seconds                   while a task runs; only goes forwards
+--   pipe.skip_max                           how many looks at it may be left out
+--   pipe.wall() -> seconds                  goes on always, perhaps second by second
 local settings = ...
 local ffi, buffer = require("ffi"), require("string.buffer")
 local tonumber = tonumber
@@ -66,5 +67,7 @@ function pipe.now()
   C.clock_gettime(MONOTONIC_COARSE, time)
   return tonumber(time.seconds) + tonumber(time.nanoseconds) * 1e-9
 end
+
+pipe.wall = pipe.now
 
 return pipe

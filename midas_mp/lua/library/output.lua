@@ -5,7 +5,9 @@
 --   output.write(text)            io.write: whole lines leave at once, the rest waits for more
 --   output.flush()                what waits leaves
 --   output.progress(fraction, interval_s)
---   output.leave()                the call is over: what waits leaves, and what was dropped is told
+--   output.leave()                the call is over: what waits leaves, and what was dropped is told,
+--                                 unless that was done just before
+--   output.tell_dropped()         it is told in any case
 --   output.bytes() -> number      written so far by this state
 --
 -- Workers print at a bounded rate: a loop that prints a million lines a second would fill the
@@ -25,7 +27,7 @@ local pending = ""
 local round, index = 0, 0
 local last_progress, is_complete = NEVER, false
 local skip, skipped = 0, 0 -- calls of progress between two looks, and since the last
-local last_look = 0
+local last_look, last_second = 0, 0
 
 local function print_text(text)
   if #text > text_bytes_max then
@@ -81,6 +83,11 @@ function output.write(text)
   if #pending > PENDING_BYTES_MAX then output.flush() end
 end
 
+function output.tell_dropped()
+  local note = valve.note()
+  if note then pipe.print(round, index, note) end
+end
+
 -- Calls that follow each other fast do not all look at the clock where that is dear.
 local function choose_skip(time)
   if time - last_look < LOOK_INTERVAL_S then
@@ -89,11 +96,11 @@ local function choose_skip(time)
   else
     skip = 0
   end
-  last_look = time
+  last_look, last_second = time, pipe.wall()
 end
 
 function output.progress(fraction, interval_s)
-  if skipped < skip and fraction < 1 and interval_s > 0 then
+  if skipped < skip and fraction < 1 and interval_s > 0 and pipe.wall() == last_second then
     skipped = skipped + 1
     return
   end

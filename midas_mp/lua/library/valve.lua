@@ -3,6 +3,8 @@
 --   valve.is_open(size) -> whether a text of that size may pass now; if not, it is counted
 --   valve.note() -> what was dropped before this text, once; nil if nothing was
 --   valve.final_note() -> the same at the end of a call, not more often than every 0.1 s
+--
+-- `now` must go on between calls; it need not know more than whole seconds.
 local settings, now = ...
 local format = string.format
 
@@ -13,12 +15,13 @@ local FINAL_INTERVAL_S = 0.1 -- tasks may be so short that each one's note would
 
 local lines, bytes, filled_at = LINES_BURST, BYTES_BURST, now()
 local is_shut, dropped_lines, dropped_bytes = false, 0, 0
-local noted_at = filled_at - FINAL_INTERVAL_S
+local noted_at = -math.huge
 
 local function fill()
   local time = now()
   local passed = time - filled_at
   filled_at = time
+  if passed < 0 then return end -- somebody has set the clock back
   lines, bytes = lines + passed * LINES_PER_S, bytes + passed * BYTES_PER_S
   if lines > LINES_BURST then lines = LINES_BURST end
   if bytes > BYTES_BURST then bytes = BYTES_BURST end
@@ -52,7 +55,9 @@ function valve.note()
 end
 
 function valve.final_note()
-  if dropped_lines == 0 or now() < noted_at + FINAL_INTERVAL_S then return nil end
+  if dropped_lines == 0 then return nil end
+  local passed = now() - noted_at
+  if passed >= 0 and passed < FINAL_INTERVAL_S then return nil end
   return take_note()
 end
 

@@ -2,11 +2,13 @@ import os
 import re
 import threading
 
+import lupa.lua54
 import pytest
 
 from midas_mp import limits
 from midas_mp.lua.output import Printed, Progressed
 from midas_mp.lua.runtime import Profile
+from midas_mp.lua.settings import library_sources
 
 
 class Reader(threading.Thread):
@@ -114,6 +116,7 @@ def test_what_is_printed_too_fast_is_dropped_and_told(script):
     state = script(FLOOD)
     reader = Reader(state)
     state.call()
+    state.runtime.tell_dropped()
     texts = [record.text for record in reader.finish()]
     first = texts[: limits.PRINT_LINES_BURST]
     assert first == [b"%d" % i for i in range(1, limits.PRINT_LINES_BURST + 1)]
@@ -124,13 +127,34 @@ def test_what_is_printed_too_fast_is_dropped_and_told(script):
     assert dropped + len(texts) - sum(map(bool, notes)) == 250_001
 
 
+def test_what_many_short_tasks_lose_is_told_to_the_last_line(script):
+    state = script("function execute_code() for i = 1, 100 do print('line ' .. i) end end")
+    reader = Reader(state)
+    tasks = 1_500
+    for index in range(tasks):
+        state.call(index=index)
+        if index % 7 == 0:
+            state.runtime.tell_dropped()
+    state.runtime.tell_dropped()
+    before = state.runtime.output_bytes
+    state.runtime.tell_dropped()  # once is enough
+    assert state.runtime.output_bytes == before
+    texts = [record.text for record in reader.finish()]
+    told = [int(note[1]) for note in map(NOTE.fullmatch, texts) if note]
+    assert sum(told) > 0
+    assert len(texts) - len(told) + sum(told) == tasks * 100
+
+
 def test_bytes_are_bounded_as_lines_are(script):
     state = script("function execute_code() for i = 1, 40 do print(('x'):rep(2^20)) end end")
     reader = Reader(state)
     state.call()
-    *texts, note = [record.text for record in reader.finish()]
-    assert 16 <= len(texts) < 30
-    assert NOTE.fullmatch(note)[2] == b"%d.0" % (40 - len(texts))
+    state.runtime.tell_dropped()
+    texts = [record.text for record in reader.finish()]
+    notes = [note for note in map(NOTE.fullmatch, texts) if note]
+    passed = len(texts) - len(notes)
+    assert 16 <= passed < 30
+    assert sum(float(note[2]) for note in notes) == 40 - passed
 
 
 def test_the_driver_prints_what_it_likes(script):
@@ -139,6 +163,71 @@ def test_the_driver_prints_what_it_likes(script):
     reader = Reader(state)
     state.call("generate_data")
     assert len(reader.finish()) == 150_000
+
+
+# -- clocks --------------------------------------------------------------------------------------
+
+
+class Clocked:
+    """The output of an engine of PUC-Rio, on two clocks that the test turns."""
+
+    def __init__(self):
+        lua = lupa.lua54.LuaRuntime(encoding=None)
+        self.told = []
+        self._turn = lua.eval(b"function(cpu, wall) cpu_s, wall_s = cpu, wall end")
+        self._turn(0, 0)
+        lua.execute(b"""
+            function os.clock() return cpu_s end
+            function os.time() return wall_s end
+""")
+        build = lua.eval(b"""function(sources, settings, tell)
+            local function use(name, ...) return load(sources[name])(...) end
+            local pipe = use("plain_pipe", settings)
+            function pipe.print(_, _, text) tell(text) end
+            function pipe.progress(_, _, fraction) tell(fraction) end
+            return use("output", settings, pipe, use("valve", settings, pipe.wall))
+        end""")
+        settings = {b"output_fd": 1, b"job": b"j", b"print_bytes_max": 1000, **RATES}
+        sources = lua.table_from(library_sources())
+        self.doors = build(sources, lua.table_from(settings), self.told.append)
+
+    def turn(self, cpu_s, wall_s):
+        self._turn(cpu_s, wall_s)
+
+    def print(self, text=b"x"):
+        self.doors[b"print"](text)
+
+    def progress(self, fraction):
+        self.doors[b"progress"](fraction, 0.1)
+
+
+RATES = {
+    b"print_lines_per_s": 10,
+    b"print_lines_burst": 100,
+    b"print_bytes_per_s": 1000,
+    b"print_bytes_burst": 10_000,
+}
+
+
+def test_prints_are_bounded_by_the_user_s_time():
+    output = Clocked()
+    for second in range(100):  # little of it is the processor's
+        output.turn(second * 0.01, second)
+        for _ in range(9):
+            output.print()
+    assert output.told == [b"x"] * 900
+
+
+def test_progress_that_has_become_slow_is_looked_at_again():
+    output = Clocked()
+    for i in range(1, 1001):
+        output.turn(i * 1e-6, 0)
+        output.progress(i / 10_000)
+    assert len(output.told) == 1
+    for second in range(1, 5):
+        output.turn(second, second)
+        output.progress(0.2 + second / 10)
+    assert [round(fraction, 6) for fraction in output.told[1:]] == [0.3, 0.4, 0.5, 0.6]
 
 
 FLOOD_BODY = "for i = 1, 150000 do print(i) end"

@@ -87,3 +87,21 @@ def test_what_passed_is_not_told(valve):
     assert valve.passes()
     assert valve.note() is None
     assert valve.note(final=True) is None
+
+
+def test_a_clock_set_back_neither_fills_nor_empties_it(valve):
+    valve.turn(50)
+    for _ in range(201):
+        valve.passes()
+    assert valve.note(final=True) is not None
+    valve.turn(-1000)
+    assert not valve.passes()
+    assert valve.note(final=True) is not None
+    valve.turn(-998)
+    assert [valve.passes() for _ in range(21)] == [True] * 20 + [False]
+
+
+def test_whole_seconds_are_good_enough_for_a_steady_rate(valve):
+    for second in range(1000):
+        valve.turn(second)
+        assert all(valve.passes() for _ in range(9))
