@@ -14,7 +14,7 @@ WHERE = "127.0.0.1:3000"
 
 SCRIPT = """
 _print("the top level runs everywhere")
-prime = 96174894
+prime = tonumber(arg.number)
 
 function generate_data(endpoint_index, endpoint_count)
   if endpoint_index == 0 then _print("Script Version 0.1.1") end
@@ -115,6 +115,18 @@ def test_what_follows_two_dashes_is_the_scripts(words, scripts):
 
 
 @pytest.mark.parametrize(
+    ("number", "answer"),
+    [("96174894", "The number is divisible by 2"), ("104729", "The number is prime.")],
+)
+def test_results_can_be_walked_by_pairs(midas, tmp_path, number, answer):
+    """Nothing else is in them."""
+    (tmp_path / "job.lua").write_text(SCRIPT, encoding="utf-8")
+    for engine in ("luajit", "5.4", "5.5"):
+        ended = midas("run", "job.lua", "--tasks=3", f"--arg=number={number}", f"--lua={engine}")
+        assert (ended.code, ended.out) == (0, answer + "\n")
+
+
+@pytest.mark.parametrize(
     ("host", "participant"),
     [
         ("--mode=host --address={} --script=job.lua", "--mode=participant --address={}"),
@@ -124,7 +136,8 @@ def test_what_follows_two_dashes_is_the_scripts(words, scripts):
 )
 def test_scripts_of_its_kind_run_by_its_commands(start, tmp_path, host, participant):
     (tmp_path / "job.lua").write_text(SCRIPT, encoding="utf-8")
-    coordinator = start(*shlex.split(host.format("127.0.0.1:0")))
+    words = ["--arg", "number=96174894"]
+    coordinator = start(*shlex.split(host.format("127.0.0.1:0")), *words)
     node = start(*shlex.split(participant.format(coordinator.address())))
     ended = coordinator.wait()
     assert (ended.code, ended.out) == (0, "The number is divisible by 2\n")
