@@ -3,7 +3,11 @@
 local settings, output, engine = ...
 local error, next, type, select, tostring = error, next, type, select, tostring
 local setmetatable, native = setmetatable, io
-local open_file, find = io.open, string.find
+local open_file, concat = io.open, table.concat
+local find, gmatch, sub = string.find, string.gmatch, string.sub
+
+local DESCRIPTOR = ": a descriptor of Midas' own process cannot be opened; print and io.write reach"
+  .. " the user"
 
 local function unavailable(name)
   return function()
@@ -35,6 +39,28 @@ for _, name in ipairs({ "open", "lines", "read", "input", "output", "popen", "tm
   io[name] = unavailable(name)
 end
 
+-- Whether a path names one of this process' descriptors; standard input is everybody's.  What is
+-- printed goes through a pipe among them, and whoever writes something else there, or reads it,
+-- has broken the agreement with the parent.
+local function is_descriptor(path)
+  if type(path) ~= "string" then return false end
+  local parts, n, is_absolute = {}, 0, sub(path, 1, 1) == "/"
+  local stop = find(path, "\0", 1, true) -- where the path ends for C
+  for part in gmatch(stop and sub(path, 1, stop - 1) or path, "[^/]+") do
+    if part == ".." then
+      is_absolute = is_absolute or n == 0 -- above the working directory is the root, in the end
+      n = n > 0 and n - 1 or 0
+    elseif part ~= "." then
+      n = n + 1
+      parts[n] = part
+    end
+  end
+  local plain = concat(parts, "/", 1, n)
+  if not is_absolute or find(plain, "/fd/0$") then return false end
+  return find(plain, "^dev/fd/%d+$") or find(plain, "^dev/stdout$") or find(plain, "^dev/stderr$")
+    or find(plain, "^proc/.*/fd/%d+$")
+end
+
 if settings.may_read_files then
   -- A handle's methods are looked up in a table that no script can reach.
   local handles, methods = debug.getregistry()["FILE*"], {}
@@ -47,18 +73,26 @@ if settings.may_read_files then
   -- The page on which a process says what it runs, and since when, is a file without a name.
   -- /proc/self/fd leads to it, past all that the kernel refuses: who wrote there would never be
   -- found to be late.
+  local function problem_of(file, path)
+    if not methods.seek(file) then return ": only files can be written" end -- pipes cannot seek
+    if engine.is_status_page(file, path) then return ": Permission denied" end
+    return nil
+  end
+
   function io.open(path, mode)
     mode = mode or "r"
     if type(mode) ~= "string" or not find(mode, "^[rwa]%+?b?$") then
       error("bad argument #2 to 'open' (invalid mode)", 2)
     end
+    if is_descriptor(path) then return nil, path .. DESCRIPTOR end
     if not settings.may_write_files and find(mode, "[wa+]") then
       return nil, tostring(path) .. ": writing files needs landlock, which this machine lacks"
     end
     local file, message, code = open_file(path, mode)
-    if file and find(mode, "[wa+]") and engine.is_status_page(file, path) then
+    local problem = file and find(mode, "[wa+]") and problem_of(file, path)
+    if problem then
       methods.close(file)
-      return nil, tostring(path) .. ": Permission denied"
+      return nil, path .. problem
     end
     return file, message, code
   end
@@ -68,7 +102,14 @@ if settings.may_read_files then
     return methods.close(file)
   end
 
-  io.lines, io.read, io.stdin = native.lines, native.read, native.stdin
+  local lines = native.lines
+
+  function io.lines(path, ...)
+    if is_descriptor(path) then error(path .. DESCRIPTOR, 2) end
+    return lines(path, ...)
+  end
+
+  io.read, io.stdin = native.read, native.stdin
 end
 
 -- Whoever has a stream can rawset it, so each environment has its own.

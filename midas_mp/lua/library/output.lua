@@ -34,10 +34,11 @@ local function print_text(text)
     local note = format(CUT, text_bytes_max)
     text = sub(text, 1, text_bytes_max - #note) .. note
   end
-  if not valve.is_open(#text) then return end
-  local note = valve.note()
+  local is_open = valve.is_open(#text)
+  local note
+  if is_open then note = valve.note() else note = valve.closing_note() end
   if note then pipe.print(round, index, note) end
-  pipe.print(round, index, text)
+  if is_open then pipe.print(round, index, text) end
 end
 
 local output = { bytes = pipe.bytes }

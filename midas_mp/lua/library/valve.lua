@@ -1,6 +1,7 @@
 -- How much a state may print: two buckets of tokens, one for lines and one for bytes.
 --
 --   valve.is_open(size) -> whether a text of that size may pass now; if not, it is counted
+--   valve.closing_note() -> that it has just been shut, once; else nil
 --   valve.note() -> what was dropped before this text, once; nil if nothing was
 --   valve.final_note() -> the same at the end of a call, not more often than every 0.1 s
 --
@@ -10,11 +11,14 @@ local format = string.format
 
 local LINES_PER_S, LINES_BURST = settings.print_lines_per_s, settings.print_lines_burst
 local BYTES_PER_S, BYTES_BURST = settings.print_bytes_per_s, settings.print_bytes_burst
-local DROPPED = "... %d lines (%.1f MB) were dropped: a task may print %d lines or %d MB a second"
+local RATE = format(": a task may print %d lines or %d MB a second", LINES_PER_S, BYTES_PER_S / 2 ^ 20)
+local DROPPED = "... %d lines (%.1f MB) were dropped" .. RATE
+local CLOSING = "... lines are dropped from here on" .. RATE
 local FINAL_INTERVAL_S = 0.1 -- tasks may be so short that each one's note would be a flood again
 
 local lines, bytes, filled_at = LINES_BURST, BYTES_BURST, now()
-local is_shut, dropped_lines, dropped_bytes = false, 0, 0
+local is_shut, is_closing = false, false
+local dropped_lines, dropped_bytes = 0, 0
 local noted_at = -math.huge
 
 local function fill()
@@ -28,8 +32,7 @@ local function fill()
 end
 
 local function take_note()
-  local text = format(DROPPED, dropped_lines, dropped_bytes / 2 ^ 20, LINES_PER_S,
-    BYTES_PER_S / 2 ^ 20)
+  local text = format(DROPPED, dropped_lines, dropped_bytes / 2 ^ 20)
   dropped_lines, dropped_bytes, noted_at = 0, 0, now()
   return text
 end
@@ -39,7 +42,9 @@ local valve = {}
 function valve.is_open(size)
   if is_shut or lines < 1 or bytes < size then
     fill()
+    local was_shut = is_shut
     is_shut = lines < 1 or bytes < size or (is_shut and (lines < LINES_PER_S or bytes < BYTES_PER_S))
+    is_closing = is_shut and not was_shut
     if is_shut then
       dropped_lines, dropped_bytes = dropped_lines + 1, dropped_bytes + size
       return false
@@ -47,6 +52,13 @@ function valve.is_open(size)
   end
   lines, bytes = lines - 1, bytes - size
   return true
+end
+
+-- A task that is killed takes along what it has counted.
+function valve.closing_note()
+  if not is_closing then return nil end
+  is_closing = false
+  return CLOSING
 end
 
 function valve.note()

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from midas_mp import limits
@@ -93,6 +95,76 @@ def test_what_cannot_be_written_is_an_error(failing):
     assert failing("io.write({})").message == (
         "script.lua:2: bad argument #1 to 'write' (string expected, got table)"
     )
+
+
+DESCRIPTOR = (
+    ": a descriptor of Midas' own process cannot be opened; print and io.write reach the user"
+)
+
+
+@pytest.mark.parametrize("mode", ["r", "w", "a+"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/dev/fd/1",
+        "/dev/stdout",
+        "/dev/stderr",
+        "//dev/./fd//2",
+        "/dev/shm/../fd/1",
+        "/proc/self/fd/1",
+        "/proc/thread-self/fd/1",
+        "/proc/self/task/../fd/17",
+        "../../../../../../../../../proc/self/fd/1",
+        r"/dev/fd/1\0.txt",
+    ],
+)
+def test_the_process_own_descriptors_are_not_opened(step, path, mode):
+    refusal = step(f"return select(2, io.open('{path}', '{mode}'))", may_write_files=True)
+    assert refusal == path.replace(r"\0", "\0") + DESCRIPTOR
+    if mode == "r":
+        refusal = step(f"return select(2, pcall(io.lines, '{path}'))")
+        assert refusal == path.replace(r"\0", "\0") + DESCRIPTOR
+
+
+def test_a_link_to_a_pipe_is_not_opened_to_be_written(step, tmp_path):
+    read_fd, write_fd = os.pipe()
+    link = tmp_path / "link"
+    link.symlink_to(f"/proc/{os.getpid()}/fd/{write_fd}")
+    refusal = step(f"return select(2, io.open('{link}', 'w'))", may_write_files=True)
+    assert refusal == f"{link}: only files can be written"
+    os.close(read_fd)
+    os.close(write_fd)
+
+
+def test_a_fifo_is_read_as_ever(step, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    keeper = os.open(fifo, os.O_RDWR)  # nobody waits for the other end
+    os.write(keeper, b"one\ntwo\n")
+    assert step(f"local f = io.open('{fifo}') return {{f:read('*l'), f:read('*l')}}") == [
+        "one",
+        "two",
+    ]
+    os.write(keeper, b"three\n")
+    assert step(f"return io.lines('{fifo}')()") == "three"
+    os.close(keeper)
+
+
+@pytest.mark.parametrize("path", ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
+def test_standard_input_may_be_opened(step, path):
+    assert DESCRIPTOR not in (step(f"return select(2, io.open('{path}'))") or "")
+
+
+def test_files_that_are_only_named_like_descriptors_are_files(step, tmp_path):
+    folder = tmp_path / "dev" / "fd"
+    folder.mkdir(parents=True)
+    (folder / "1").write_text("mine")
+    assert step(f"return io.open('{folder}/1'):read('*a')") == "mine"
+    assert step(f"return io.open('{folder}/../../dev/fd/1'):read('*a')") == "mine"
+
+
+def test_devices_that_can_seek_may_be_written(step):
+    step("local f = assert(io.open('/dev/null', 'w')) f:write('x') f:close()", may_write_files=True)
 
 
 def test_closing_takes_a_file(step, file):

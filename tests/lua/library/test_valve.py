@@ -28,6 +28,10 @@ class Valve:
     def passes(self, size=10):
         return self.doors[b"is_open"](size)
 
+    def closing_note(self):
+        note = self.doors[b"closing_note"]()
+        return note and note.decode()
+
     def note(self, *, final=False):
         note = self.doors[b"final_note" if final else b"note"]()
         return note and note.decode()
@@ -44,6 +48,21 @@ def test_a_burst_passes_and_no_more(valve):
         "... 3 lines (0.0 MB) were dropped: a task may print 10 lines or 1 MB a second"
     )
     assert valve.note() is None
+
+
+def test_being_shut_is_told_once_each_time(valve):
+    for _ in range(100):
+        assert valve.passes()
+    assert valve.closing_note() is None
+    for _ in range(3):
+        assert not valve.passes()
+    assert valve.closing_note() == (
+        "... lines are dropped from here on: a task may print 10 lines or 1 MB a second"
+    )
+    assert valve.closing_note() is None
+    valve.turn(2)
+    assert [valve.passes() for _ in range(21)] == [True] * 20 + [False]
+    assert valve.closing_note() is not None
 
 
 def test_once_shut_it_opens_for_a_second_s_worth(valve):
