@@ -11,7 +11,7 @@ local format = string.format
 
 local LINES_PER_S, LINES_BURST = settings.print_lines_per_s, settings.print_lines_burst
 local BYTES_PER_S, BYTES_BURST = settings.print_bytes_per_s, settings.print_bytes_burst
-local RATE = format(": a task may print %d lines or %d MB a second", LINES_PER_S, BYTES_PER_S / 2 ^ 20)
+local RATE = format(": a task may print %d lines or %g MB a second", LINES_PER_S, BYTES_PER_S / 2 ^ 20)
 local DROPPED = "... %d lines (%.1f MB) were dropped" .. RATE
 local CLOSING = "... lines are dropped from here on" .. RATE
 local FINAL_INTERVAL_S = 0.1 -- tasks may be so short that each one's note would be a flood again
@@ -44,7 +44,7 @@ function valve.is_open(size)
     fill()
     local was_shut = is_shut
     is_shut = lines < 1 or bytes < size or (is_shut and (lines < LINES_PER_S or bytes < BYTES_PER_S))
-    is_closing = is_shut and not was_shut
+    is_closing = is_shut and (is_closing or not was_shut)
     if is_shut then
       dropped_lines, dropped_bytes = dropped_lines + 1, dropped_bytes + size
       return false

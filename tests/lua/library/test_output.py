@@ -123,7 +123,7 @@ def test_a_flood_that_is_cut_off_has_said_that_lines_are_dropped(script):
     reader = Reader(state)
     state.call()  # nobody asks what was dropped: the process is killed before
     texts = [record.text for record in reader.finish()]
-    assert texts.index(CLOSING) == limits.PRINT_LINES_BURST
+    assert texts.index(CLOSING) >= limits.PRINT_LINES_BURST
 
 
 FLOOD = "function execute_code() for i = 1, 250000 do print(i) end print('end') end"
