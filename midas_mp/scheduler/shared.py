@@ -7,6 +7,7 @@
                           ◂─FetchShared──               on the launcher's bulk connection
                           ══SharedPart═══▸              (``host`` streams it: a Transfer)
            ◂─SharedHeld──  ◂─SharedHeld──               so much of it has come
+           ◂─SharedHeld──                               none of it any more: the node has gone
 
 Only nodes that hold all of it get leases of the job.  What a worker brought along from an earlier
 connection it may keep: its process has the data.  A new round's data takes the place of the old

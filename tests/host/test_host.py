@@ -297,7 +297,11 @@ def test_a_client_over_its_credit_is_told_why_and_dropped(
             client = await standing.client()
             credit = (await open_job(client)).credit_tasks
             client.say(run_tasks(), [])
-            for start in range(0, credit + 1, limits.TASKS_PER_FRAME_MAX):
+            client.say(run_tasks(0), [b"\xc0"])
+            await launcher.hear(BeginJob)
+            await launcher.hear(PutBundle)
+            held = (await launcher.hear(RunTasks)).calls
+            for start in range(1, credit + 1, limits.TASKS_PER_FRAME_MAX):
                 end = min(start + limits.TASKS_PER_FRAME_MAX, credit + 1)
                 indices = range(start, end)
                 client.say(run_tasks(*indices), [b"\xc0"] * len(indices))
@@ -306,9 +310,6 @@ def test_a_client_over_its_credit_is_told_why_and_dropped(
             assert f"but the credit is {credit}" in goodbye.reason
             statistics = standing.host.scheduler.statistics()
             assert (statistics.clients, statistics.jobs, statistics.nodes) == (0, 0, 1)
-            await launcher.hear(BeginJob)
-            await launcher.hear(PutBundle)
-            held = (await launcher.hear(RunTasks)).calls
             await launcher.hear(EndJob)
             launcher.say(TasksReturned([TaskRef("job", 0, call.index) for call in held]), channel=1)
             launcher.hang_up()
