@@ -10,19 +10,14 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
 
 from midas_mp import limits
 from midas_mp.errors import IllegalTransition
 from midas_mp.scheduler.backlog import PrintBacklog
 from midas_mp.scheduler.estimate import Estimate
 from midas_mp.scheduler.tables import JobState, NodeState, Story, TaskState, WorkerState
-from midas_mp.wire import framing
 from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import Hello, OpenJob, Outcome, TaskRef, WorkerUp
-
-EARLY_OVERHEAD_BYTES: Final = 256
-"""What an early result weighs beside its payload, so that empty ones count too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,35 +370,3 @@ class Job:
         if self.size_bytes <= limits.CREDIT_BYTES:
             return self.waiting_count
         return 0 if self.leased_count or self.done_count else min(1, self.waiting_count)
-
-
-class EarlyResult(NamedTuple):
-    """The result of a task that nobody has submitted here yet."""
-
-    outcome: Outcome
-    doer: str
-    buffers: Sequence[Buffer]
-
-    @property
-    def size_bytes(self) -> int:
-        """Of the payload, and of what is kept beside it."""
-        return framing.size_bytes(self.buffers) + EARLY_OVERHEAD_BYTES
-
-
-class StrayJob:
-    """What nodes brought of a job that was begun by a host before this one."""
-
-    __slots__ = ("early", "held", "id", "nodes", "printed", "until")
-
-    def __init__(self, job_id: str) -> None:
-        self.id = job_id
-        self.until: float | None = None
-        """How long it is kept for a client that does not claim it; None is for ever."""
-        self.nodes: dict[Node, None] = {}
-        """Nodes that know the job."""
-        self.held: dict[tuple[int, int], Worker] = {}
-        """Who has it in hand, by round and index; an orphan of that worker."""
-        self.early: dict[tuple[int, int], EarlyResult] = {}
-        """By round and index."""
-        self.printed = PrintBacklog()
-        """What its tasks printed before a client opened it here."""

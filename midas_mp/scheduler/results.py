@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from midas_mp.errors import ProtocolError
 from midas_mp.scheduler import losses, returning
-from midas_mp.scheduler.records import EarlyResult, Job, Node, Task, Worker
+from midas_mp.scheduler.records import Job, Node, Task, Worker
 from midas_mp.scheduler.state import State
+from midas_mp.scheduler.strays import EarlyResult
 from midas_mp.scheduler.tables import TaskState
 from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import (

@@ -23,8 +23,9 @@ from typing import Final
 
 from midas_mp import limits
 from midas_mp.scheduler import briefing, delivery, losses
-from midas_mp.scheduler.records import EarlyResult, Job, Node, StrayJob, Task, Worker, advance_task
+from midas_mp.scheduler.records import Job, Node, Task, Worker, advance_task
 from midas_mp.scheduler.state import State
+from midas_mp.scheduler.strays import EarlyResult, StrayJob
 from midas_mp.scheduler.tables import TASK, WORKER, TaskState, advance
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
 from midas_mp.wire.messages import EndJob, TaskPrinted, TaskRef

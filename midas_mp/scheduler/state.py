@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from midas_mp import limits
 from midas_mp.scheduler.events import Ready, Transfer
-from midas_mp.scheduler.records import BulkRecord, ClientRecord, Job, Node, StrayJob, Worker
+from midas_mp.scheduler.records import BulkRecord, ClientRecord, Job, Node, Worker
+from midas_mp.scheduler.strays import StrayJob
 from midas_mp.scheduler.tables import WORKER, JobState, WorkerState, advance
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
 from midas_mp.wire.messages import AnyMessage, TaskPrinted
