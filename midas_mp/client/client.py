@@ -120,6 +120,11 @@ class Client:
             self._ended.append(end)
             self.say(end)
 
+    def ended(self, job: ClientJob) -> None:
+        """The host has ended the job, and need not be told."""
+        self._upload.drop(job.id)
+        del self._jobs[job.id]
+
     # -- from the connections ----------------------------------------------------------------------
 
     def connected(self, *, is_return: bool) -> None:

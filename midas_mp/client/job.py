@@ -54,6 +54,8 @@ class JobOwner(Protocol):
 
     def forget(self, job: ClientJob, reason: str) -> None: ...
 
+    def ended(self, job: ClientJob) -> None: ...
+
 
 @dataclasses.dataclass(slots=True)
 class _Round:
@@ -217,6 +219,7 @@ class ClientJob:
             case FetchShared() | SharedHeld() as news:
                 self._take_shared(news)
             case JobEnded(reason=reason):
+                self._owner.ended(self)
                 self.lose(ClusterLost(reason))
             case JobOpened() | JobStarted() | JobStatus() as news:
                 self._take_status(news)
