@@ -119,7 +119,12 @@ class Round:
             while generated_count < self.count:
                 while asked and asked[0].done():
                     asked.popleft()
-                while next_index < self.count and len(asked) < REQUESTS_MAX:
+                while (
+                    next_index < self.count
+                    and len(asked) < REQUESTS_MAX
+                    # A request may be answered in many parts, which wait here for the engine.
+                    and next_index - generated_count < REQUESTS_MAX * chunk
+                ):
                     end = min(next_index + chunk, self.count)
                     calls = [Call(index, 0, 0) for index in range(next_index, end)]
                     order = self._order(GENERATE, calls)

@@ -228,6 +228,37 @@ def test_a_million_tasks_are_not_generated_ahead_of_credit(
     run(main())
 
 
+def test_parts_of_answers_do_not_pile_up_before_a_slow_engine(
+    run: Callable, driver: Callable, script: Callable, new_engine: Callable
+) -> None:
+    """A request is answered in parts, and each that the engine takes makes room for another."""
+
+    async def main() -> None:
+        slow = "n = n + 1 for _ = 1, 20000 do end return n"
+        path = script(top="n = 0", generate=slow, interpret="return n")
+        async with driver() as d:
+            engine = new_engine(credit=0)
+            job = d.job(path, tasks=1_000_000)
+            await job.load()
+            running = asyncio.create_task(job.run(engine))
+            order = job._script.order(0, 0, "interpret_results", [Call(0, 0, 0)])
+            for _ in range(50):
+                await engine.until(lambda: engine.is_waiting)
+                # it answers in the order in which it is asked, so all that it was is done
+                generated = (await d.script.call(order)).buffers
+                ahead = msgpack.unpackb(generated[0]) - len(engine.payloads)
+                assert ahead <= (REQUESTS_MAX + 1) * limits.TASKS_PER_FRAME_MAX
+                taken = len(engine.orders)
+                while len(engine.orders) == taken:
+                    engine.credit += 1
+                    engine.changed()
+                    await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    run(main())
+
+
 def test_large_payloads_are_asked_for_a_few_at_a_time(
     run: Callable, driver: Callable, script: Callable, new_engine: Callable
 ) -> None:
