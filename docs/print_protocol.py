@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import enum
 import inspect
 import re
 import sys
@@ -39,6 +40,8 @@ PARTS: Final = (
 )
 """Structs inside messages and payloads."""
 
+ENUMERATIONS: Final = (messages.Role, messages.Status, messages.CallForm)
+
 ALIASES: Final = {messages.Count: "count", messages.Name: "name", messages.Digest: "digest"} | {
     messages.Text: "text"
 }
@@ -63,7 +66,7 @@ def message_list() -> str:
 
 
 def part_list() -> str:
-    return "\n\n".join(_describe(kind) for kind in PARTS)
+    return "\n\n".join([*map(_describe, PARTS), *map(_enumerate, ENUMERATIONS)])
 
 
 def vocabulary() -> str:
@@ -96,6 +99,13 @@ def _describe(kind: type[Any]) -> str:
     return "\n".join(lines)
 
 
+def _enumerate(kind: type[enum.Enum]) -> str:
+    notes = _notes(kind)
+    rows = [f"| `{word.value}` | {word.name} | {notes.get(word.name, '')} |" for word in kind]
+    lines = [f"### {kind.__name__}", "", *_paragraph(inspect.getdoc(kind) or ""), ""]
+    return "\n".join([*lines, "| value | name | |", "|---|---|---|", *rows])
+
+
 def _speakers(kind: type[Any]) -> str:
     said = [f"{a} → {b}" for (a, b), words in VOCABULARY.items() if kind in words]
     channel = ", on the worker's channel" if kind in WORKER_CHANNEL else ""
@@ -126,7 +136,7 @@ def _type(hint: Any) -> str:
         name = f"map of {_type(args[0])} to {_type(args[1])}"
     elif args:
         name = " or ".join(_type(arg) for arg in args)
-    elif issubclass(hint, Struct):
+    elif issubclass(hint, Struct | enum.Enum):
         name = f"[{hint.__name__}](#{hint.__name__.lower()})"
     else:
         name = "nil" if hint is type(None) else hint.__name__
@@ -144,7 +154,8 @@ def _bounds(meta: msgspec.Meta) -> Iterator[str]:
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.default is not msgspec.NODEFAULT:
-        return f"`{'nil' if field.default is None else repr(field.default)}`"
+        default = field.default.value if isinstance(field.default, enum.Enum) else field.default
+        return f"`{'nil' if default is None else repr(default)}`"
     if field.default_factory is not msgspec.NODEFAULT:
         return f"`{field.default_factory()!r}`"
     return ""
@@ -156,10 +167,11 @@ def _notes(kind: type[Any]) -> dict[str, str]:
     assert isinstance(definition, ast.ClassDef)
     notes = {}
     for field, note in zip(definition.body, definition.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(note, ast.Expr):
-            assert isinstance(field.target, ast.Name)
+        if isinstance(field, ast.AnnAssign | ast.Assign) and isinstance(note, ast.Expr):
+            target = field.target if isinstance(field, ast.AnnAssign) else field.targets[0]
+            assert isinstance(target, ast.Name)
             assert isinstance(note.value, ast.Constant)
-            notes[field.target.id] = " ".join(_paragraph(str(note.value.value)))
+            notes[target.id] = " ".join(_paragraph(str(note.value.value)))
     return notes
 
 

@@ -52,6 +52,7 @@ class ScriptError(MidasError):
         worker: the name of the worker or of the script process, or None.
         excerpt: the line of the source that the message points at, or None.
         job: the job's id, or None.
+        item: which item of a batch of calls failed, from 0, or None.
     """
 
     code = "script"
@@ -68,6 +69,7 @@ class ScriptError(MidasError):
         worker: str | None = None,
         job: str | None = None,
         excerpt: str | None = None,
+        item: int | None = None,
     ) -> None:
         super().__init__(kind, message)
         self.kind = kind
@@ -78,6 +80,7 @@ class ScriptError(MidasError):
         self.worker = worker
         self.job = job
         self.excerpt = excerpt
+        self.item = item
 
     @property
     def place(self) -> str:

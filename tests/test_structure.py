@@ -30,6 +30,7 @@ WITHOUT_MODULE = {
     "test_examples.py": "is about examples/",
     "test_readme.py": "is about README.md",
     "test_structure.py": "is about all of them",
+    "lua/library/test_forms.py": "is about calls.lua with arguments and batches",
     "scheduler/test_chaos.py": "is about the whole scheduler, in a simulated cluster",
     "scheduler/test_transcripts.py": "is about the whole scheduler, and runs transcripts/*.txt",
 }

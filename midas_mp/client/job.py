@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from midas_mp.client.engine import JobObserver
 from midas_mp.client.upload import SharedPayload
 from midas_mp.errors import ClusterLost, MidasError
@@ -326,6 +328,6 @@ class ClientJob:
         self._charged_tasks += len(batch)
         self._charged_bytes += sum(size for _, _, _, size in batch)
         self._owner.say(
-            RunTasks(self.id, order.round, order.count, order.digest, order.entry, calls),
+            msgspec.structs.replace(order, calls=calls),
             list(itertools.chain.from_iterable(payload for _, _, payload, _ in batch)),
         )

@@ -18,6 +18,7 @@ from midas_mp import limits
 from midas_mp.errors import InternalError, ScriptError
 from midas_mp.lua.engines import engine
 from midas_mp.lua.settings import library_settings, library_sources
+from midas_mp.wire.messages import CallForm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +59,7 @@ class _Doors(NamedTuple):
 
     compile: Any
     call: Any
+    batch: Any
     start: Any
     config_after_failure: Any
     store: Any
@@ -188,22 +190,34 @@ class Runtime:
 
     # -- calls ---------------------------------------------------------------------------------
 
-    def call(self, digest: str, entry: str, context: Context, payload: bytes | None) -> bytes:
+    def call(
+        self,
+        digest: str,
+        entry: str,
+        context: Context,
+        payload: bytes | None,
+        form: CallForm = CallForm.DATA,
+    ) -> bytes:
         """Calls one of the script's functions; see the profile for the environment it gets.
+
+        Args:
+            digest: of the bundle.
+            entry: a global of the script, or ``RETURNED``.
+            context: where it stands in its job.
+            payload: what it takes, None where it takes nothing.
+            form: what the payload is to it; not a batch.
 
         Raises:
             ScriptError: whatever went wrong in it, or with what it returned.
         """
-        name = self._names.get(entry)
-        if name is None:
-            name = self._names[entry] = entry.encode()
+        name = self._name(entry)
         index, count, round_, attempt = context
         is_task = self._is_worker or entry in INDEXED
         if self._memory_bytes and not self._open_window(len(payload) if payload else 0):
             self._fail(b"memory", b"", b"", entry, index if is_task else None)
         try:
             kind, self.output_bytes, text, trace = self._doors.call(
-                self._slots[digest], name, index, count, round_, attempt, payload
+                self._slots[digest], name, index, count, round_, attempt, payload, form
             )
         except self._error_type as error:
             kind, text, trace = _engine_failure(error)
@@ -213,6 +227,41 @@ class Runtime:
         if kind is not None:
             self._fail(kind, text, trace, entry, index if is_task else None)
         return text  # type: ignore[no-any-return]  # lupa knows no types
+
+    def call_batch(
+        self, digest: str, entry: str, context: Context, payload: bytes
+    ) -> tuple[bytes, ScriptError | None]:
+        """Calls a function for each item of a batch, all in one environment.
+
+        Returns:
+            The results (a msgpack array) up to the first item that failed, and how it did: its
+            ``item`` is the position in the batch.
+
+        Raises:
+            ScriptError: nothing came of the batch at all.
+        """
+        index, count, round_, attempt = context
+        with self._window(len(payload)):
+            kind, self.output_bytes, text, *more = self._doors.batch(
+                self._slots[digest], self._name(entry), index, count, round_, attempt, payload
+            )
+        if kind is None:
+            return text, None
+        trace, *done = more
+        try:
+            self._fail(kind, text, trace, entry, index)
+        except ScriptError as error:
+            if not done:
+                raise
+            item, results = done
+            error.item = int(item)
+            return results, error
+
+    def _name(self, entry: str) -> bytes:
+        name = self._names.get(entry)
+        if name is None:
+            name = self._names[entry] = entry.encode()
+        return name
 
     def tell_dropped(self) -> None:
         """Prints, as the last call's, how much was dropped of what scripts printed, if any was.

@@ -80,4 +80,4 @@ class OpenedJob:
 
 
 def to_failure(error: ScriptError) -> Failure:
-    return Failure(error.kind, error.message, error.traceback)
+    return Failure(error.kind, error.message, error.traceback, error.item)

@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import msgspec
+
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
 from midas_mp.participant.node_job import KnownJob
@@ -71,11 +73,7 @@ class CallBatch:
         return self._refs(self.calls)
 
     def frame(self) -> Frame:
-        order = self.order
-        message = RunTasks(
-            order.job, order.round, order.count, order.digest, order.entry, list(self.calls)
-        )
-        return Frame(0, message, self.buffers)
+        return Frame(0, msgspec.structs.replace(self.order, calls=self.calls), self.buffers)
 
     def _refs(self, calls: Sequence[Call]) -> list[TaskRef]:
         return [TaskRef(self.order.job, self.order.round, call.index) for call in calls]

@@ -12,6 +12,7 @@ leaves by ``os._exit`` only: closing a Lua state runs whatever a script left beh
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import time
@@ -31,10 +32,11 @@ from midas_mp.participant.frame_socket import FrameSocket
 from midas_mp.participant.opened_job import OpenedJob, to_failure
 from midas_mp.participant.status_page import MARK, MARK_OFFSET, StatusPage
 from midas_mp.participant.zygote_messages import WORKER_BROKEN, WORKER_SPOILED, ChildSpec
-from midas_mp.wire.framing import Buffer
+from midas_mp.wire.framing import Buffer, size_bytes
 from midas_mp.wire.messages import (
     BeginJob,
     Call,
+    CallForm,
     EndJob,
     Failure,
     JobSpec,
@@ -246,21 +248,21 @@ class LuaWorker:
         """Calls the entry for each task; several results share a frame while they come fast."""
         job = self._job(message.job)
         outcomes: list[Outcome] = []
-        payloads: list[bytes] = []
+        payloads: list[list[Buffer]] = []
         size = position = 0
         sent_ns = time.monotonic_ns()
         for call in message.calls:
             self._serial += 1
             began_ns = self._page.begin_task(self._serial, message.round, call.index)
-            status, result = self._call(job, message, call, buffers, position)
+            status, payload = self._call(job, message, call, buffers, position)
             self._page.end_task()
             ended_ns = time.monotonic_ns()
             position += call.buffer_count
             job.longest_ns = max(job.longest_ns, ended_ns - began_ns)
             duration_us = (ended_ns - began_ns) // 1000
-            outcomes.append(Outcome(call.index, call.attempt, status, duration_us))
-            payloads.append(result)
-            size += len(result)
+            outcomes.append(Outcome(call.index, call.attempt, status, duration_us, len(payload)))
+            payloads.append(payload)
+            size += sum(map(len, payload))
             is_end = self._is_spoiled or call is message.calls[-1]
             interval_ns = SEND_INTERVAL_NS
             if job.longest_ns > LONG_NS:
@@ -282,7 +284,7 @@ class LuaWorker:
         job: OpenedJob,
         message: RunTasks,
         outcomes: list[Outcome],
-        payloads: list[bytes],
+        payloads: list[list[Buffer]],
         *,
         is_end: bool,
     ) -> None:
@@ -298,10 +300,10 @@ class LuaWorker:
                 Outcome(each.index, each.attempt, Status.FAILED, each.duration_us)
                 for each in outcomes
             ]
-            payloads = [failure.to_payload()] * len(outcomes)
+            payloads = [[failure.to_payload()]] * len(outcomes)
         if is_end or failure is not None:
             job.runtime.tell_dropped()
-        if sum(map(len, payloads)) > SEND_BYTES and len(outcomes) > 1:  # by the last one
+        if sum(map(size_bytes, payloads)) > SEND_BYTES and len(outcomes) > 1:  # by the last one
             self._send_results(message, outcomes[:-1], payloads[:-1])
             outcomes, payloads = outcomes[-1:], payloads[-1:]
         self._send_results(message, outcomes, payloads)
@@ -313,32 +315,47 @@ class LuaWorker:
         call: Call,
         buffers: list[bytes | None],
         position: int,
-    ) -> tuple[Status, bytes]:
+    ) -> tuple[Status, list[Buffer]]:
         """One task: its status, and its result or a failure."""
         broken = job.why_not(message.digest, message.round)
         if broken is not None:
             self._is_spoiled = job.runtime.is_spoiled
-            return Status.FAILED, broken.to_payload()
+            return Status.FAILED, [broken.to_payload()]
         context = Context(call.index, message.count, message.round, call.attempt)
         try:
             payload = _payload(call, buffers, position)
-            return Status.OK, job.runtime.call(message.digest, message.entry, context, payload)
+            if message.form is CallForm.BATCH:
+                return self._call_batch(job, message, context, payload)
+            return Status.OK, [
+                job.runtime.call(message.digest, message.entry, context, payload, message.form)
+            ]
         except ScriptError as error:
             self._is_spoiled = job.runtime.is_spoiled
-            return Status.FAILED, to_failure(error).to_payload()
+            return Status.FAILED, [to_failure(error).to_payload()]
         except MemoryError:
             self._is_spoiled = True
             text = f"not enough memory for what {message.entry}() takes and returns"
-            return Status.FAILED, Failure("memory", text).to_payload()
+            return Status.FAILED, [Failure("memory", text).to_payload()]
+
+    def _call_batch(
+        self, job: OpenedJob, message: RunTasks, context: Context, payload: bytes | None
+    ) -> tuple[Status, list[Buffer]]:
+        results, error = job.runtime.call_batch(
+            message.digest, message.entry, context, payload or b""
+        )
+        if error is None:
+            return Status.OK, [results]
+        self._is_spoiled = job.runtime.is_spoiled
+        return Status.FAILED, [to_failure(error).to_payload(), results]
 
     def _send_results(
-        self, message: RunTasks, outcomes: list[Outcome], payloads: list[bytes]
+        self, message: RunTasks, outcomes: list[Outcome], payloads: list[list[Buffer]]
     ) -> None:
         output_bytes = self._closed_output_bytes
         for job in self._jobs.values():
             output_bytes += job.runtime.output_bytes
         results = TaskResults(message.job, message.round, self._spec.name, outcomes, output_bytes)
-        self._frames.send(results, payloads)
+        self._frames.send(results, list(itertools.chain.from_iterable(payloads)))
 
     # -- script process ----------------------------------------------------------------------------
 

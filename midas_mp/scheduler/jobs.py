@@ -88,7 +88,7 @@ def submit(state: State, client: ClientRecord, frame: Frame, message: RunTasks) 
         raise ProtocolError(f"job {job.id} has no bundle {message.digest}")
     calls = message.calls
     _check_credit(job, message)
-    batch = Batch(message.round, message.count, message.digest, message.entry)
+    batch = Batch(message.round, message.count, message.digest, message.entry, message.form)
     if batch == job.batch:
         batch = job.batch
     else:

@@ -179,7 +179,13 @@ class _FrameMaker:
             return
         briefing.prepare(self._state, self._worker.node, self._job, batch.digest)
         message = RunTasks(
-            self._job.id, batch.round, batch.count, batch.digest, batch.entry, self._calls
+            self._job.id,
+            batch.round,
+            batch.count,
+            batch.digest,
+            batch.entry,
+            self._calls,
+            batch.form,
         )
         self._state.send(
             self._worker.node.peer, message, self._buffers, channel=self._worker.channel

@@ -17,7 +17,7 @@ from midas_mp.scheduler.backlog import PrintBacklog
 from midas_mp.scheduler.estimate import Estimate
 from midas_mp.scheduler.tables import JobState, NodeState, Story, TaskState, WorkerState
 from midas_mp.wire.framing import Buffer, Frame
-from midas_mp.wire.messages import Hello, OpenJob, Outcome, TaskRef, WorkerUp
+from midas_mp.wire.messages import CallForm, Hello, OpenJob, Outcome, TaskRef, WorkerUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Batch:
     count: int
     digest: str
     entry: str
+    form: CallForm
 
 
 class Task:

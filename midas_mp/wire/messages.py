@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION: Final = 2
+PROTOCOL_VERSION: Final = 3
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\w.@+-]+\Z")]
@@ -42,6 +42,23 @@ class Status(enum.IntEnum):
     OK = 0
     FAILED = 1
     """The payload is a ``Failure``: the script's fault, a limit, or the task was lost for good."""
+
+
+class CallForm(enum.IntEnum):
+    """What a call's payload is to the function that is called."""
+
+    DATA = 0
+    """The global ``global_data``; the function takes nothing."""
+    ARGUMENTS = 1
+    """An array of its arguments, nil among them."""
+    BATCH = 2
+    """An array: how many arguments each item has, ``midas.index`` of the first item, and then the
+    arguments of all items.  The function is called for each of them, in order, in one environment;
+    the result is an array of what it returned."""
+
+
+RETURNED: Final = "function"
+"""The entry that no script can name: what the bundle's main chunk returns."""
 
 
 class Message(Struct, frozen=True, array_like=True, gc=False):
@@ -255,8 +272,9 @@ class RunTasks(Message, frozen=True, tag=30):
     """Tasks in the round: ``midas.count``."""
     digest: Digest
     entry: Name
-    """The function: ``execute_code``, ``generate_data`` …"""
+    """The function: ``execute_code``, ``generate_data`` …, or ``RETURNED``."""
     calls: list[Call]
+    form: CallForm = CallForm.DATA
 
 
 class Outcome(Struct, frozen=True, array_like=True, gc=False):
@@ -421,6 +439,8 @@ class Failure(Struct, frozen=True):
     """As in ``errors.ScriptError``."""
     message: Annotated[str, Meta(max_length=8_192)]
     traceback: Annotated[str, Meta(max_length=16_384)] = ""
+    item: Count | None = None
+    """The item of a batch that failed; the results of those before it follow as a payload."""
 
     def to_payload(self) -> bytes:
         return msgspec.msgpack.encode(self)

@@ -20,9 +20,12 @@ from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.engines import ENGINES
 from midas_mp.lua.output import OutputParser
 from midas_mp.participant.zygote import WORKER_SPOILED, Zygote
+from midas_mp.wire.framing import Frame, payloads
 from midas_mp.wire.messages import (
+    RETURNED,
     BeginJob,
     Call,
+    CallForm,
     EndJob,
     Failure,
     Hello,
@@ -447,6 +450,35 @@ def test_a_memory_error_of_any_engine_is_one_outcome(ready: Callable, engine: st
     [(_, failure)] = job.results()
     assert failure.kind == "memory"
     assert peer.wait_exit().exit_code == WORKER_SPOILED
+
+
+def test_a_function_is_called_with_arguments_or_for_each_item_of_a_batch(ready: Callable) -> None:
+    peer = ready()
+    job = Job(peer, "return function(x) if x == 3 then error('three') end return x + 1 end")
+
+    def send(form: CallForm, *arguments: list[int]) -> list[Frame]:
+        calls = [Call(index) for index in range(len(arguments))]
+        order = RunTasks(job.name, 0, 0, job.digest, RETURNED, calls, form)
+        peer.send(order, [msgpack.packb(each) for each in arguments])
+        frames = [peer.receive()]
+        while sum(len(frame.message.outcomes) for frame in frames) < len(arguments):
+            frames.append(peer.receive())
+        return frames
+
+    frames = send(CallForm.ARGUMENTS, [1], [2])
+    assert [msgpack.unpackb(b) for frame in frames for b in frame.buffers] == [2, 3]
+    frames = send(CallForm.BATCH, [1, 0, 1, 2, 3, 4], [1, 4, 5, 6])
+    found = [
+        (outcome.status, payload)
+        for frame in frames
+        for outcome, payload in payloads(frame.message.outcomes, frame.buffers)
+    ]
+    (failed, (failure, partial)), (fine, (results,)) = found
+    assert (failed, fine) == (Status.FAILED, Status.OK)
+    reason = Failure.from_payload(bytes(failure))
+    assert (reason.message, reason.item) == ("job.lua:1: three", 2)
+    assert msgpack.unpackb(partial) == [2, 3]
+    assert msgpack.unpackb(results) == [6, 7]
 
 
 @pytest.mark.parametrize("engine", PLAIN)

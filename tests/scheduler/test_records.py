@@ -8,10 +8,11 @@ from midas_mp import limits
 from midas_mp.errors import IllegalTransition
 from midas_mp.scheduler.records import Batch, Task, advance_task
 from midas_mp.scheduler.tables import TASK, TaskState
+from midas_mp.wire.messages import CallForm
 
 
 def test_a_task_tells_its_story_from_its_fields(cluster: Any) -> None:
-    task = Task(Batch(2, 9, "d" * 64, "execute_code"), 7, 1, [b"x"], 1)
+    task = Task(Batch(2, 9, "d" * 64, "execute_code", CallForm.DATA), 7, 1, [b"x"], 1)
     with pytest.raises(IllegalTransition) as caught:
         advance_task(task, TASK["forget"], "forget")
     assert str(caught.value) == (

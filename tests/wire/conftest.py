@@ -35,6 +35,7 @@ _BY_TYPE = {
     bool: st.booleans(),
     words.Role: st.sampled_from(words.Role),
     words.Status: st.sampled_from(words.Status),
+    words.CallForm: st.sampled_from(words.CallForm),
     dict[str, str]: st.dictionaries(texts, texts, max_size=3),
     words.TaskRef | None: st.none() | st.builds(words.TaskRef, names, counts, counts),
 }

@@ -15,13 +15,13 @@ end
 local engine = use_own("engine", use, settings)
 local pipe = use_own("pipe", settings)
 local output = use("output", settings, pipe, use("valve", settings, pipe.wall))
-local encoder, decode = use_own("encode", settings), use_own("decode", settings, engine)
+local writer, reader = use_own("encode", settings), use_own("decode", settings, engine)
 local make_io = use("files", settings, output, engine)
 local libraries = use("libraries", settings, output, make_io, engine, use("bit32", engine.bits),
   engine.utf8 or use("utf8"))
 local environment = use("environment", settings, libraries, engine)
 local reasons = use("explain", settings, engine)
-local doors = use("calls", settings, encoder, decode, reasons.explain, use("failure", settings),
+local doors = use("calls", settings, writer, reader, reasons.explain, use("failure", settings),
   environment, output, use_own("seed", settings.seed_low, settings.seed_high), libraries,
   use("shared", reasons.show_key), engine)
 
@@ -38,6 +38,6 @@ end
 for key in pairs(real) do real[key] = nil end
 real.debug = { traceback = traceback }
 
-return doors.compile, doors.call, doors.start, doors.config_after_failure, doors.store,
+return doors.compile, doors.call, doors.batch, doors.start, doors.config_after_failure, doors.store,
   doors.store_error, doors.share, doors.watch_shared, doors.check_shared, doors.forget,
   doors.tell_dropped

@@ -2,16 +2,20 @@
 --
 -- All that can run a script's code return (kind, output bytes, text, more).  kind is nil when it
 -- went well, and `text` the answer; else `text` is the message and `more` the traceback.
-local settings, encoder, decode, explain, failure, environment, output, seed, libraries,
+local settings, writer, reader, explain, failure, environment, output, seed, libraries,
   shared, engine = ...
 local error, next, rawget, rawset, setmetatable = error, next, rawget, rawset, setmetatable
 local type, pcall, xpcall, load = type, pcall, xpcall, load
 local bind, unpack = engine.bind, engine.unpack
-local encode, REFUSED = encoder.encode, encoder.REFUSED
-local format, concat = string.format, table.concat
+local encode, REFUSED = writer.encode, writer.REFUSED
+local decode, next_value = reader.decode, reader.take
+local start_results, add_result = writer.start, writer.add
+local format, concat, find = string.format, table.concat, string.find
 
 local CONTRACT = { "generate_data", "execute_code", "interpret_results", "generate_shared_data",
   "on_result", "next_round" }
+local RETURNED = "function" -- the entry that is no name: what the main chunk returns
+local ARGUMENTS = 1 -- a form of call, as in wire/messages.py
 local OUT_OF_MEMORY = "not enough memory" -- the engine's own words, raised past every handler
 
 local bundles = {}
@@ -75,7 +79,7 @@ local function run_main(bundle, env)
   phase, entry = "main", ""
   seed("", 0, 0)
   bind(bundle.main, env)
-  bundle.main(unpack(settings.arg))
+  return (bundle.main(unpack(settings.arg)))
 end
 
 -- Tables that are made in the size they will need have the same shape for every task.
@@ -85,23 +89,34 @@ local function learn_size(bundle, env)
   bundle.global_count = n + 1
 end
 
+-- Returns what the main chunk returned, too.
 local function worker_environment(bundle)
-  local env
+  local env, returned
   if settings.isolate then
     env = environment.fresh(bundle)
-    run_main(bundle, env)
+    returned = run_main(bundle, env)
     if bundle.global_count == 0 then learn_size(bundle, env) end
-    return env
+    return env, returned
   end
   env = environment.kept(bundle)
   if not bundle.is_started then
-    run_main(bundle, env)
+    bundle.returned = run_main(bundle, env)
     bundle.is_started = true
   end
-  return env
+  return env, bundle.returned
 end
 
-local function find_function(bundle, env, name)
+local function find_returned(bundle, f)
+  if type(f) ~= "function" then
+    phase = "missing"
+    error(format("%s returns a %s, no function", bundle.name, type(f)), 0)
+  end
+  phase, entry, entry_function = "run", "", f
+  return f
+end
+
+local function find_function(bundle, env, name, returned)
+  if name == RETURNED then return find_returned(bundle, returned) end
   local f = rawget(env, name)
   if type(f) ~= "function" then
     phase = "missing"
@@ -119,6 +134,69 @@ local function run_task(bundle, name, place, index, round, payload)
   local f = find_function(bundle, env, name)
   seed(name, round, index)
   return send(f(), place)
+end
+
+-- Returns them in a table, and how many they are: nil may be among them.
+local function receive_arguments(payload)
+  phase, where = "decode", "arguments"
+  local values, count = {}, reader.open(payload)
+  for i = 1, count do values[i] = next_value() end
+  reader.close()
+  return values, count
+end
+
+local function run_function(bundle, name, place, index, round, payload)
+  local env, returned = worker_environment(bundle)
+  local values, count = receive_arguments(payload)
+  local f = find_function(bundle, env, name, returned)
+  seed(name, round, index)
+  return send(f(unpack(values, 1, count)), place)
+end
+
+local items_done = 0 -- of the batch that runs
+
+-- Each item has a random stream of its own, wherever batches were cut.  Seeding costs as much as a
+-- small call, so it is left out where no source has a word of it.
+local function begin_item(bundle, name, round, index)
+  environment.set_index(index)
+  if bundle.may_draw then seed(name, round, index) end
+end
+
+local function run_batch(bundle, name, place, _, round, payload)
+  items_done = 0
+  start_results()
+  local env, returned = worker_environment(bundle)
+  phase, where = "decode", "arguments"
+  local count = reader.open(payload) - 2
+  local arity, first = next_value(), next_value()
+  if type(arity) ~= "number" or arity < 1 or arity % 1 ~= 0 or type(first) ~= "number" then
+    error({ refused = "a batch begins with two numbers" }, 0)
+  end
+  local f = find_function(bundle, env, name, returned)
+  for item = 0, count / arity - 1 do
+    phase, where = "decode", "arguments"
+    local result
+    begin_item(bundle, name, round, first + item)
+    if arity == 1 then
+      local value = next_value()
+      phase = "run"
+      result = f(value)
+    elseif arity == 2 then
+      local one, two = next_value(), next_value()
+      phase = "run"
+      result = f(one, two)
+    else
+      local values = {}
+      for i = 1, arity do values[i] = next_value() end
+      phase = "run"
+      result = f(unpack(values, 1, arity))
+    end
+    phase, where, sending = "encode", place, result
+    add_result(result)
+    items_done = item + 1
+  end
+  phase, where = "decode", "arguments"
+  reader.close()
 end
 
 local function run_step(bundle, name, place, index, round, count)
@@ -210,6 +288,7 @@ function doors.compile(slot, name, module, chunk_name, source)
     bundle = { name = name, modules = {}, global_count = 0, is_started = false, places = {} }
     bundles[slot] = bundle
   end
+  bundle.may_draw = bundle.may_draw or find(source, "random", 1, true) ~= nil
   if module == "" then bundle.main = chunk else bundle.modules[module] = chunk end
   return nil
 end
@@ -217,13 +296,13 @@ end
 local function place_of(bundle, name)
   local place = bundle.places[name]
   if not place then
-    place = name .. "() result"
+    place = name == RETURNED and "result" or name .. "() result"
     bundle.places[name] = place
   end
   return place
 end
 
-function doors.call(slot, name, index, count, round, attempt, payload)
+function doors.call(slot, name, index, count, round, attempt, payload, form)
   local bundle = bundles[slot]
   output.enter(round, index)
   environment.set_context(bundle, index, count, round, attempt)
@@ -232,7 +311,21 @@ function doors.call(slot, name, index, count, round, attempt, payload)
     local step = DRIVER_STEPS[name] or run_step
     return protect(step, bundle, name, place, index, round, count, payload)
   end
-  return protect(run_task, bundle, name, place, index, round, payload)
+  local run = form == ARGUMENTS and run_function or run_task
+  return protect(run, bundle, name, place, index, round, payload)
+end
+
+-- Returns (kind, output bytes, results) or (kind, output bytes, message, traceback, how many items
+-- were done, their results).
+function doors.batch(slot, name, index, count, round, attempt, payload)
+  local bundle = bundles[slot]
+  output.enter(round, index)
+  environment.set_context(bundle, index, count, round, attempt)
+  local kind, bytes, text, more =
+    protect(run_batch, bundle, name, place_of(bundle, name), index, round, payload)
+  if kind == nil then return nil, bytes, writer.finish() end
+  if kind == "memory" then return kind, bytes, text, more end
+  return kind, bytes, text, more, items_done, writer.finish()
 end
 
 function doors.start(slot)

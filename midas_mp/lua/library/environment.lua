@@ -8,6 +8,7 @@
 --   environment.fresh(bundle)    a new inheriting one, now current
 --   environment.kept(bundle)     the bundle's own one for the job, whole, now current
 --   environment.set_context(bundle, index, count, round, attempt)
+--   environment.set_index(index)
 local settings, libraries, engine = ...
 local error, next, rawequal, rawget, rawset = error, next, rawequal, rawget, rawset
 local select, type = select, type
@@ -242,6 +243,13 @@ function environment.set_context(bundle, new_index, new_count, new_round, new_at
     rawset(midas, "round", round)
     rawset(midas, "attempt", attempt)
   end
+end
+
+-- Of the item of a batch that runs now.
+function environment.set_index(new_index)
+  index = new_index
+  local midas = rawget(env, "midas") or rawget(base, "midas")
+  if type(midas) == "table" then rawset(midas, "index", index) end
 end
 
 return environment

@@ -1,7 +1,8 @@
 -- What a person gets to read when a script fails: bounded text, and the script's own lines.
 --
 --   failure.describe(error value) -> text, running no metamethod
---   failure.traceback(level, entry name, entry function) -> text; "" when no script is running
+--   failure.traceback(level, entry name, entry function) -> text; "" when no script is running;
+--                                                        a function without a name has an empty one
 local limits = ...
 local type, rawget, tostring = type, rawget, tostring
 local format, gsub, sub = string.format, string.gsub, string.sub
@@ -48,9 +49,9 @@ local function show(level, name, func)
   local info = getinfo(level, "nSlf")
   if not info or info.what == "C" or sub(info.source, 1, 7) == "=[midas" then return nil end
   local what
-  if info.func == func then what = format("in function '%s'", name)
+  if info.func == func and name ~= "" then what = format("in function '%s'", name)
   elseif info.what == "main" then what = "in main chunk"
-  elseif info.namewhat ~= "" then what = format("in function '%s'", info.name)
+  elseif info.namewhat ~= "" and info.func ~= func then what = format("in function '%s'", info.name)
   else what = format("in function <%s:%d>", info.short_src, info.linedefined)
   end
   return format("\t%s:%d: %s", info.short_src, info.currentline, what)

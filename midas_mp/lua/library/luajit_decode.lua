@@ -2,7 +2,13 @@
 -- against the end, every claimed size before anything is made for it, every depth against the
 -- limit.
 --
---   decode(string) -> value     raises a table {refused = text}
+--   reader.decode(string) -> value
+--
+--   reader.open(string) -> count    of the array that it is; then, for each of its values,
+--   reader.take() -> value          nil among them
+--   reader.close()                  nothing may be left
+--
+-- All raise a table {refused = text}.
 local limits = ...
 local ffi = require("ffi")
 local new_table = require("table.new")
@@ -181,4 +187,39 @@ local function decode(text)
   return value
 end
 
-return decode
+local reader = { decode = decode }
+local text, bytes, size, position
+
+function reader.open(data)
+  text, size = data, #data
+  bytes = cast(bytes_t, text)
+  need(0, 1, size)
+  local code, count = bytes[0], nil
+  if code >= 0x90 and code < 0xa0 then
+    count, position = code - 0x90, 1
+  elseif code == 0xdc then
+    need(1, 2, size)
+    count, position = u16(bytes, 1), 3
+  elseif code == 0xdd then
+    need(1, 4, size)
+    count, position = u32(bytes, 1), 5
+  else
+    refuse("arguments are an array")
+  end
+  need(position, count, size)
+  return count
+end
+
+function reader.take()
+  local value
+  value, position = take(bytes, position, size, 1)
+  return value
+end
+
+function reader.close()
+  local left = size - position
+  text, bytes = nil, nil
+  if left ~= 0 then refuse("%d bytes left behind the value", left) end
+end
+
+return reader

@@ -1,6 +1,12 @@
 -- Values -> msgpack, for LuaJIT: ffi writes the bytes, string.buffer owns them.
 --
---   encode(value) -> string     raises REFUSED when the value cannot be sent: explain.lua says why
+--   writer.encode(value) -> string
+--
+--   writer.start()                  an array whose length is not known yet
+--   writer.add(value)               nil too
+--   writer.finish() -> string       with as many values as were added
+--
+-- All raise REFUSED when a value cannot be sent: explain.lua says why.
 --
 -- The fast path keeps no path to where it is.  Metatables never run: next, rawget and the raw
 -- length only (LuaJIT knows no __len of tables).
@@ -285,9 +291,7 @@ function put_table(t, at, depth)
   return put_map(t, at, depth)
 end
 
-local function encode(value)
-  if out == nil then start_output() end
-  local size = put_value(value, 0, 0)
+local function take_out(size)
   local text = to_string(out, size)
   if room > KEPT_BYTES_MAX then
     out = nil
@@ -296,4 +300,30 @@ local function encode(value)
   return text
 end
 
-return { encode = encode, REFUSED = REFUSED }
+local writer = { REFUSED = REFUSED }
+
+function writer.encode(value)
+  if out == nil then start_output() end
+  return take_out(put_value(value, 0, 0))
+end
+
+local HEAD_BYTES = 5
+local added, position = 0, 0
+
+function writer.start()
+  if out == nil then start_output() end
+  added, position = 0, HEAD_BYTES
+end
+
+function writer.add(value)
+  position = put_value(value, position, 1)
+  added = added + 1
+end
+
+function writer.finish()
+  out[0] = 0xdd
+  put_u32(out + 1, added)
+  return take_out(position)
+end
+
+return writer

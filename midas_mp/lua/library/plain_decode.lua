@@ -2,7 +2,7 @@
 -- is checked against the end, every claimed size before anything is made for it, every depth
 -- against the limit.
 --
---   decode(string) -> value     raises a table {refused = text}
+-- The interface is told in luajit_decode.lua.
 local limits, engine = ...
 local type, error, pcall = type, error, pcall
 local byte, sub, format, unpack = string.byte, string.sub, string.format, string.unpack
@@ -171,4 +171,38 @@ local function decode(data)
   return value
 end
 
-return decode
+local reader = { decode = decode }
+local position
+
+function reader.open(data)
+  text = data
+  need(1, 1, #text)
+  local code, count = byte(text, 1), nil
+  if code >= 0x90 and code < 0xa0 then
+    count, position = code - 0x90, 2
+  elseif code == 0xdc then
+    need(2, 2, #text)
+    count, position = unpack(">I2", text, 2)
+  elseif code == 0xdd then
+    need(2, 4, #text)
+    count, position = unpack(">I4", text, 2)
+  else
+    refuse("arguments are an array")
+  end
+  need(position, count, #text)
+  return count
+end
+
+function reader.take()
+  local value
+  value, position = take(position, #text, 1)
+  return value
+end
+
+function reader.close()
+  local left = #text + 1 - position
+  text = nil
+  if left ~= 0 then refuse("%d bytes left behind the value", left) end
+end
+
+return reader

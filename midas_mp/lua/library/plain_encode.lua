@@ -1,7 +1,7 @@
 -- Values -> msgpack, for the engines of PUC-Rio: string.pack makes the pieces, table.concat joins
 -- them.
 --
---   encode(value) -> string     raises REFUSED when the value cannot be sent: explain.lua says why
+-- The interface is told in luajit_encode.lua.
 --
 -- Numbers go by subtype: an integer stays one, any float is a float64.  Metatables never run: next,
 -- rawget and rawlen only.
@@ -192,12 +192,47 @@ local function put_all(value)
   return joined_count == 1 and joined[1] or concat(joined)
 end
 
-local function encode(value)
+local writer = { REFUSED = REFUSED }
+
+local function start()
   pieces, count, bytes, joined, joined_count, joined_bytes = {}, 0, 0, {}, 0, 0
+end
+
+function writer.encode(value)
+  start()
   local ok, text = pcall(put_all, value)
   pieces, joined = nil, nil
   if not ok then error(text, 0) end
   return text
 end
 
-return { encode = encode, REFUSED = REFUSED }
+-- All as it was behind the last value that was added whole: a join leaves these pieces alone.
+local added, whole, whole_count, whole_joined_count, whole_joined_bytes
+
+local function mark()
+  whole, whole_count = pieces, count
+  whole_joined_count, whole_joined_bytes = joined_count, joined_bytes
+end
+
+function writer.start()
+  start()
+  added = 0
+  mark()
+end
+
+function writer.add(value)
+  put_value(value, 1)
+  added = added + 1
+  mark()
+end
+
+function writer.finish()
+  pieces, count = whole, whole_count
+  joined_count, joined_bytes = whole_joined_count, whole_joined_bytes
+  join()
+  local text = pack(">BI4", 0xdd, added) .. concat(joined, "", 1, joined_count)
+  pieces, joined, whole = nil, nil, nil
+  return text
+end
+
+return writer
