@@ -56,6 +56,9 @@ class EngineJob(Protocol):
     async def submit(self, order: RunTasks, buffers: Sequence[Buffer]) -> None:
         """Hands over a batch of calls, when there is credit for it."""
 
+    def put_bundle(self, bundle: Bundle) -> None:
+        """Another bundle of which tasks may name functions; idempotent."""
+
     def share(self, round_: int, buffers: Sequence[Buffer]) -> None:
         """What all tasks of a round share, before the first of them is submitted.
 

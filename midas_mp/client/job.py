@@ -81,7 +81,7 @@ class ClientJob:
         self.id = opening.job
         self._owner = owner
         self._opening = opening
-        self._bundle = bundle
+        self._bundles = {bundle.digest: bundle}
         self._observer = observer
         self._started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._credit_tasks = 0
@@ -127,6 +127,11 @@ class ClientJob:
         self._charged_tasks += count
         self._charged_bytes += total
 
+    def put_bundle(self, bundle: Bundle) -> None:
+        if bundle.digest not in self._bundles:
+            self._bundles[bundle.digest] = bundle
+            self._introduce(bundle)
+
     def share(self, round_: int, buffers: Sequence[Buffer]) -> None:
         if self._error is not None:
             raise self._error
@@ -164,15 +169,18 @@ class ClientJob:
 
     def introduce(self) -> None:
         """Says all that a host must know before it can take tasks."""
-        bundle = self._bundle
         self._owner.say(self._opening)
+        for bundle in self._bundles.values():
+            self._introduce(bundle)
+        for message in self._acknowledged:
+            self._owner.say(message)
+        self.offer()
+
+    def _introduce(self, bundle: Bundle) -> None:
         self._owner.say(
             PutBundle(self.id, bundle.digest, bundle.main, list(bundle.modules)),
             [bundle.source, *bundle.modules.values()],
         )
-        for message in self._acknowledged:
-            self._owner.say(message)
-        self.offer()
 
     def offer(self) -> None:
         """Says what the present round's tasks share, if anything."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from midas_mp.errors import ClusterLost
+from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.messages import (
     Acknowledge,
     EndJob,
@@ -15,6 +16,7 @@ from midas_mp.wire.messages import (
     JobStatus,
     OfferShared,
     Outcome,
+    PutBundle,
     RunTasks,
     Status,
     TaskPrinted,
@@ -401,5 +403,24 @@ def test_whoever_waits_for_a_job_that_is_closed_hears_of_it(run: Callable, stage
         assert s.side.submitted() == [0]
         assert s.side.heard(OfferShared) == []
         s.client.close()
+
+    run(main())
+
+
+def test_a_further_bundle_is_said_once_and_again_to_a_host_that_may_not_have_it(
+    run: Callable, stage: type
+) -> None:
+    async def main() -> None:
+        here = await stage.started()
+        other = Bundle.from_sources("other.lua", [], [b"return 2"])
+        for _ in range(2):
+            here.job.put_bundle(other)
+        await here.a_while()
+        digests = [put.digest for put in here.side.heard(PutBundle)]
+        assert digests == [here.bundle.digest, other.digest]
+        await here.cut()
+        digests = [put.digest for put in await here.side.hear(PutBundle, 2)]
+        assert digests == [here.bundle.digest, other.digest]
+        here.client.close()
 
     run(main())
