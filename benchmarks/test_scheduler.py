@@ -1,7 +1,7 @@
-"""What one task costs in the scheduler: submitted, leased, finished, acknowledged.
+"""What does one task cost in the scheduler: submitted, leased, finished, acknowledged?
 
 Launchers and clients are simulated in the loop, 64 tasks in a frame; the time of the simulation
-itself is taken off.  Run with ``pytest benchmarks/test_scheduler.py``.
+itself is taken off.
 """
 
 from __future__ import annotations
@@ -100,19 +100,15 @@ class Loop:
 
 @pytest.mark.parametrize("worker_count", [2, 16, 256])
 @pytest.mark.parametrize("duration_us", [10, 1_000], ids=["short", "1ms"])
-def test_time_per_task(benchmark: Any, worker_count: int, duration_us: int) -> None:
+def test_time_per_task(worker_count: int, duration_us: int, record: Any, quick: bool) -> None:
     loop = Loop(worker_count, duration_us)
-    task_count = 64 * 1_024
+    task_count = 64 * (16 if quick else 1_024)
     loop.run(task_count)  # the estimate is settled, caches are warm
-    inside_s = []
 
-    def measured() -> None:
+    def run() -> float:
         loop.run(task_count)
-        inside_s.append(loop.inside_s)
+        return loop.inside_s
 
-    benchmark.pedantic(measured, rounds=5)
-    us_per_task = min(inside_s) / task_count * 1e6
-    benchmark.extra_info["us_per_task_in_scheduler"] = round(us_per_task, 2)
-    # For people who run it with -s; the table of pytest-benchmark has the simulation in it.
-    print(f"\n{worker_count} workers, {duration_us} us: {us_per_task:.2f} us")
+    case = f"{worker_count} workers, tasks of {duration_us} µs"
+    record("Midas scheduler", case, run, unit="µs", amount=task_count)
     assert loop.scheduler.statistics().tasks_leased == 0

@@ -1,0 +1,88 @@
+"""METG: the minimum effective task granularity.
+
+As in E. Slaughter et al., "Task Bench: A Parameterized Benchmark for Evaluating Parallel Runtime
+Performance", SC20 (arXiv:1908.05790), section IV: METG(50 %) is the smallest average task
+granularity at which 50 % of the peak speed is still reached.  Granularity is wall time × workers /
+tasks, overhead included, so at 50 % the tasks themselves take half of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.ways.way import Way
+
+TASKS_MAX = 20_000
+ROUND_S = 0.25
+"""About as long as one point takes at full speed."""
+
+
+class Point(NamedTuple):
+    """Tasks of one size.
+
+    Attributes:
+        granularity_s: wall time × workers / tasks.
+        efficiency: of the peak, 0 to 1.
+    """
+
+    granularity_s: float
+    efficiency: float
+
+
+def steps_per_s(way: Way) -> float:
+    """Of one worker alone, roughly: to choose how large tasks are."""
+    steps = 10_000
+    while (seconds := way.timed("map_each", "spin", [steps])[0]) < ROUND_S:
+        steps *= 2
+    return steps / seconds
+
+
+def peak_steps_per_s(way: Way, workers: int) -> float:
+    """Of all workers together, in tasks so large that nothing else counts."""
+    steps = int(steps_per_s(way) * 2 * ROUND_S)
+    best = min(way.timed("map_each", "spin", [steps] * workers)[0] for _ in range(3))
+    return workers * steps / best
+
+
+def point(way: Way, workers: int, steps: int, peak: float, rounds: int) -> Point:
+    """The best of a few rounds."""
+    ideal_s = steps / peak  # of one task, all workers at once
+    count = max(10 * workers, min(TASKS_MAX, way.each_max, int(ROUND_S / ideal_s)))
+    best = min(way.timed("map_each", "spin", [steps] * count)[0] for _ in range(rounds))
+    return Point(best * workers / count, ideal_s * count / best)
+
+
+def sweep(way: Way, workers: int, rounds: int) -> list[Point]:
+    """Tasks half as large each time, until less than a quarter of the peak is left."""
+    peak = peak_steps_per_s(way, workers)
+    steps = int(peak / workers * 0.04)
+    points = []
+    while steps >= 1:
+        points.append(point(way, workers, steps, peak, rounds))
+        if points[-1].efficiency < 0.25:
+            break
+        steps //= 2
+    return points
+
+
+def metg_s(points: Sequence[Point], efficiency: float = 0.5) -> float:
+    """Where the curve falls below the efficiency, between two points on a logarithmic scale.
+
+    Args:
+        points: from the largest tasks to the smallest.
+        efficiency: 0.5 for METG(50 %).
+
+    Raises:
+        ValueError: it never does, or always is.
+    """
+    for larger, smaller in itertools.pairwise(points):
+        if larger.efficiency >= efficiency > smaller.efficiency:
+            part = (larger.efficiency - efficiency) / (larger.efficiency - smaller.efficiency)
+            low, high = math.log(smaller.granularity_s), math.log(larger.granularity_s)
+            return math.exp(high + part * (low - high))
+    raise ValueError(f"the curve does not cross {efficiency:.0%}: {points}")

@@ -1,0 +1,5 @@
+-- What comes goes.
+
+function execute_code()
+  return global_data
+end

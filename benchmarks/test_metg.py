@@ -1,0 +1,33 @@
+"""How small may tasks be, one to a message, before half of the speed is lost?
+
+METG(50 %), as ``granularity`` defines it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.granularity import metg_s, sweep
+from benchmarks.ways import WAYS
+from benchmarks.ways.way import Way
+from benchmarks.yard import WORKERS
+
+MAPPING = [
+    *("midas", "midas-aio", "midas-tcp"),
+    *("pool", "process-pool", "joblib", "dask", "ray", "mpi-pool"),
+]
+
+
+@pytest.mark.parametrize("way", MAPPING, indirect=True)
+def test_metg(way: Way, record: Any, benchmark: Any, quick: bool, request: Any) -> None:
+    points = []
+
+    def run() -> float:
+        points[:] = sweep(way, WORKERS, 1 if quick else 3)
+        return metg_s(points)
+
+    title = WAYS[request.node.callspec.params["way"]].title
+    record(title, "METG(50 %), one task to a message", run, unit="µs", rounds=1 if quick else 2)
+    benchmark.extra_info["curve"] = points

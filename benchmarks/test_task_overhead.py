@@ -1,0 +1,28 @@
+"""What does one task cost that does nothing, each in a message of its own?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.ways import WAYS
+from benchmarks.ways.way import Way
+
+MAPPING = [
+    *("midas", "midas-aio", "midas-tcp"),
+    *("pool", "process-pool", "joblib", "dask", "ray", "mpi-pool"),
+]
+
+
+@pytest.mark.parametrize("way", MAPPING, indirect=True)
+def test_no_op_each(way: Way, record: Any, quick: bool, request: Any) -> None:
+    title = WAYS[request.node.callspec.params["way"]].title
+    items = range(min(100_000, way.each_max) // (100 if quick else 1))
+
+    def run() -> float:
+        seconds, results = way.timed("map_each", "identity", items)
+        assert results == list(items)
+        return seconds
+
+    record(title, "no-op, one to a message", run, unit="/s", amount=len(items))
