@@ -36,6 +36,7 @@ PARTS: Final = (
     messages.Call,
     messages.Outcome,
     messages.TaskRef,
+    messages.BlobRef,
     messages.Failure,
 )
 """Structs inside messages and payloads."""

@@ -24,6 +24,14 @@ PAYLOAD_BYTES_MAX: Final = 1 * GB
 BUFFERS_MAX: Final = 8_192
 """Buffers in one frame: with their sizes they must fit the header."""
 
+BLOB_BYTES_MIN: Final = 64 * KB
+"""Payload buffers of this size and more stay in shared memory between processes of one node."""
+
+POOL_BYTES_MAX: Final = 64 * GB
+OUTBOUND_BYTES_MAX: Final = 4 * GB
+"""Shared memory of a process for what it sends, and of each Lua process for what it makes: addresses
+only, until they are used."""
+
 GREETING_TIMEOUT_S: Final = 5.0
 """A peer that says nothing is dropped; an honest one greets within a round trip."""
 

@@ -58,7 +58,8 @@ DRIVER_SYSTEM_CALLS: Final = (
 """To open and read files; what may be opened is landlock's matter."""
 
 _F_GET_SEALS: Final = 1034
-"""By this the Lua library knows a status page from a file."""
+"""By this the Lua library knows a status page from a file, and a process that what it is to read in
+shared memory cannot be cut short.  The files themselves come by recvmsg."""
 
 _MACHINES: Final = ("x86_64", "aarch64")
 
@@ -215,7 +216,7 @@ def _filter(profile: str) -> Any:
     if profile == DRIVER:
         for name in DRIVER_SYSTEM_CALLS:
             _allow(rules, name)
-        _allow(rules, "fcntl", _seccomp.Arg(1, _seccomp.EQ, _F_GET_SEALS))
+    _allow(rules, "fcntl", _seccomp.Arg(1, _seccomp.EQ, _F_GET_SEALS))
     for name in ("mmap", "mprotect"):
         for protection in (mmap.PROT_WRITE, mmap.PROT_EXEC, 0):
             mask = mmap.PROT_WRITE | mmap.PROT_EXEC

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from midas_mp import limits
+from midas_mp.blobs.exchange import ProcessBlobs
 from midas_mp.errors import ProtocolError
 from midas_mp.wire import framing
-from midas_mp.wire.framing import Buffer, Frame
-from midas_mp.wire.messages import AnyMessage
+from midas_mp.wire.framing import Buffer, size_bytes
+from midas_mp.wire.messages import AnyMessage, BlobRef
 
 READ_BUFFER_BYTES: Final = 256 * limits.KB
 """One read takes in a whole frame of short tasks, mostly."""
@@ -31,16 +32,26 @@ middle of the parent's writing could cost the parent what it has not read yet.""
 
 
 class FrameSocket:
-    """One process' end of the socket to its parent; everything blocks."""
+    """One process' end of the socket to its parent; everything blocks.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Args:
+        sock: the socket.
+        blobs: the memory shared with the parent, if any.
+
+    Attributes:
+        blobs: the same.
+    """
+
+    def __init__(self, sock: socket.socket, blobs: ProcessBlobs | None = None) -> None:
         self._sock = sock
+        self.blobs = blobs
         self._reader = io.BufferedReader(socket.SocketIO(sock, "r"), READ_BUFFER_BYTES)
 
-    def receive(self) -> tuple[AnyMessage, list[bytes | None]] | None:
+    def receive(self) -> tuple[AnyMessage, list[Buffer | None]] | None:
         """The next message with its buffers; None at the end of the socket.
 
-        A buffer that is more than this process may hold is skipped and None.
+        A buffer in shared memory is a view that the parent keeps as it is until nothing of it is
+        left here.  A buffer that is more than this process may hold is skipped and None.
 
         Raises:
             ProtocolError: not a frame.
@@ -55,12 +66,23 @@ class FrameSocket:
         if length > limits.HEADER_BYTES_MAX:
             raise ProtocolError(f"header of {length} bytes is over {limits.HEADER_BYTES_MAX}")
         header = framing.decode_header(self._read_exactly(length))
-        return header.message, [self._read_buffer(size) for size in header.sizes]
+        return header.message, [self._take_buffer(place) for place in header.sizes]
 
-    def send(self, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> None:
-        """Writes one frame; blocks while the parent does not read."""
-        small = bytearray()
-        for piece in framing.encode(Frame(framing.CONTROL_CHANNEL, message, buffers)):
+    def send(self, message: AnyMessage, buffers: Sequence[Buffer | BlobRef] = ()) -> None:
+        """Writes one frame, and before it what is not read here any more; blocks while the parent
+        does not read.
+        """
+        small = self._releases()
+        places: list[int | BlobRef] = []
+        inline: list[Buffer] = []
+        for buffer in buffers:
+            if isinstance(buffer, BlobRef):
+                places.append(buffer)
+            else:
+                places.append(size_bytes([buffer]))
+                inline.append(buffer)
+        small += framing.head(framing.CONTROL_CHANNEL, message, places)
+        for piece in inline:
             if len(piece) <= COPY_BYTES_MAX:
                 small += piece
             else:
@@ -68,6 +90,12 @@ class FrameSocket:
                 self._sock.sendall(piece)
                 small = bytearray()
         self._sock.sendall(small)
+
+    def flush(self) -> None:
+        """Says what is not read here any more, where nothing else is to be said."""
+        releases = self._releases()
+        if releases:
+            self._sock.sendall(releases)
 
     def linger(self) -> None:
         """Reads what still comes, for a moment."""
@@ -81,6 +109,20 @@ class FrameSocket:
         if len(data) < size:
             raise ConnectionResetError
         return data
+
+    def _releases(self) -> bytearray:
+        frames = bytearray()
+        if self.blobs is not None:
+            for message in self.blobs.releases():
+                frames += framing.head(framing.CONTROL_CHANNEL, message, ())
+        return frames
+
+    def _take_buffer(self, place: int | BlobRef) -> Buffer | None:
+        if isinstance(place, int):
+            return self._read_buffer(place)
+        if self.blobs is None:
+            raise ProtocolError("a reference to shared memory, where there is none in common")
+        return self.blobs.resolve(place)
 
     def _read_buffer(self, size: int) -> bytes | None:
         try:

@@ -23,6 +23,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from midas_mp import limits
+from midas_mp.blobs.exchange import ProcessBlobs
 from midas_mp.errors import ProtocolError, ScriptError, UsageError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.engines import ENGINES
@@ -43,6 +44,7 @@ from midas_mp.wire.messages import (
     LoadScript,
     Outcome,
     PutBundle,
+    ReleaseBlobs,
     ResultsStored,
     RunTasks,
     ScriptLoaded,
@@ -72,7 +74,13 @@ _REASON_CHARACTERS_MAX: Final = 1_000
 _NIL: Final = msgspec.msgpack.encode(None)
 
 
-def serve(spec: ChildSpec, sock: socket.socket, output_fd: int, page: StatusPage) -> NoReturn:
+def serve(
+    spec: ChildSpec,
+    sock: socket.socket,
+    output_fd: int,
+    page: StatusPage,
+    blobs: ProcessBlobs | None,
+) -> NoReturn:
     """The whole life of a Lua process, from the fork on.
 
     Args:
@@ -80,6 +88,7 @@ def serve(spec: ChildSpec, sock: socket.socket, output_fd: int, page: StatusPage
         sock: its end of the socket to its parent; blocking.
         output_fd: where the Lua library writes what scripts print.
         page: its side of the status page.
+        blobs: the memory that it shares with its parent, if any.
     """
     code = WORKER_BROKEN
     try:
@@ -92,7 +101,7 @@ def serve(spec: ChildSpec, sock: socket.socket, output_fd: int, page: StatusPage
             memory_hard_bytes=spec.memory_hard_bytes,
             working_directory=spec.working_directory,
         )
-        code = LuaWorker(spec, level, sock, STDOUT_FD, page).run()
+        code = LuaWorker(spec, level, FrameSocket(sock, blobs), STDOUT_FD, page).run()
     except (BrokenPipeError, ConnectionResetError):  # the parent is gone while we were sending
         code = 0
     except BaseException:  # noqa: BLE001 - whatever it is, it is the last thing that happens here
@@ -127,11 +136,16 @@ class LuaWorker:
     """One process' jobs, and the frames it answers."""
 
     def __init__(
-        self, spec: ChildSpec, level: int, sock: socket.socket, output_fd: int, page: StatusPage
+        self,
+        spec: ChildSpec,
+        level: int,
+        frames: FrameSocket,
+        output_fd: int,
+        page: StatusPage,
     ) -> None:
         self._spec = spec
         self._level = level
-        self._frames = FrameSocket(sock)
+        self._frames = frames
         self._output_fd = output_fd
         self._page = page
         self._jobs: dict[str, OpenedJob] = {}
@@ -144,6 +158,7 @@ class LuaWorker:
             PutBundle: self._put_bundle,
             SharedData: self._share,
             RunTasks: self._run_tasks,
+            ReleaseBlobs: self._release,
             LoadScript: self._load_script,
             StoreResults: self._store_results,
         }
@@ -156,20 +171,27 @@ class LuaWorker:
         """
         self._frames.send(WorkerReady(os.getpid(), self._level, list(ENGINES)))
         while not self._is_spoiled:
-            received = self._frames.receive()
-            if received is None:
+            if not self._answer():
                 return 0
-            message, buffers = received
-            handler = self._handlers.get(type(message))
-            if handler is None:
-                raise ProtocolError(f"a Lua process does not take {type(message).__name__}")
-            handler(message, buffers)
+            self._frames.flush()
         self._frames.linger()
         return WORKER_SPOILED
 
+    def _answer(self) -> bool:
+        """Obeys one message, of whose buffers nothing is left here afterwards; False at the end."""
+        received = self._frames.receive()
+        if received is None:
+            return False
+        message, buffers = received
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            raise ProtocolError(f"a Lua process does not take {type(message).__name__}")
+        handler(message, buffers)
+        return True
+
     # -- jobs --------------------------------------------------------------------------------------
 
-    def _begin_job(self, message: BeginJob, _buffers: list[bytes | None]) -> None:
+    def _begin_job(self, message: BeginJob, _buffers: list[Buffer | None]) -> None:
         if message.job in self._jobs:
             raise ProtocolError(f"job {message.job} is open already")
         memory_bytes = self._memory_bytes(message.spec)
@@ -189,20 +211,20 @@ class LuaWorker:
         self._jobs[message.job] = OpenedJob(runtime, memory_bytes)
         self._limit_data()
 
-    def _end_job(self, message: EndJob, _buffers: list[bytes | None]) -> None:
+    def _end_job(self, message: EndJob, _buffers: list[Buffer | None]) -> None:
         job = self._jobs.pop(message.job, None)
         if job is not None:
             self._closed_output_bytes += job.runtime.output_bytes
             job.runtime.close()
             self._limit_data()
 
-    def _put_bundle(self, message: PutBundle, buffers: list[bytes | None]) -> None:
+    def _put_bundle(self, message: PutBundle, buffers: list[Buffer | None]) -> None:
         job = self._job(message.job)
         sources = [source for source in buffers if source is not None]
         try:
             if len(sources) < len(buffers):
                 raise ScriptError("memory", f"not enough memory for the source of {message.main}")
-            bundle = Bundle.from_sources(message.main, message.modules, sources)
+            bundle = Bundle.from_sources(message.main, message.modules, list(map(bytes, sources)))
             if bundle.digest != message.digest:
                 raise UsageError(f"bundle {message.main} is not what its digest says")
             job.runtime.load(bundle)
@@ -211,10 +233,16 @@ class LuaWorker:
         except UsageError as error:  # its client's fault: it costs that client's tasks
             job.broken[message.digest] = Failure("syntax", str(error)[:_REASON_CHARACTERS_MAX])
 
-    def _share(self, message: SharedData, buffers: list[bytes | None]) -> None:
+    def _share(self, message: SharedData, buffers: list[Buffer | None]) -> None:
         if len(buffers) != 1:
             raise ProtocolError(f"shared data of {len(buffers)} buffers")
-        self._job(message.job).share(message.round, buffers[0])
+        payload = buffers[0]
+        self._job(message.job).share(message.round, None if payload is None else bytes(payload))
+
+    def _release(self, message: ReleaseBlobs, _buffers: list[Buffer | None]) -> None:
+        if self._frames.blobs is None:
+            raise ProtocolError("shared memory is given back, where there is none")
+        self._frames.blobs.released(message)
 
     def _job(self, name: str) -> OpenedJob:
         try:
@@ -244,7 +272,7 @@ class LuaWorker:
 
     # -- tasks -------------------------------------------------------------------------------------
 
-    def _run_tasks(self, message: RunTasks, buffers: list[bytes | None]) -> None:
+    def _run_tasks(self, message: RunTasks, buffers: list[Buffer | None]) -> None:
         """Calls the entry for each task; several results share a frame while they come fast."""
         job = self._job(message.job)
         outcomes: list[Outcome] = []
@@ -313,7 +341,7 @@ class LuaWorker:
         job: OpenedJob,
         message: RunTasks,
         call: Call,
-        buffers: list[bytes | None],
+        buffers: list[Buffer | None],
         position: int,
     ) -> tuple[Status, list[Buffer]]:
         """One task: its status, and its result or a failure."""
@@ -359,7 +387,7 @@ class LuaWorker:
 
     # -- script process ----------------------------------------------------------------------------
 
-    def _load_script(self, message: LoadScript, _buffers: list[bytes | None]) -> None:
+    def _load_script(self, message: LoadScript, _buffers: list[Buffer | None]) -> None:
         job = self._job(message.job)
         broken = job.broken.get(message.digest)
         if broken is not None:
@@ -377,7 +405,7 @@ class LuaWorker:
         self._page.end_task()
         self._frames.send(ScriptLoaded(message.job, functions), buffers)
 
-    def _store_results(self, message: StoreResults, buffers: list[bytes | None]) -> None:
+    def _store_results(self, message: StoreResults, buffers: list[Buffer | None]) -> None:
         """Puts results into the state; stops at the first that does not fit."""
         runtime = self._job(message.job).runtime
         stored: list[int] = []
@@ -399,7 +427,7 @@ class LuaWorker:
         self._frames.send(ResultsStored(message.job, message.round, stored), failure)
 
 
-def _payload(of: Call | Outcome, buffers: list[bytes | None], position: int) -> bytes | None:
+def _payload(of: Call | Outcome, buffers: list[Buffer | None], position: int) -> bytes | None:
     """The one buffer of a task, None where it has none.
 
     Raises:
@@ -412,4 +440,4 @@ def _payload(of: Call | Outcome, buffers: list[bytes | None], position: int) -> 
     payload = buffers[position]
     if payload is None:
         raise ScriptError("memory", "not enough memory to receive what was sent to this task")
-    return payload
+    return bytes(payload)

@@ -12,6 +12,7 @@ and every child with the zygote.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -23,9 +24,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import midas_mp
+from midas_mp import limits
+from midas_mp.blobs.exchange import ParentBlobs
+from midas_mp.blobs.pool import SharedFile, warn_without
 from midas_mp.errors import ProcessLost
 from midas_mp.participant.status_page import StatusPage
 from midas_mp.participant.zygote_messages import (
@@ -34,6 +38,7 @@ from midas_mp.participant.zygote_messages import (
     ChildSpec,
     Exited,
     MessageReader,
+    OutboundSpec,
     Signal,
     Spawn,
     pack,
@@ -96,12 +101,14 @@ class Child:
         socket: frames, both ways; non-blocking.
         output_fd: what the child prints; non-blocking.
         page: what it runs, and its stderr.
+        blobs: the memory that is shared with it; None where there is none.
     """
 
     id: int
     socket: socket.socket
     output_fd: int
     page: StatusPage
+    blobs: ParentBlobs | None = None
 
     def close(self) -> None:
         """Closes all of them; idempotent.  Does not end the child by itself, but it will see
@@ -112,6 +119,8 @@ class Child:
             os.close(self.output_fd)
             self.output_fd = -1
         self.page.close()
+        if self.blobs is not None:
+            self.blobs.close()
 
 
 class Zygote:
@@ -185,15 +194,17 @@ class Zygote:
             child, their_socket, their_output = _open_child(self._last_id)
         except OSError as error:
             raise ProcessLost(f"cannot start {spec.name}: {error.strerror}") from error
-        try:
-            fds = [their_socket.fileno(), their_output, child.page.fileno()]
-            self._send(Spawn(child.id, spec), fds)
-        except ProcessLost:
-            child.close()
-            raise
-        finally:
-            their_socket.close()
-            os.close(their_output)
+        fds = [their_socket.fileno(), their_output, child.page.fileno()]
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as on_failure:
+            theirs.callback(their_socket.close)
+            theirs.callback(os.close, their_output)
+            on_failure.callback(child.close)
+            shared = _share_with(child, spec)
+            if shared is not None:
+                theirs.callback(shared.close)
+                fds += shared.descriptors
+            self._send(Spawn(child.id, spec, shared.outbound if shared else None), fds)
+            on_failure.pop_all()
         self._children[child.id] = (spec.name, on_exit)
         return child
 
@@ -322,6 +333,40 @@ def _open_child(child_id: int) -> tuple[Child, socket.socket, int]:
     mine.settimeout(0)
     os.set_blocking(output_read, False)
     return Child(child_id, mine, output_read, page), theirs, output_write
+
+
+class _Shared(NamedTuple):
+    """A child's ends of the memory that it shares with its parent."""
+
+    outbound: OutboundSpec
+    descriptors: list[int]
+
+    def close(self) -> None:
+        for fd in self.descriptors:
+            os.close(fd)
+
+
+def _share_with(child: Child, spec: ChildSpec) -> _Shared | None:
+    """Gives the child a pool to write, as large as its memory may be; None where none can be.
+
+    Raises:
+        ProcessLost: this process may open no more files.
+    """
+    size_bytes = min(spec.memory_bytes or limits.OUTBOUND_BYTES_MAX, limits.OUTBOUND_BYTES_MAX)
+    with contextlib.ExitStack() as on_failure:
+        try:
+            outbound, fd = SharedFile.create("midas-outbound", size_bytes, is_writable=False)
+            on_failure.callback(os.close, fd)
+            mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise ProcessLost(f"cannot start {spec.name}: {error.strerror}") from error
+            warn_without(error)
+            return None
+        on_failure.pop_all()
+    mine.settimeout(0)
+    child.blobs = ParentBlobs(mine, outbound)
+    return _Shared(OutboundSpec(outbound.id, outbound.size_bytes), [theirs.detach(), fd])
 
 
 def _environment() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What the zygote and its parent say to each other, and how.
 
-    parent ── Spawn (+ socket, pipe, page by SCM_RIGHTS), Signal ──▶ zygote
+    parent ── Spawn (+ socket, pipe, page … by SCM_RIGHTS), Signal ─▶ zygote
            ◀────────────────────── Exited ──────────────────────────
 
 Each message is ``u32 length | msgpack``; descriptors travel with its first byte, so they arrive
@@ -21,8 +21,6 @@ WORKER_SPOILED: Final = 3
 
 WORKER_BROKEN: Final = 70
 """Exit code of a process that met a bug of ours."""
-
-DESCRIPTORS_PER_CHILD: Final = 3
 
 _LENGTH: Final = struct.Struct("=I")
 
@@ -50,11 +48,26 @@ class ChildSpec:
     working_directory: str = ""
 
 
+class OutboundSpec(Struct, frozen=True, array_like=True):
+    """The pool of shared memory that a child writes."""
+
+    pool: int
+    """Its number in references."""
+    size_bytes: int
+
+
 class Spawn(Struct, frozen=True, array_like=True, tag=1):
-    """Fork a child; three descriptors come along: its socket, its output pipe, its page."""
+    """Fork a child; descriptors come along: its socket, its output pipe, its page; where it has
+    an outbound pool, also the socket by which it gets other pools, and the pool's file.
+    """
 
     child: int
     spec: ChildSpec
+    outbound: OutboundSpec | None = None
+
+    @property
+    def descriptor_count(self) -> int:
+        return 3 if self.outbound is None else 5
 
 
 class Signal(Struct, frozen=True, array_like=True, tag=2):

@@ -21,14 +21,14 @@ import sys
 from collections import deque
 from typing import Final, NoReturn
 
+from midas_mp.blobs.exchange import ProcessBlobs
 from midas_mp.participant import confinement, worker
 from midas_mp.participant.status_page import StatusPage
 from midas_mp.participant.zygote_messages import (
-    DESCRIPTORS_PER_CHILD,
     WORKER_BROKEN,
-    ChildSpec,
     Exited,
     MessageReader,
+    OutboundSpec,
     Signal,
     Spawn,
     pack,
@@ -116,15 +116,16 @@ class ZygoteProcess:
         self._descriptors.extend(descriptors)
         for message in self._reader.feed(data):
             match message:
-                case Spawn(child, spec):
-                    self._spawn(child, spec)
+                case Spawn():
+                    self._spawn(message)
                 case Signal(child, signum):
                     if child in self._pids:
                         os.kill(self._pids[child], signum)
         return bool(data)
 
-    def _spawn(self, child: int, spec: ChildSpec) -> None:
-        descriptors = [self._descriptors.popleft() for _ in range(DESCRIPTORS_PER_CHILD)]
+    def _spawn(self, message: Spawn) -> None:
+        child = message.child
+        descriptors = [self._descriptors.popleft() for _ in range(message.descriptor_count)]
         zygote_pid = os.getpid()
         try:
             pid = os.fork()
@@ -132,7 +133,7 @@ class ZygoteProcess:
             self._say(Exited(child, 0, None, None, 0, str(error.strerror)))
         else:
             if pid == 0:
-                _become_child(spec, zygote_pid, *descriptors)
+                _become_child(message, zygote_pid, *descriptors)
             self._pids[child] = pid
         for fd in descriptors:
             os.close(fd)
@@ -160,9 +161,10 @@ class ZygoteProcess:
 
 
 def _become_child(
-    spec: ChildSpec, zygote_pid: int, socket_fd: int, output_fd: int, page_fd: int
+    message: Spawn, zygote_pid: int, socket_fd: int, output_fd: int, page_fd: int, *shared_fds: int
 ) -> NoReturn:
-    """The forked process: keeps its three descriptors and stdin, and never returns."""
+    """The forked process: keeps its descriptors and stdin, and never returns."""
+    spec = message.spec
     try:
         confinement.die_with_parent(zygote_pid)
         os.setsid()
@@ -172,13 +174,27 @@ def _become_child(
         os.dup2(page_fd, 2)
         if spec.profile != "driver":
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        _close_all_but(socket_fd, output_fd, page_fd)
+        _close_all_but(socket_fd, output_fd, page_fd, *shared_fds)
         gc.enable()
-        worker.serve(spec, socket.socket(fileno=socket_fd), output_fd, StatusPage.attach(page_fd))
+        worker.serve(
+            spec,
+            socket.socket(fileno=socket_fd),
+            output_fd,
+            StatusPage.attach(page_fd),
+            _blobs(message.outbound, *shared_fds),
+        )
     except BaseException:  # noqa: BLE001 - nothing may climb back into the zygote's loop
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(WORKER_BROKEN)
+
+
+def _blobs(outbound: OutboundSpec | None, *shared_fds: int) -> ProcessBlobs | None:
+    if outbound is None:
+        return None
+    descriptors_fd, outbound_fd = shared_fds
+    descriptors = socket.socket(fileno=descriptors_fd)
+    return ProcessBlobs(descriptors, outbound.pool, outbound_fd, outbound.size_bytes)
 
 
 def _close_all_but(*kept: int) -> None:

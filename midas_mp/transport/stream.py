@@ -17,7 +17,7 @@ from midas_mp.errors import ConnectionLost, MidasError, ProtocolError
 from midas_mp.transport.address import Address
 from midas_mp.transport.link import Link, Receiver
 from midas_mp.wire.conversation import Conversation
-from midas_mp.wire.framing import Buffer, Frame, FrameDecoder, encode_all, size_bytes
+from midas_mp.wire.framing import BlobPort, Buffer, Frame, FrameDecoder, encode_all, size_bytes
 
 _JOIN_BYTES_MAX: Final = 64 * limits.KB
 """Pieces up to this size are cheaper to copy together than to pass on one by one."""
@@ -29,6 +29,7 @@ class StreamLink(asyncio.Protocol, Link):
     Args:
         where: the other end for people; empty takes the transport's address.
         greeting_timeout_s: cut off a peer whose conversation is not open by then; None is never.
+        blobs: the memory shared with the peer; None where there is none in common.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class StreamLink(asyncio.Protocol, Link):
         *,
         where: str = "",
         greeting_timeout_s: float | None = None,
+        blobs: BlobPort | None = None,
     ) -> None:
         super().__init__(receiver, conversation)
         self._address = where
         self._greeting_timeout_s = greeting_timeout_s
-        self._decoder = FrameDecoder(conversation)
+        self._blobs = blobs
+        self._decoder = FrameDecoder(conversation, blobs)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_closing = False
@@ -71,7 +74,7 @@ class StreamLink(asyncio.Protocol, Link):
     def send(self, frames: Sequence[Frame]) -> None:
         if self.is_closed or not frames:
             return
-        pieces = encode_all(frames)
+        pieces = encode_all(frames, self._blobs)
         for frame in frames:
             self.conversation.sending(frame)
         self._write(pieces)
@@ -221,11 +224,24 @@ def _address_of(transport: asyncio.BaseTransport) -> str:
 
 
 async def attach(
-    sock: socket.socket, receiver: Receiver, conversation: Conversation, *, name: str
+    sock: socket.socket,
+    receiver: Receiver,
+    conversation: Conversation,
+    *,
+    name: str,
+    blobs: BlobPort | None = None,
 ) -> StreamLink:
-    """A link over a connected socket, such as one end of a socketpair; ``name`` is the peer's."""
+    """A link over a connected socket, such as one end of a socketpair.
+
+    Args:
+        sock: the socket.
+        receiver: whoever owns the link.
+        conversation: at its beginning.
+        name: the peer's.
+        blobs: the memory shared with it.
+    """
     sock.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
     _, link = await asyncio.get_running_loop().create_connection(
-        lambda: StreamLink(receiver, conversation, where=name), sock=sock
+        lambda: StreamLink(receiver, conversation, where=name, blobs=blobs), sock=sock
     )
     return link

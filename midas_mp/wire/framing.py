@@ -1,8 +1,10 @@
 """Frames: ``u32 header length | u32 channel | header | buffers…``, little-endian.
 
-The header is one msgpack array ``[message, sizes of the buffers]``.  Pure: bytes in, frames out;
-sockets live in ``transport``.  Every limit is checked on the numbers, before a byte of what they
-announce is kept, and memory grows with what has arrived, never with what was announced.
+The header is one msgpack array ``[message, sizes of the buffers]``; a buffer that lies in shared
+memory does not follow, and a ``BlobRef`` stands in the place of its size.  Pure: bytes in, frames
+out; sockets live in ``transport``, shared memory in ``blobs``.  Every limit is checked on the
+numbers, before a byte of what they announce is kept, and memory grows with what has arrived, never
+with what was announced.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from msgspec import Meta, Struct
 
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.wire.messages import AnyMessage, Call, Outcome
+from midas_mp.wire.messages import AnyMessage, BlobRef, Call, Outcome
 
 PREFIX: Final = struct.Struct("<II")
 
@@ -36,10 +38,27 @@ class Frame(NamedTuple):
     buffers: Sequence[Buffer] = ()
 
 
+class BlobPort(Protocol):
+    """What one end of a connection within a node knows of shared memory."""
+
+    def refer(self, buffer: Buffer, /) -> BlobRef | None:
+        """What to say instead of the buffer; None if it is to be sent.
+
+        What was referred to stays as it is until the other end says that it is not read there.
+        """
+
+    def resolve(self, ref: BlobRef, /) -> Buffer:
+        """What the other end referred to.
+
+        Raises:
+            ProtocolError: there is no such place.
+        """
+
+
 class _Header(Struct, frozen=True, array_like=True, gc=False):
     message: AnyMessage
     sizes: Annotated[
-        list[Annotated[int, Meta(ge=0, le=limits.PAYLOAD_BYTES_MAX)]],
+        list[Annotated[int, Meta(ge=0, le=limits.PAYLOAD_BYTES_MAX)] | BlobRef],
         Meta(max_length=limits.BUFFERS_MAX),
     ] = []
 
@@ -65,33 +84,52 @@ def payloads(tasks: Iterable[T], buffers: Sequence[Buffer]) -> Iterator[tuple[T,
         start = end
 
 
-def encode(frame: Frame) -> list[Buffer]:
+def encode(frame: Frame, blobs: BlobPort | None = None) -> list[Buffer]:
     """The pieces of one frame, in order, for a gathering write.
+
+    Args:
+        frame: what to say.
+        blobs: knows what the peer can read in shared memory; None is nothing.
 
     Raises:
         ProtocolError: the header or the buffers exceed their limit, or hold what cannot be sent.
     """
     sizes = _sizes(frame.buffers)
-    if len(sizes) > limits.BUFFERS_MAX or sum(sizes) > limits.PAYLOAD_BYTES_MAX:
-        raise ProtocolError(
-            f"{type(frame.message).__name__}: {sum(sizes)} bytes in {len(sizes)} buffers, "
-            f"over the limit of {limits.PAYLOAD_BYTES_MAX} bytes in {limits.BUFFERS_MAX}"
-        )
+    if blobs is None:
+        return [head(frame.channel, frame.message, sizes), *frame.buffers]
+    _check_size(frame.message, sizes)
+    places: list[int | BlobRef] = []
+    inline: list[Buffer] = []
+    for buffer, size in zip(frame.buffers, sizes, strict=True):
+        ref = blobs.refer(buffer) if size >= limits.BLOB_BYTES_MIN else None
+        if ref is None:
+            inline.append(buffer)
+        places.append(size if ref is None else ref)
+    return [head(frame.channel, frame.message, places), *inline]
+
+
+def head(channel: int, message: AnyMessage, places: Sequence[int | BlobRef]) -> bytes:
+    """Prefix and header of a frame: for each buffer its size, or where it lies.
+
+    Raises:
+        ProtocolError: as ``encode``.
+    """
+    _check_size(message, places)
     try:
-        header = _encoder.encode(_Header(frame.message, sizes))
-        prefix = PREFIX.pack(len(header), frame.channel)
+        header = _encoder.encode(_Header(message, places))  # type: ignore[arg-type]  # no copy
+        prefix = PREFIX.pack(len(header), channel)
     except (ValueError, OverflowError, TypeError, struct.error) as error:
         # A lone surrogate (an argument that is not UTF-8), an integer over 64 bits.
-        raise ProtocolError(f"{type(frame.message).__name__}: cannot be sent: {error}") from error
+        raise ProtocolError(f"{type(message).__name__}: cannot be sent: {error}") from error
     if len(header) > limits.HEADER_BYTES_MAX:
-        kind = type(frame.message).__name__
+        kind = type(message).__name__
         raise ProtocolError(f"{kind}: header of {len(header)} bytes is over the limit")
-    return [prefix + header, *frame.buffers]
+    return prefix + header
 
 
-def encode_all(frames: Iterable[Frame]) -> list[Buffer]:
+def encode_all(frames: Iterable[Frame], blobs: BlobPort | None = None) -> list[Buffer]:
     """The pieces of several frames, in order."""
-    return [piece for frame in frames for piece in encode(frame)]
+    return [piece for frame in frames for piece in encode(frame, blobs)]
 
 
 class Gate(Protocol):
@@ -129,8 +167,9 @@ class FrameDecoder:
     decoder refuses further input.
     """
 
-    def __init__(self, gate: Gate | None = None) -> None:
+    def __init__(self, gate: Gate | None = None, blobs: BlobPort | None = None) -> None:
         self._gate = gate or _OpenGate()
+        self._blobs = blobs
         self._head = bytearray()
         """A prefix, or prefix and header, that did not come in one piece."""
         self._head_wanted = PREFIX.size
@@ -198,6 +237,9 @@ class FrameDecoder:
         """Take what there is of the frame's buffers."""
         buffers, end = self._buffers, len(chunk)
         for size in header.sizes[len(buffers) :]:
+            if not isinstance(size, int):
+                buffers.append(self._resolve(size))
+                continue
             stop = position + size - len(self._partial)
             if stop > end:
                 # Appending in place grows a bytearray by an eighth at a time: linear in what
@@ -212,6 +254,11 @@ class FrameDecoder:
                 buffers.append(chunk[position:stop])
             position = stop
         return position
+
+    def _resolve(self, ref: BlobRef) -> Buffer:
+        if self._blobs is None:
+            raise ProtocolError("a reference to shared memory, where there is none in common")
+        return self._blobs.resolve(ref)
 
     def _finish(self, header: _Header) -> Frame:
         """The frame, all of whose buffers are there, if the gate lets it pass."""
@@ -231,7 +278,7 @@ class FrameDecoder:
 
     def _decode(self, data: Buffer) -> _Header:
         header = decode_header(data)
-        size = sum(header.sizes)
+        size = _total_bytes(header.sizes)
         if size > self._gate.payload_bytes_max:
             raise ProtocolError(
                 f"{type(header.message).__name__}: {size} bytes of buffers are over the limit of "
@@ -255,12 +302,26 @@ def decode_header(data: Buffer) -> _Header:
         header = _decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise ProtocolError(f"not a message: {error}") from None
-    if sum(header.sizes) > limits.PAYLOAD_BYTES_MAX:
+    total = _total_bytes(header.sizes)
+    if total > limits.PAYLOAD_BYTES_MAX:
         raise ProtocolError(
-            f"{sum(header.sizes)} bytes of buffers are over the limit of "
-            f"{limits.PAYLOAD_BYTES_MAX} bytes"
+            f"{total} bytes of buffers are over the limit of {limits.PAYLOAD_BYTES_MAX} bytes"
         )
     return header
+
+
+def _check_size(message: AnyMessage, places: Sequence[int | BlobRef]) -> None:
+    total = _total_bytes(places)
+    if len(places) > limits.BUFFERS_MAX or total > limits.PAYLOAD_BYTES_MAX:
+        raise ProtocolError(
+            f"{type(message).__name__}: {total} bytes in {len(places)} buffers, "
+            f"over the limit of {limits.PAYLOAD_BYTES_MAX} bytes in {limits.BUFFERS_MAX}"
+        )
+
+
+def _total_bytes(places: Sequence[int | BlobRef]) -> int:
+    """Of all buffers, wherever they are."""
+    return sum([place if isinstance(place, int) else place.size_bytes for place in places])
 
 
 def _sizes(buffers: Iterable[Buffer]) -> list[int]:

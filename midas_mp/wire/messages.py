@@ -394,6 +394,32 @@ class SharedData(Message, frozen=True, tag=54):
     round: Count
 
 
+# -- shared memory (never on the network) ----------------------------------------------------
+
+
+class BlobRef(Struct, frozen=True, array_like=True, gc=False):
+    """A buffer that stays where it is: in a file of shared memory that both ends have mapped.
+
+    It stands in a header in the place of the buffer's size.
+    """
+
+    pool: Count
+    """The number of the file, given by the launcher (or driver), which made it."""
+    offset: Count
+    size_bytes: Count
+
+
+class ReleaseBlobs(Message, frozen=True, tag=60):
+    """Launcher ↔ worker: what these refer to is not read here any more.
+
+    Said as often as each was sent, with whatever is said next.
+    """
+
+    refs: list[BlobRef]
+    pools: list[Count] = []
+    """Only from the launcher: nothing in these files will be referred to again."""
+
+
 # -- script process (never on the network) ---------------------------------------------------
 
 
@@ -482,6 +508,7 @@ AnyMessage = (
     | SharedPart
     | SharedHeld
     | SharedData
+    | ReleaseBlobs
     | LoadScript
     | ScriptLoaded
     | StoreResults

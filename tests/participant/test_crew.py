@@ -435,16 +435,17 @@ def _with_an_answer_to_nothing(pid: int) -> None:
 
 
 def stolen_socket(pid: int) -> socket.socket:
-    """The one socket of another process, by pidfd_getfd(2)."""
-    (number,) = [
-        int(fd.name)
-        for fd in Path(f"/proc/{pid}/fd").iterdir()
-        if fd.readlink().name.startswith("socket:")
-    ]
+    """The socket by which another process speaks, by pidfd_getfd(2)."""
     pidfd = os.pidfd_open(pid)
     try:
-        fd = ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, number, 0)
+        for number in Path(f"/proc/{pid}/fd").iterdir():
+            if number.readlink().name.startswith("socket:"):
+                fd = ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, int(number.name), 0)
+                assert fd >= 0, os.strerror(ctypes.get_errno())
+                sock = socket.socket(fileno=fd)
+                if sock.type == socket.SOCK_STREAM:
+                    return sock
+                sock.close()
     finally:
         os.close(pidfd)
-    assert fd >= 0, os.strerror(ctypes.get_errno())
-    return socket.socket(fileno=fd)
+    raise AssertionError(pid)

@@ -1,0 +1,10 @@
+"""Payload buffers in shared memory of one node; see ``pool`` for how it lies there:
+
+memfd     one sealed, sparse file without a name: nothing of it can ever be left behind
+extents   which parts of it are free
+mapping   such a file in this process' memory, and views that keep their place
+pool      the file of this process: ``share`` and ``allocate``
+exchange  how two processes speak of buffers that neither sends
+
+Nothing here knows a connection: what travels goes through ``wire``.
+"""

@@ -1,0 +1,221 @@
+"""How a Lua process and its parent speak of buffers that neither sends.
+
+    parent ── descriptor of a pool ──▶ process      once for each pool, before the first reference
+           ── frame with BlobRefs ───▶              into the parent's pool, or another process' own
+           ◀── frame with BlobRefs ──               into the pool that the process writes
+           ◀─▶ ReleaseBlobs                         not read any more, with whatever is said next
+
+The parent makes all pools.  Each process has one to write, its outbound pool, mapped before it
+was confined; all others it maps for reading only, and nobody can make it shorter.  A process that
+is lost gives back all it read; what it wrote stays until nobody reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import weakref
+from collections import Counter, deque
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final
+
+from midas_mp.blobs import memfd
+from midas_mp.blobs.mapping import Mapping, locate
+from midas_mp.blobs.pool import SharedFile, share
+from midas_mp.errors import ProtocolError
+from midas_mp.wire.framing import Buffer, size_bytes
+from midas_mp.wire.messages import BlobRef, ReleaseBlobs
+
+REFS_MAX: Final = 1_000
+"""In one message: they share a header of 64 KiB."""
+
+_POOL_ID: Final = struct.Struct("=Q")
+
+
+class _Reading:
+    """What this end reads of the other's, and what it has let go since it last said so."""
+
+    def __init__(self) -> None:
+        self._let_go: deque[BlobRef] = deque()
+
+    def view(self, mapping: Mapping, ref: BlobRef) -> memoryview:
+        """Raises ProtocolError: it does not lie there."""
+        if ref.offset + ref.size_bytes > mapping.size_bytes:
+            raise ProtocolError(
+                f"a reference to {ref.size_bytes} bytes at {ref.offset} of a pool of "
+                f"{mapping.size_bytes}"
+            )
+        view = mapping.view(ref.offset, ref.size_bytes, partial(self._end, ref))
+        return view.toreadonly()
+
+    @property
+    def has_released(self) -> bool:
+        return bool(self._let_go)
+
+    def take_released(self) -> list[BlobRef]:
+        released: list[BlobRef] = []
+        while self._let_go and len(released) < REFS_MAX:
+            released.append(self._let_go.popleft())
+        return released
+
+    def _end(self, ref: BlobRef, _offset: int, _size_bytes: int) -> None:
+        self._let_go.append(ref)
+
+
+class ParentBlobs:
+    """A parent's end: what it shares with one process; a ``BlobPort``.
+
+    Args:
+        descriptors: where the process takes descriptors from.
+        outbound: the pool that the process writes.
+    """
+
+    def __init__(self, descriptors: socket.socket, outbound: SharedFile) -> None:
+        self._descriptors = descriptors
+        self._outbound: SharedFile | None = outbound
+        """None once the process is gone; whoever reads of it keeps it."""
+        self._reading = _Reading()
+        self._held: dict[tuple[int, int], Buffer] = {}
+        """What the process reads, by pool and offset."""
+        self._held_count: Counter[tuple[int, int]] = Counter()
+        self._known: dict[int, weakref.ref[SharedFile]] = {}
+        self._gone: deque[int] = deque()
+        """Known pools that are no more."""
+        self._know(outbound)
+
+    def refer(self, buffer: Buffer) -> BlobRef | None:
+        if self._outbound is None:
+            return None
+        shared = share(buffer)
+        place = locate(shared)
+        if place is None:
+            return None
+        file, offset = place
+        if not isinstance(file, SharedFile) or not self._show(file):
+            return None
+        key = file.id, offset
+        self._held_count[key] += 1
+        # held as a view of its own: whoever made it may release theirs
+        self._held.setdefault(key, memoryview(shared))
+        return BlobRef(file.id, offset, size_bytes([shared]))
+
+    def resolve(self, ref: BlobRef) -> Buffer:
+        if self._outbound is None or ref.pool != self._outbound.id:
+            raise ProtocolError(f"a reference to pool {ref.pool}, which it does not write")
+        return self._reading.view(self._outbound, ref)
+
+    def released(self, message: ReleaseBlobs) -> None:
+        """The process reads these no more.
+
+        Raises:
+            ProtocolError: it was not shown one of them, or as often.
+        """
+        for ref in message.refs:
+            key = ref.pool, ref.offset
+            if not self._held_count[key]:
+                raise ProtocolError(f"released {ref.offset} of pool {ref.pool}, not held there")
+            self._held_count[key] -= 1
+            if not self._held_count[key]:
+                del self._held_count[key]
+                del self._held[key]
+
+    def releases(self) -> Iterator[ReleaseBlobs]:
+        """What the process should be told now, if anything."""
+        while self._gone or self._reading.has_released:
+            gone = [self._gone.popleft() for _ in range(min(len(self._gone), REFS_MAX))]
+            yield ReleaseBlobs(self._reading.take_released(), gone)
+
+    def close(self) -> None:
+        """The process is gone, and reads nothing any more; idempotent."""
+        self._outbound = None
+        self._held.clear()
+        self._held_count.clear()
+        self._known.clear()
+        self._descriptors.close()
+
+    def _show(self, file: SharedFile) -> bool:
+        """Whether the process knows the pool now."""
+        if file.id in self._known:
+            return True
+        with contextlib.suppress(OSError):  # it does not take descriptors fast enough
+            socket.send_fds(self._descriptors, [_POOL_ID.pack(file.id)], [file.read_fd])
+            self._know(file)
+            return True
+        return False
+
+    def _know(self, file: SharedFile) -> None:
+        self._known[file.id] = weakref.ref(file, partial(_forget, self._known, self._gone, file.id))
+
+
+def _forget(known: dict[int, Any], gone: deque[int], file_id: int, _ref: object) -> None:
+    if known.pop(file_id, None) is not None:
+        gone.append(file_id)
+
+
+class ProcessBlobs:
+    """A Lua process' end.
+
+    Args:
+        descriptors: where they come from; blocking.
+        outbound_id: the number of the pool that this process writes.
+        outbound_fd: its file; closed here.
+        outbound_bytes: its size.
+
+    Raises:
+        OSError: it cannot be mapped.
+
+    Attributes:
+        outbound: the pool that this process writes.
+    """
+
+    def __init__(
+        self,
+        descriptors: socket.socket,
+        outbound_id: int,
+        outbound_fd: int,
+        outbound_bytes: int,
+    ) -> None:
+        self._descriptors = descriptors
+        self._outbound_id = outbound_id
+        self._reading = _Reading()
+        self.outbound = Mapping(outbound_fd, outbound_bytes, is_writable=True)
+        os.close(outbound_fd)
+        self._pools: dict[int, Mapping] = {outbound_id: self.outbound}
+
+    def place(self, offset: int, size_bytes: int) -> BlobRef:
+        """In the outbound pool."""
+        return BlobRef(self._outbound_id, offset, size_bytes)
+
+    def resolve(self, ref: BlobRef) -> Buffer:
+        while ref.pool not in self._pools:
+            self._receive()
+        return self._reading.view(self._pools[ref.pool], ref)
+
+    def released(self, message: ReleaseBlobs) -> list[BlobRef]:
+        """What of the outbound pool is not read any more."""
+        for pool in message.pools:
+            self._pools.pop(pool, None)
+        return message.refs
+
+    def releases(self) -> Iterator[ReleaseBlobs]:
+        """What the parent should be told now, if anything."""
+        while self._reading.has_released:
+            yield ReleaseBlobs(self._reading.take_released())
+
+    def _receive(self) -> None:
+        """The next pool.
+
+        Raises:
+            ProtocolError: it is none.
+        """
+        data, descriptors, _, _ = socket.recv_fds(self._descriptors, _POOL_ID.size, 1)
+        if len(data) != _POOL_ID.size or len(descriptors) != 1:
+            raise ProtocolError("a reference to a pool whose file never came")
+        try:
+            (pool,) = _POOL_ID.unpack(data)
+            self._pools[pool] = Mapping(descriptors[0], memfd.fixed_size_bytes(descriptors[0]))
+        finally:
+            os.close(descriptors[0])

@@ -1,0 +1,200 @@
+"""The shared memory of this process: one file, of which blocks are taken and given back.
+
+What is taken is a view: it is given back when nothing of it is left (see ``mapping``), in
+whichever thread that happens.  Where there is no shared memory, or none left, there is None, and
+bytes travel as they are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import mmap
+import os
+import threading
+import warnings
+from collections import deque
+from typing import Final, Self
+
+from midas_mp import limits
+from midas_mp.blobs import memfd
+from midas_mp.blobs.extents import Extents
+from midas_mp.blobs.mapping import Mapping, address_of, locate
+from midas_mp.wire.framing import Buffer, size_bytes
+
+_PAGE_BYTES: Final = mmap.PAGESIZE
+
+_ids: Final = itertools.count(1)
+"""Different for all files that one process speaks of."""
+
+
+class SharedFile(Mapping):
+    """A file made here, mapped here, and known by a number to those it is shared with.
+
+    Attributes:
+        id: that number.
+        read_fd: to be passed to whoever shall read it; allows nothing else.
+    """
+
+    read_fd = -1
+
+    @classmethod
+    def create(cls, name: str, size_bytes: int, *, is_writable: bool) -> tuple[Self, int]:
+        """A new one, with a descriptor by which it can be written, the caller's to close.
+
+        Raises:
+            OSError: see ``memfd.create``.
+        """
+        fd = memfd.create(name, size_bytes)
+        try:
+            return cls(fd, size_bytes, is_writable=is_writable), fd
+        except OSError:
+            os.close(fd)
+            raise
+
+    def __init__(self, fd: int, size_bytes: int, *, is_writable: bool) -> None:
+        super().__init__(fd, size_bytes, is_writable=is_writable)
+        self.id = next(_ids)
+        self.read_fd = memfd.open_to_read(fd)
+
+    def __del__(self) -> None:
+        if self.read_fd >= 0:
+            os.close(self.read_fd)
+        super().__del__()
+
+
+class Pool:
+    """Raises OSError where there can be none of this size."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._file, fd = SharedFile.create("midas-pool", size_bytes, is_writable=True)
+        os.close(fd)
+        self._extents = Extents(size_bytes)
+        self._freed: deque[tuple[int, int]] = deque()
+        """Given back, but not yet known to the extents: whoever gives back may be the collector of
+        garbage, in the middle of anything, and must not wait for a lock."""
+        self._lock = threading.Lock()
+        self._touched_end = 0
+
+    @property
+    def used_bytes(self) -> int:
+        """In whole pages."""
+        with self._lock:
+            self._take_back()
+            return self._extents.used
+
+    def allocate(self, size_bytes: int) -> memoryview | None:
+        """A block, writable, with anything in it; None where no piece is large enough."""
+        with self._lock:
+            self._take_back()
+            offset = self._extents.take(_pages(size_bytes))
+            if offset is None:
+                return None
+            self._touched_end = max(self._touched_end, offset + _pages(size_bytes))
+        return self._file.view(offset, size_bytes, self._let_go)
+
+    def trim(self) -> None:
+        """Gives the kernel what was not needed since the last time; to be called now and then."""
+        with self._lock:
+            self._take_back()
+            needed = self._extents.lower_high_water()
+            if needed < self._touched_end:
+                self._file.give_up_pages(needed, self._touched_end - needed)
+                self._touched_end = needed
+
+    def _let_go(self, offset: int, size_bytes: int) -> None:
+        self._freed.append((offset, _pages(size_bytes)))
+
+    def _take_back(self) -> None:
+        while self._freed:
+            self._extents.give_back(*self._freed.popleft())
+
+
+class _OfThisProcess:
+    """The one pool, made when it is first wanted; a fork wants another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._pool: Pool | None = None
+
+    @property
+    def made(self) -> Pool | None:
+        return self._pool if self._pid == os.getpid() else None
+
+    def get(self) -> Pool | None:
+        if self._pid != os.getpid():
+            with self._lock:
+                if self._pid != os.getpid():
+                    self._pool = _make()
+                    self._pid = os.getpid()
+        return self._pool
+
+    def after_fork(self) -> None:
+        """Somebody else may have held it."""
+        self._lock = threading.Lock()
+
+
+def _make() -> Pool | None:
+    try:
+        return Pool(_size_bytes())
+    except OSError as error:
+        warn_without(error)
+        return None
+
+
+def _size_bytes() -> int:
+    """Half of the machine's memory: what others use of it is theirs."""
+    of_machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return _pages(min(of_machine // 2, limits.POOL_BYTES_MAX))
+
+
+_warned: Final[set[str]] = set()
+
+
+def warn_without(error: OSError) -> None:
+    """Says why large payloads are copied here; each reason once."""
+    reason = error.strerror or str(error)
+    if reason not in _warned:
+        _warned.add(reason)
+        warnings.warn(
+            f"no shared memory ({reason}): large payloads are copied", RuntimeWarning, stacklevel=2
+        )
+
+
+_of_this_process: Final = _OfThisProcess()
+os.register_at_fork(after_in_child=_of_this_process.after_fork)
+
+
+def allocate(size_bytes: int) -> memoryview | None:
+    """A writable block of this process' pool, for something that shall travel without a copy."""
+    pool = _of_this_process.get()
+    return pool.allocate(size_bytes) if pool is not None else None
+
+
+def share(buffer: Buffer) -> Buffer:
+    """The same bytes where other processes of this node can read them.
+
+    Returns:
+        The buffer itself where it is there already, is not worth it, or cannot be.
+    """
+    size = size_bytes([buffer])
+    if size < limits.BLOB_BYTES_MIN or locate(buffer) is not None:
+        return buffer
+    block = allocate(size)
+    if block is None:
+        return buffer
+    # not by slices: this one lets other threads run
+    ctypes.memmove(address_of(block), address_of(buffer), size)
+    return block
+
+
+def trim() -> None:
+    """Gives back what this process' pool, if it has one, did not need since the last time."""
+    pool = _of_this_process.made
+    if pool is not None:
+        pool.trim()
+
+
+def _pages(size_bytes: int) -> int:
+    return max(1, -(-size_bytes // _PAGE_BYTES)) * _PAGE_BYTES
