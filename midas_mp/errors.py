@@ -2,6 +2,7 @@
 
     MidasError
     ├── UsageError              you called it wrongly            exit 2
+    │   └── UnsendableValue     a Python value that Lua has not
     ├── ScriptError             the script's fault               exit 1
     ├── PeerError               the other side's fault           exit 3
     │   ├── ProtocolError       bytes or messages out of order
@@ -37,6 +38,12 @@ class UsageError(MidasError):
 
     code = "usage"
     exit_code = 2
+
+
+class UnsendableValue(UsageError, TypeError):
+    """A Python value that is none in Lua; says where in which argument it is."""
+
+    code = "unsendable"
 
 
 class ScriptError(MidasError):

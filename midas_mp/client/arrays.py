@@ -1,0 +1,124 @@
+"""NumPy arrays as typed arrays on the wire: the only module that imports numpy.
+
+An array is a msgpack ext value in buffer 0 of its payload:
+
+    u8 element type | u8 ndim | u16 0 | u32 buffer index | u64 for each dimension [| elements]
+
+and its elements, little-endian and in C order, are the buffer of that index; or they follow in
+the ext value itself where the index is 0, which small arrays do.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from midas_mp import limits
+from midas_mp.errors import ProtocolError, UnsendableValue, UsageError
+from midas_mp.wire.framing import Buffer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    AnyArray = NDArray[Any]
+
+EXT_TYPE: Final = 1
+
+INLINE_BYTES_MAX: Final = 1 * limits.KB
+"""Above it an array is a buffer of its own."""
+
+_DIMENSIONS_MAX: Final = 8
+_HEAD: Final = struct.Struct("<BBHI")
+_NAMES: Final = (
+    *("float64", "float32", "int8", "int16", "int32"),
+    *("uint8", "uint16", "uint32", "int64", "uint64"),
+)
+_CODES: Final = {name: code for code, name in enumerate(_NAMES, 1)}
+
+
+def is_array(value: object) -> bool:
+    """Without importing numpy: who has made an array has imported it."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray)
+
+
+def is_scalar(value: object) -> bool:
+    """Whether it is a number, text or truth value of NumPy's own."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.generic)
+
+
+def pack_array(array: AnyArray, buffers: list[Buffer]) -> bytes:
+    """The ext value of an array; its elements join the buffers, unless they are few.
+
+    Args:
+        array: of any shape.
+        buffers: of the payload, without the msgpack.
+
+    Raises:
+        UnsendableValue: no such array exists in Lua.
+    """
+    dtype = array.dtype
+    code = _CODES.get(dtype.name)
+    if code is None or not dtype.isnative:
+        raise UnsendableValue(
+            f"cannot send an array of dtype {dtype}; astype() makes it one of {', '.join(_NAMES)}"
+        )
+    if not 1 <= array.ndim <= _DIMENSIONS_MAX:
+        raise UnsendableValue(
+            f"cannot send an array of {array.ndim} dimensions, only of 1 to {_DIMENSIONS_MAX}"
+        )
+    if not array.flags.c_contiguous:
+        # Python says the same warning of the same place once
+        warnings.warn(
+            "an array that is not contiguous in C order is copied to be sent; "
+            "numpy.ascontiguousarray() does so once for all",
+            stacklevel=2,
+        )
+        array = array.copy(order="C")
+    shape = struct.pack(f"<{array.ndim}Q", *array.shape)
+    if array.nbytes < INLINE_BYTES_MAX:
+        return _HEAD.pack(code, array.ndim, 0, 0) + shape + array.tobytes()
+    buffers.append(array.tobytes())  # the caller may write to the array as soon as this returns
+    return _HEAD.pack(code, array.ndim, 0, len(buffers)) + shape
+
+
+def unpack_array(data: bytes, buffers: Sequence[Buffer]) -> AnyArray:
+    """The array of an ext value, read-only and in place.
+
+    Args:
+        data: the ext value's.
+        buffers: of the payload, with the msgpack at 0.
+
+    Raises:
+        ProtocolError: it fits neither itself nor the buffers.
+        UsageError: NumPy is not installed.
+    """
+    try:
+        code, ndim, _, index = _HEAD.unpack_from(data)
+        shape = struct.unpack_from(f"<{ndim}Q", data, _HEAD.size)
+    except struct.error:
+        raise ProtocolError(f"an array's head of {len(data)} bytes") from None
+    if not (1 <= code <= len(_NAMES) and 1 <= ndim <= _DIMENSIONS_MAX and index < len(buffers)):
+        raise ProtocolError(f"an array of type {code}, {ndim} dimensions, in buffer {index}")
+    elements = memoryview(buffers[index] if index else data[_HEAD.size + 8 * ndim :])
+    dtype = _numpy().dtype(_NAMES[code - 1])
+    if math.prod(shape) * dtype.itemsize != elements.nbytes:
+        raise ProtocolError(f"an array {shape} of {dtype} in {elements.nbytes} bytes")
+    array: AnyArray = _numpy().frombuffer(elements, dtype).reshape(shape)
+    array.flags.writeable = False
+    return array
+
+
+def _numpy() -> Any:
+    try:
+        import numpy as np
+    except ImportError:
+        raise UsageError(
+            "the result holds an array: install NumPy (pip install 'midas_mp[numpy]')"
+        ) from None
+    return np

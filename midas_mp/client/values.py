@@ -1,0 +1,184 @@
+"""Python values ↔ payloads: what a call takes, and what it returns.
+
+    None, bool, int, float, str, bytes, list, dict, NumPy array        (tuples go as lists)
+
+msgpack does the work, in C; only where it refuses something is the value walked once more to say
+where it is.  Nothing here runs code that came from elsewhere.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgpack
+
+from midas_mp import limits
+from midas_mp.client import arrays
+from midas_mp.errors import ProtocolError, UnsendableValue
+from midas_mp.wire.framing import Buffer, size_bytes
+
+Payload = Sequence[Buffer]
+
+_INT_MAX: Final = 2**64 - 1
+_INT_MIN: Final = -(2**63)
+_SHOWN_CHARACTERS_MAX: Final = 40
+_START_BYTES: Final = 4 * limits.KB
+"""Of a packer's memory; it grows by doubling."""
+
+
+class Packer:
+    """Makes payloads; for one thread at a time."""
+
+    def __init__(self) -> None:
+        self._buffers: list[Buffer] = []
+        self._packer = msgpack.Packer(default=self._convert, buf_size=_START_BYTES)
+
+    def arguments(self, values: Sequence[object]) -> list[Buffer]:
+        """What one call takes.
+
+        Raises:
+            UnsendableValue: one of them cannot be sent; says which and where in it.
+        """
+        try:
+            return self._pack(values)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise _explained(values, error) from None
+
+    def batch(self, arity: int, first_index: int, values: Iterable[object]) -> list[Buffer]:
+        """What the calls of a batch take, one after the other.
+
+        Raises:
+            UnsendableValue: one of them cannot be sent; ``arguments`` of each tells which.
+        """
+        try:
+            return self._pack([arity, first_index, *values])
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise UnsendableValue(str(error)) from None
+
+    def _pack(self, values: Sequence[object]) -> list[Buffer]:
+        try:
+            data = self._packer.pack(values)
+            payload = [data, *self._buffers]
+        finally:
+            if self._buffers:
+                self._buffers = []
+        if len(payload) > 1:
+            _check_size(payload)
+        elif len(data) > limits.PAYLOAD_BYTES_MAX:
+            raise _too_large(len(data))
+        return payload
+
+    def _convert(self, value: object) -> object:
+        """What msgpack knows nothing of."""
+        if arrays.is_array(value):
+            return msgpack.ExtType(arrays.EXT_TYPE, arrays.pack_array(value, self._buffers))  # type: ignore[arg-type]
+        if arrays.is_scalar(value):
+            return value.item()  # type: ignore[attr-defined]
+        raise UnsendableValue(f"cannot send a {type(value).__name__}")
+
+
+def unpack(payload: Payload, *, raw: bool = False) -> Any:
+    """The value of a payload; arrays in it are read-only and stay where they are.
+
+    Args:
+        payload: as it arrived.
+        raw: every string of Lua as bytes, whatever is in it.
+
+    Raises:
+        ProtocolError: it is no payload.
+        UsageError: there is an array in it, and NumPy is not installed.
+    """
+    hook = functools.partial(_read_extension, payload)
+    try:
+        value = msgpack.unpackb(payload[0], raw=raw, strict_map_key=False, ext_hook=hook)
+    except (ValueError, IndexError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise ProtocolError(f"not a payload: {error}") from None
+    return value
+
+
+def _read_extension(payload: Payload, code: int, data: bytes) -> object:
+    if code != arrays.EXT_TYPE:
+        raise ProtocolError(f"msgpack extension type {code}")
+    return arrays.unpack_array(data, payload)
+
+
+def _check_size(payload: Payload) -> None:
+    if len(payload) > limits.BUFFERS_MAX:
+        raise UnsendableValue(
+            f"{len(payload) - 1} arrays in one call; the limit is {limits.BUFFERS_MAX - 1}"
+        )
+    if (size := size_bytes(payload)) > limits.PAYLOAD_BYTES_MAX:
+        raise _too_large(size)
+
+
+def _too_large(size: int) -> UnsendableValue:
+    limit = limits.PAYLOAD_BYTES_MAX // limits.MB
+    return UnsendableValue(f"{size // limits.MB} MB in one call; the limit is {limit} MB")
+
+
+# -- saying where the trouble is ---------------------------------------------------------------
+
+
+def _explained(values: Sequence[object], error: Exception) -> UnsendableValue:
+    for number, value in enumerate(values, 1):
+        found = _find(value, "", 0)
+        if found is not None:
+            path, reason = found
+            return UnsendableValue(f"argument {number}: {path}{': ' if path else ''}{reason}")
+    return UnsendableValue(str(error))
+
+
+def _find(value: object, path: str, depth: int) -> tuple[str, str] | None:
+    """The first place in a value that cannot be sent, and why."""
+    if depth > limits.VALUE_DEPTH_MAX:
+        return path[:_SHOWN_CHARACTERS_MAX] + "…", (
+            f"nested deeper than {limits.VALUE_DEPTH_MAX}, or holds itself"
+        )
+    if isinstance(value, Mapping):
+        return _find_in_mapping(value, path, depth)
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            found = _find(item, f"{path}[{index}]", depth + 1)
+            if found is not None:
+                return found
+        return None
+    reason = _objection(value)
+    return None if reason is None else (path, reason)
+
+
+def _find_in_mapping(
+    value: Mapping[object, object], path: str, depth: int
+) -> tuple[str, str] | None:
+    if not isinstance(value, dict):
+        return path, f"cannot send a {type(value).__name__}; dict() makes it one"
+    for key, item in value.items():
+        if not isinstance(key, str | bytes | int | float):
+            return path, f"a key that is a {type(key).__name__}, neither text nor a number"
+        name = f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{_shown(key)}]"
+        found = _find(item, path + name, depth + 1)
+        if found is not None:
+            return found
+    return None
+
+
+def _objection(value: object) -> str | None:
+    if isinstance(value, int):
+        if _INT_MIN <= value <= _INT_MAX:
+            return None
+        return "an integer of more than 64 bits; float() makes it a number of Lua"
+    try:
+        Packer()._pack(value)  # type: ignore[arg-type]  # noqa: SLF001 - any value will do
+    except UnicodeEncodeError:
+        return f"{_shown(value)} is no valid text; encode() makes it bytes"
+    except (TypeError, ValueError, OverflowError) as error:
+        return str(error)
+    return None
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    if len(text) <= _SHOWN_CHARACTERS_MAX:
+        return text
+    return text[: _SHOWN_CHARACTERS_MAX - 1] + "…"

@@ -1,0 +1,152 @@
+"""NumPy arrays ↔ ext values with raw buffers."""
+
+from __future__ import annotations
+
+import struct
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from midas_mp.client.arrays import is_array, is_scalar, pack_array, unpack_array
+from midas_mp.errors import ProtocolError, UnsendableValue, UsageError
+
+TYPES = {
+    "float64": 1,
+    "float32": 2,
+    "int8": 3,
+    "int16": 4,
+    "int32": 5,
+    "uint8": 6,
+    "uint16": 7,
+    "uint32": 8,
+    "int64": 9,
+    "uint64": 10,
+}
+
+
+def there_and_back(array):
+    arrays = []
+    data = pack_array(array, arrays)
+    buffers = [b"the msgpack", *arrays]
+    return unpack_array(data, buffers), data, buffers
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("count", [0, 3, 1000])
+def test_every_type_comes_back_as_it_was(name, count):
+    array = np.arange(count).astype(name)
+    back, data, _ = there_and_back(array)
+    assert data[0] == TYPES[name]
+    assert back.dtype == array.dtype
+    np.testing.assert_array_equal(back, array)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=8))
+def test_shapes_are_kept(shape):
+    array = np.arange(np.prod(shape, dtype=int), dtype="int32").reshape(shape)
+    back, _, _ = there_and_back(array)
+    assert back.shape == tuple(shape)
+    np.testing.assert_array_equal(back, array)
+
+
+def test_the_bytes_are_those_of_the_contract():
+    buffers = []
+    assert pack_array(np.array([[1, 2, 3]], "int16"), buffers) == (
+        struct.pack("<BBHIQQ", 4, 2, 0, 0, 1, 3) + struct.pack("<3h", 1, 2, 3)
+    )
+    large = np.ones(1024, "uint8")
+    assert pack_array(large, buffers) == struct.pack("<BBHIQ", 6, 1, 0, 1, 1024)
+    assert buffers == [large.tobytes()]
+    assert pack_array(large, buffers)[4:8] == struct.pack("<I", 2)
+
+
+def test_an_array_may_be_written_to_when_it_was_packed():
+    array = np.zeros(1024)
+    arrays = []
+    data = pack_array(array, arrays)
+    array[:] = 1
+    assert unpack_array(data, [b"", *arrays]).sum() == 0
+
+
+def test_an_array_that_came_is_read_only_and_lies_where_it_came():
+    back, data, buffers = there_and_back(np.ones(1024))
+    with pytest.raises(ValueError, match="read-only"):
+        back[0] = 1
+    assert np.shares_memory(back, np.frombuffer(buffers[1]))
+    buffers[1] = bytearray(buffers[1])
+    with pytest.raises(ValueError, match="read-only"):
+        unpack_array(data, buffers)[0] = 1
+
+
+def test_one_that_is_not_contiguous_is_copied_and_said_so():
+    array = np.arange(12.0).reshape(3, 4).T
+    with pytest.warns(UserWarning, match="not contiguous in C order is copied"):
+        back, _, _ = there_and_back(array)
+    np.testing.assert_array_equal(back, array)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros(2, complex),
+        np.zeros(2, bool),
+        np.zeros(2, "float16"),
+        np.zeros(2, ">f8"),
+        np.zeros(2, "U3"),
+        np.zeros(2, object),
+        np.zeros(2, "datetime64[s]"),
+        np.zeros(2, [("x", "f8")]),
+    ],
+)
+def test_other_types_are_refused_by_name(array):
+    with pytest.raises(UnsendableValue, match="cannot send an array of dtype ") as raised:
+        pack_array(array, [])
+    assert str(array.dtype) in str(raised.value)
+
+
+@pytest.mark.parametrize("array", [np.zeros(()), np.zeros((1,) * 9)])
+def test_dimensions_are_one_to_eight(array):
+    with pytest.raises(UnsendableValue, match=f"an array of {array.ndim} dimensions"):
+        pack_array(array, [])
+
+
+HEAD = struct.pack("<BBHIQ", 1, 1, 0, 1, 3)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        HEAD[:7],
+        HEAD[:-1],
+        b"\x00" + HEAD[1:],
+        b"\x0b" + HEAD[1:],
+        HEAD[:1] + b"\x00" + HEAD[2:],
+        HEAD[:1] + b"\x09" + HEAD[2:] + bytes(64),
+        struct.pack("<BBHIQ", 1, 1, 0, 2, 3),
+        struct.pack("<BBHIQ", 1, 1, 0, 1, 4),
+        struct.pack("<BBHIQQ", 1, 2, 0, 1, 2**62, 2**62),
+        struct.pack("<BBHIQ", 1, 1, 0, 0, 3) + bytes(23),
+    ],
+)
+def test_what_fits_neither_itself_nor_its_buffers_is_no_array(data):
+    with pytest.raises(ProtocolError):
+        unpack_array(data, [b"", bytes(24)])
+
+
+def test_without_numpy_an_array_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(UsageError, match=r"midas_mp\[numpy\]"):
+        unpack_array(HEAD, [b"", bytes(24)])
+    assert not is_array([])
+    assert not is_scalar(1)
+
+
+def test_scalars_of_numpy_are_known():
+    assert is_scalar(np.float32(1))
+    assert not is_scalar(1.0)
+    assert is_array(np.zeros(1))
+    assert not is_array(np.float32(1))

@@ -1,0 +1,127 @@
+"""Python values ↔ payloads."""
+
+from __future__ import annotations
+
+import math
+import types
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from midas_mp import limits
+from midas_mp.client.values import Packer, unpack
+from midas_mp.errors import ProtocolError, UnsendableValue, UsageError
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"]))
+    | st.binary()
+)
+VALUES = st.recursive(
+    SCALARS, lambda v: st.lists(v) | st.dictionaries(st.text(max_size=5) | st.integers(0, 9), v)
+)
+
+
+@given(st.lists(VALUES))
+def test_arguments_are_an_array_of_values(values):
+    (payload,) = Packer().arguments(values)
+    assert unpack([payload]) == values
+
+
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=6))
+def test_a_batch_says_how_many_arguments_and_where_it_begins(values):
+    assert unpack(Packer().batch(2, 70, values)) == [2, 70, *values]
+
+
+def test_tuples_and_scalars_of_numpy_go_as_what_they_stand_for():
+    sent = [(1, 2), np.float32(0.5), np.int64(7), np.bool_(True), np.str_("x")]
+    assert unpack(Packer().arguments(sent)) == [[1, 2], 0.5, 7, True, "x"]
+
+
+def test_floats_stay_what_they_are():
+    nan, infinite, negative = unpack(Packer().arguments([math.nan, -math.inf, -0.0]))
+    assert math.isnan(nan)
+    assert infinite == -math.inf
+    assert math.copysign(1, negative) == -1
+
+
+def test_arrays_stand_where_they_stood():
+    payload = Packer().arguments([{"a": [np.ones(1000), 1]}, np.arange(3), np.zeros(2000)])
+    assert len(payload) == 3, "the small one is inline"
+    first, second, third = unpack(payload)
+    assert first["a"][0].sum() == 1000
+    assert second.tolist() == [0, 1, 2]
+    assert third.shape == (2000,)
+
+
+def test_buffers_of_one_payload_are_not_those_of_the_next():
+    packer = Packer()
+    assert len(packer.arguments([np.ones(1000)])) == 2
+    with pytest.raises(UnsendableValue):
+        packer.arguments([np.ones(1000), set()])
+    assert len(packer.arguments([np.ones(1000)])) == 2
+    assert len(packer.arguments([1])) == 1
+
+
+def test_raw_gives_bytes_for_every_string():
+    payload = Packer().arguments(["text", b"bytes", {"key": 1}])
+    assert unpack(payload, raw=True) == [b"text", b"bytes", {b"key": 1}]
+
+
+HOLDING_ITSELF: list[object] = []
+HOLDING_ITSELF.append(HOLDING_ITSELF)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({1}, "argument 2: cannot send a set"),
+        ({"rows": [0, 0, 0, {1}]}, r"argument 2: \.rows\[3\]: cannot send a set"),
+        ({"a b": object()}, r"argument 2: \['a b'\]: cannot send a object"),
+        ([lambda: 1], r"argument 2: \[0\]: cannot send a function"),
+        (2**64, "argument 2: an integer of more than 64 bits; float"),
+        ([-(2**63) - 1], r"argument 2: \[0\]: an integer of more than 64 bits"),
+        ("\ud800", "argument 2: '.*' is no valid text; encode"),
+        ({"x": np.zeros(2, complex)}, r"argument 2: \.x: cannot send an array of dtype complex128"),
+        ({(1, 2): {3}}, "argument 2: a key that is a tuple, neither text nor a number"),
+        (types.MappingProxyType({}), "argument 2: cannot send a mappingproxy; dict"),
+        (HOLDING_ITSELF, "argument 2: .*nested deeper than 64, or holds itself"),
+    ],
+)
+def test_what_cannot_be_sent_says_which_and_where(value, text):
+    with pytest.raises(UnsendableValue, match=text) as raised:
+        Packer().arguments([1, value])
+    assert isinstance(raised.value, TypeError)
+    assert isinstance(raised.value, UsageError)
+
+
+def test_a_batch_that_cannot_be_sent_says_so():
+    for value in ({1}, 2**64, HOLDING_ITSELF):
+        with pytest.raises(UnsendableValue):
+            Packer().batch(1, 0, [1, value])
+
+
+def test_what_is_too_large_is_refused_before_it_is_sent(monkeypatch):
+    monkeypatch.setattr(limits, "PAYLOAD_BYTES_MAX", 2 * limits.MB)
+    with pytest.raises(UnsendableValue, match="3 MB in one call; the limit is 2 MB"):
+        Packer().arguments([bytes(3 * limits.MB)])
+    with pytest.raises(UnsendableValue, match="3 MB in one call; the limit is 2 MB"):
+        Packer().arguments([np.zeros(3 * limits.MB, "uint8")])
+    monkeypatch.setattr(limits, "BUFFERS_MAX", 3)
+    with pytest.raises(UnsendableValue, match="3 arrays in one call; the limit is 2"):
+        Packer().arguments([np.zeros(1024)] * 3)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [[], [b""], [b"\x92\x01"], [b"\x01\x01"], [b"\xc1"], [msgpack.packb(msgpack.ExtType(9, b""))]],
+)
+def test_what_is_no_payload_is_said_to_be_none(payload):
+    with pytest.raises(ProtocolError):
+        unpack(payload)
