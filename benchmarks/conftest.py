@@ -18,7 +18,7 @@ os.environ["PYTHONPATH"] = str(ROOT)  # the workers of all libraries import benc
 
 from benchmarks import machine  # noqa: E402 - the path comes first
 from benchmarks.clock import CLOCK  # noqa: E402
-from benchmarks.rows import RATES, Row, midas_of, ratio, value  # noqa: E402
+from benchmarks.rows import RATES, Row, midas_of, one_s, ratio, value  # noqa: E402
 from benchmarks.ways import WAYS  # noqa: E402
 from benchmarks.ways.way import Way  # noqa: E402
 from benchmarks.yard import Yard  # noqa: E402
@@ -93,17 +93,20 @@ def record(benchmark: Any, request: pytest.FixtureRequest, quick: bool) -> Recor
         amount: float = 1.0,
         rounds: int = 5,
     ) -> Row:
-        """Runs it a few times, each of which returns its seconds, for an amount of work."""
-        seconds: list[float] = []
+        """Runs it a few times, each of which returns its seconds, for an amount of work.
+
+        pytest-benchmark is told the seconds for one, so that its table compares what can be
+        compared: ways need not do the same amount.
+        """
+        values: list[float] = []
 
         def one_round() -> None:
-            seconds.append(run())
-            CLOCK.seconds += seconds[-1]
+            values.append(value(unit, run(), amount))
+            CLOCK.seconds += one_s(unit, values[-1])
 
         load = os.getloadavg()[0]
         benchmark.group = f"{_question(request)}: {case}"
         benchmark.pedantic(one_round, rounds=1 if quick else rounds)
-        values = [value(unit, one, amount) for one in seconds]
         best = max(values) if unit in RATES else min(values)
         row = Row(_question(request), case, way, unit, best, statistics.median(values), load=load)
         benchmark.extra_info.update(row.as_dict())

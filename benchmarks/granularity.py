@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TASKS_MAX = 20_000
 ROUND_S = 0.25
-"""About as long as one point takes at full speed."""
+"""About as long as one round of a point takes at full speed."""
 
 
 class Point(NamedTuple):
@@ -34,36 +34,36 @@ class Point(NamedTuple):
     efficiency: float
 
 
-def steps_per_s(way: Way) -> float:
+def steps_per_s(way: Way, round_s: float = ROUND_S) -> float:
     """Of one worker alone, roughly: to choose how large tasks are."""
     steps = 10_000
-    while (seconds := way.timed("map_each", "spin", [steps])[0]) < ROUND_S:
+    while (seconds := way.timed("map_each", "spin", [steps])[0]) < round_s:
         steps *= 2
     return steps / seconds
 
 
-def peak_steps_per_s(way: Way, workers: int) -> float:
+def peak_steps_per_s(way: Way, workers: int, round_s: float) -> float:
     """Of all workers together, in tasks so large that nothing else counts."""
-    steps = int(steps_per_s(way) * 2 * ROUND_S)
+    steps = int(steps_per_s(way, round_s) * 2 * round_s)
     best = min(way.timed("map_each", "spin", [steps] * workers)[0] for _ in range(3))
     return workers * steps / best
 
 
-def point(way: Way, workers: int, steps: int, peak: float, rounds: int) -> Point:
+def point(way: Way, workers: int, steps: int, peak: float, *, rounds: int, round_s: float) -> Point:
     """The best of a few rounds."""
     ideal_s = steps / peak  # of one task, all workers at once
-    count = max(10 * workers, min(TASKS_MAX, way.each_max, int(ROUND_S / ideal_s)))
+    count = max(10 * workers, min(TASKS_MAX, way.each_max, int(round_s / ideal_s)))
     best = min(way.timed("map_each", "spin", [steps] * count)[0] for _ in range(rounds))
     return Point(best * workers / count, ideal_s * count / best)
 
 
-def sweep(way: Way, workers: int, rounds: int) -> list[Point]:
+def sweep(way: Way, workers: int, *, rounds: int = 3, round_s: float = ROUND_S) -> list[Point]:
     """Tasks half as large each time, until less than a quarter of the peak is left."""
-    peak = peak_steps_per_s(way, workers)
+    peak = peak_steps_per_s(way, workers, round_s)
     steps = int(peak / workers * 0.04)
     points = []
     while steps >= 1:
-        points.append(point(way, workers, steps, peak, rounds))
+        points.append(point(way, workers, steps, peak, rounds=rounds, round_s=round_s))
         if points[-1].efficiency < 0.25:
             break
         steps //= 2

@@ -38,7 +38,7 @@ def draw(
     """
     folder.mkdir(exist_ok=True)
     mpl.rcParams.update({"svg.hashsalt": "midas", "font.size": 9, "axes.spines.top": False})
-    mpl.rcParams.update({"axes.spines.right": False, "svg.fonttype": "none"})
+    mpl.rcParams.update({"axes.spines.right": False})
     drawn = [("Midas beside the others", HEADLINE)]
     _headline(rows, folder / HEADLINE)
     if curves:

@@ -7,7 +7,7 @@ are those within one run.
 from __future__ import annotations
 
 import argparse
-import importlib
+import ast
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +59,8 @@ def page(runs: list[Run], plots: list[tuple[str, str]]) -> str:
         (
             "Written by `python -m benchmarks.report` from saved runs of `pytest benchmarks`; "
             "[`benchmarks/`](.) says what each question is.\n"
-            "Best of all rounds, the median beside it; *× Midas* tells how many times as good Midas "
-            "was in the same run (below 1: the other one was better)."
+            "Best of all rounds, the median beside it; *× Midas* tells how many times as good "
+            "Midas was in the same run (below 1: the other one was better)."
         ),
         _machine(runs),
         "## Figures to reach",
@@ -124,8 +124,8 @@ def _table(question: str, case: str, runs: list[Run]) -> str:
 
 def _asked(question: str) -> str:
     """What the file of a question says of itself."""
-    module = importlib.import_module(f"benchmarks.test_{question}")
-    return (module.__doc__ or "").strip()
+    source = (FOLDER / f"test_{question}.py").read_text()
+    return ast.get_docstring(ast.parse(source)) or ""
 
 
 def _not_measured(runs: list[Run]) -> str:

@@ -64,6 +64,11 @@ def value(unit: str, seconds: float, amount: float) -> float:
     return seconds / amount / TIMES[unit]
 
 
+def one_s(unit: str, value: float) -> float:
+    """Seconds for one of what is counted: a task, a gigabyte."""
+    return 1 / value if unit in RATES else value * TIMES[unit]
+
+
 def ratio(better: Row, worse: Row) -> float:
     """How many times as good the first is; below 1 when it is not."""
     if better.unit in RATES:

@@ -31,11 +31,15 @@ def test_memory_in_all(name: str, yard: Yard, record_size: Any) -> None:
 
 
 def _started_mb(yard: Yard, name: str, workers: int) -> float:
-    yard.close()
-    before = {process.pid for process in psutil.Process().children(recursive=True)}
-    yard.ready(name, workers)
-    total = 0
-    for process in psutil.Process().children(recursive=True):
-        if process.pid not in before:
-            total += process.memory_full_info().pss
-    return total / 2**20
+    """Measured once for each number of workers."""
+    if (name, workers) not in _MEASURED:
+        yard.close()
+        before = {process.pid for process in psutil.Process().children(recursive=True)}
+        yard.ready(name, workers)
+        started = psutil.Process().children(recursive=True)
+        sizes = [one.memory_full_info().pss for one in started if one.pid not in before]
+        _MEASURED[name, workers] = sum(sizes) / 2**20
+    return _MEASURED[name, workers]
+
+
+_MEASURED: dict[tuple[str, int], float] = {}

@@ -25,9 +25,9 @@ def test_metg(way: Way, record: Any, benchmark: Any, quick: bool, request: Any) 
     points = []
 
     def run() -> float:
-        points[:] = sweep(way, WORKERS, 1 if quick else 3)
+        points[:] = sweep(way, WORKERS, rounds=1, round_s=0.02) if quick else sweep(way, WORKERS)
         return metg_s(points)
 
     title = WAYS[request.node.callspec.params["way"]].title
-    record(title, "METG(50 %), one task to a message", run, unit="µs", rounds=1 if quick else 2)
+    record(title, "METG(50 %), one task to a message", run, unit="µs", rounds=2)
     benchmark.extra_info["curve"] = points

@@ -26,6 +26,7 @@ WITHOUT_TEST = {
 
 WITHOUT_MODULE = {
     "conformance/test_conformance.py": "is about the script contract as a whole",
+    "test_benchmarks.py": "is about the report of benchmarks/",
     "test_docs.py": "is about docs/",
     "test_examples.py": "is about examples/",
     "test_readme.py": "is about README.md",
