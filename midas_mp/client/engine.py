@@ -69,6 +69,13 @@ class EngineJob(Protocol):
     def acknowledge(self, round_: int, indices: Sequence[int]) -> None:
         """The results of these are safe with the caller."""
 
+    def cancel(self, round_: int, indices: Sequence[int]) -> None:
+        """Nobody wants these any more, not even those that run: no result of them arrives now.
+
+        Those whose results have arrived, and unknown ones, are left alone.  A cancelled task may
+        not be submitted again.  What it took of the credit is free once the engine lets go of it.
+        """
+
     def close(self, reason: str = "") -> None:
         """Ends the job; what still runs is stopped.  Idempotent."""
 

@@ -1,6 +1,9 @@
 """One open job of a client: what was submitted and not yet acknowledged, and what comes of it.
 
-A task is *open* until its result comes, then *delivered* until its observer acknowledges it.
+A task is *open* until its result comes, then *delivered* until its observer acknowledges it.  One
+that is cancelled while it is open stays *cancelled* until the host says that it has forgotten it:
+until then it counts against the credit, and its cancelling may have to be said again.
+
 While the connection is away all this is kept; on a new one the open tasks are said again, within
 the credit that the host grants then, before anything new.  So are the latest acknowledgements,
 since what the host has not heard of would count against that credit.  The host repeats the
@@ -18,6 +21,8 @@ from typing import Protocol
 
 import msgspec
 
+from midas_mp import limits
+from midas_mp.client.credit import Credit
 from midas_mp.client.engine import JobObserver
 from midas_mp.client.upload import SharedPayload
 from midas_mp.errors import ClusterLost, MidasError
@@ -27,6 +32,7 @@ from midas_mp.wire.messages import (
     Acknowledge,
     AnyMessage,
     Call,
+    CancelTasks,
     FetchShared,
     JobEnded,
     JobOpened,
@@ -40,6 +46,7 @@ from midas_mp.wire.messages import (
     TaskProgress,
     TaskResults,
     TaskRunning,
+    TasksCancelled,
 )
 
 _Task = tuple[RunTasks, Call, Sequence[Buffer], int]
@@ -66,10 +73,16 @@ class _Round:
     Attributes:
         open: submitted, no result so far.
         delivered: their observer has the result; the size of their payload.
+        cancelled: the host may not have heard that nobody wants them; likewise.
     """
 
     open: dict[int, _Task] = dataclasses.field(default_factory=dict)
     delivered: dict[int, int] = dataclasses.field(default_factory=dict)
+    cancelled: dict[int, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.open or self.delivered or self.cancelled)
 
 
 class ClientJob:
@@ -84,12 +97,10 @@ class ClientJob:
         self._bundles = {bundle.digest: bundle}
         self._observer = observer
         self._started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._credit_tasks = 0
-        self._credit_bytes = 0
+        self._credit = Credit()
+        """Charged is what was said on this connection, or delivered or cancelled before, and is
+        neither acknowledged nor forgotten by the host."""
         self._rounds: dict[int, _Round] = {}
-        self._charged_tasks = 0
-        self._charged_bytes = 0
-        """What was said on this connection, or delivered before, and is not acknowledged."""
         self._unsaid: dict[tuple[int, int], _Task] = {}
         """Open tasks that this connection has not heard of, by round and index."""
         self._credit_changed = asyncio.Event()
@@ -97,7 +108,6 @@ class ClientJob:
         """The last that were said, for a host that may not have heard them.  It holds no more
         tasks than the credit ever was, so it misses no more than that."""
         self._acknowledged_tasks = 0
-        self._credit_tasks_max = 0
         self._shared: SharedPayload | None = None
         self._error: MidasError | None = None
         self._is_closed = False
@@ -112,7 +122,7 @@ class ClientJob:
             MidasError: the job was lost or closed meanwhile.
         """
         count = len(order.calls)
-        while self._error is None and (self._unsaid or not self._has_credit(count)):
+        while self._error is None and (self._unsaid or not self._credit.allows(count)):
             self._credit_changed.clear()
             await self._credit_changed.wait()
         if self._error is not None:
@@ -124,8 +134,7 @@ class ClientJob:
             size = size_bytes(payload)
             tasks[call.index] = (order, call, payload, size)
             total += size
-        self._charged_tasks += count
-        self._charged_bytes += total
+        self._credit.charge(count, total)
 
     def put_bundle(self, bundle: Bundle) -> None:
         if bundle.digest not in self._bundles:
@@ -140,14 +149,28 @@ class ClientJob:
 
     def acknowledge(self, round_: int, indices: Sequence[int]) -> None:
         tasks = self._rounds[round_]
-        self._charged_bytes -= sum(tasks.delivered.pop(index) for index in indices)
-        self._charged_tasks -= len(indices)
+        self._credit.refund(len(indices), sum(tasks.delivered.pop(index) for index in indices))
         message = Acknowledge(self.id, round_, list(indices))
         self._owner.say(message)
         self._remember(message)
-        if not (tasks.open or tasks.delivered):
+        if tasks.is_empty:
             del self._rounds[round_]
         self._use_credit()
+
+    def cancel(self, round_: int, indices: Sequence[int]) -> None:
+        tasks = self._rounds.get(round_)
+        if tasks is None or self._error is not None:
+            return
+        found: list[int] = []
+        for index in indices:
+            task = tasks.open.pop(index, None)
+            if task is None:
+                continue
+            found.append(index)
+            size = tasks.cancelled[index] = task[3]
+            if self._unsaid.pop((round_, index), None) is not None:
+                self._credit.charge(1, size)  # the host may know it from before
+        self._say_cancelled(round_, found)
 
     def close(self, reason: str = "") -> None:
         if not self._is_closed:
@@ -174,6 +197,8 @@ class ClientJob:
             self._introduce(bundle)
         for message in self._acknowledged:
             self._owner.say(message)
+        for number, tasks in self._rounds.items():
+            self._say_cancelled(number, list(tasks.cancelled))
         self.offer()
 
     def _introduce(self, bundle: Bundle) -> None:
@@ -189,13 +214,12 @@ class ClientJob:
 
     def disconnected(self) -> None:
         """Whatever the host knew, the next one that is there may not."""
-        self._credit_tasks = 0
+        self._credit.clear()
         self._unsaid.clear()
-        self._charged_tasks = self._charged_bytes = 0
         for number, tasks in self._rounds.items():
             self._unsaid |= {(number, index): task for index, task in tasks.open.items()}
-            self._charged_tasks += len(tasks.delivered)
-            self._charged_bytes += sum(tasks.delivered.values())
+            self._credit.charge(len(tasks.delivered), sum(tasks.delivered.values()))
+            self._credit.charge(len(tasks.cancelled), sum(tasks.cancelled.values()))
 
     def lose(self, error: MidasError) -> None:
         """Nothing more will come of this job."""
@@ -220,12 +244,10 @@ class ClientJob:
         match frame.message:
             case TaskResults() as results:
                 self._take_results(results, frame.buffers)
-            case TaskPrinted(index=index, worker=worker):
-                self._observer.task_printed(index, worker, bytes(frame.buffers[0]))
-            case TaskProgress(index=index, fraction=fraction):
-                self._observer.task_progressed(index, fraction)
-            case TaskRunning(index=index, worker=worker, elapsed_s=elapsed_s):
-                self._observer.task_running(index, worker, elapsed_s)
+            case TaskPrinted() | TaskProgress() | TaskRunning() as news:
+                self._take_news(news, frame.buffers)
+            case TasksCancelled(round=round_, indices=indices):
+                self._take_cancelled(round_, indices)
             case FetchShared() | SharedHeld() as news:
                 self._take_shared(news)
             case JobEnded(reason=reason):
@@ -234,17 +256,32 @@ class ClientJob:
             case JobOpened() | JobStarted() | JobStatus() as news:
                 self._take_status(news)
 
+    def _take_news(
+        self, news: TaskPrinted | TaskProgress | TaskRunning, buffers: Sequence[Buffer]
+    ) -> None:
+        tasks = self._rounds.get(news.round)
+        if tasks is not None and news.index in tasks.cancelled:
+            return
+        match news:
+            case TaskPrinted(index=index, worker=worker):
+                self._observer.task_printed(index, worker, bytes(buffers[0]))
+            case TaskProgress(index=index, fraction=fraction):
+                self._observer.task_progressed(index, fraction)
+            case TaskRunning(round=round_, index=index) if tasks is None or index not in tasks.open:
+                # somebody is still at it, on behalf of a host before this one perhaps
+                self._owner.say(CancelTasks(self.id, round_, [index]))
+            case TaskRunning(index=index, worker=worker, elapsed_s=elapsed_s):
+                self._observer.task_running(index, worker, elapsed_s)
+
     def _take_status(self, news: JobOpened | JobStarted | JobStatus) -> None:
-        if isinstance(news, JobOpened):
-            self._credit_bytes = news.credit_bytes
-        else:
+        if not isinstance(news, JobOpened):
             self._observer.workers_changed(news.workers)
         if isinstance(news, JobStarted):
             if not self._started.done():
                 self._started.set_result(news.workers)
             return
-        self._credit_tasks = news.credit_tasks
-        self._credit_tasks_max = max(self._credit_tasks_max, news.credit_tasks)
+        size_bytes = news.credit_bytes if isinstance(news, JobOpened) else None
+        self._credit.grant(news.credit_tasks, size_bytes)
         self._use_credit()
         if isinstance(news, JobStatus) and news.notice:
             self._observer.noticed(news.notice)
@@ -263,7 +300,7 @@ class ClientJob:
     def _take_results(self, results: TaskResults, buffers: Sequence[Buffer]) -> None:
         """Hands on what is new, whole where all of it is."""
         tasks = self._rounds.get(results.round) or _Round()
-        known, delivered = tasks.open, tasks.delivered
+        known, delivered, cancelled = tasks.open, tasks.delivered, tasks.cancelled
         repeated: set[int] = set()
         for outcome in results.outcomes:
             index = outcome.index
@@ -282,7 +319,7 @@ class ClientJob:
             for outcome, payload in payloads(results.outcomes, buffers)
             if outcome.index not in repeated
         ]
-        over = [index for index in repeated if index not in delivered]
+        over = [i for i in repeated if i not in delivered and i not in cancelled]
         if over:  # it has not heard that they were acknowledged
             self._owner.say(Acknowledge(self.id, results.round, over))
         if fresh:
@@ -296,45 +333,55 @@ class ClientJob:
         for outcome in results.outcomes:
             task = self._unsaid.pop((results.round, outcome.index), None)
             if task is not None:
-                self._charged_tasks += 1
-                self._charged_bytes += task[3]
+                self._credit.charge(1, task[3])
+
+    # -- cancelling --------------------------------------------------------------------------------
+
+    def _say_cancelled(self, round_: int, indices: Sequence[int]) -> None:
+        at_once = limits.TASKS_PER_FRAME_MAX
+        for start in range(0, len(indices), at_once):
+            self._owner.say(CancelTasks(self.id, round_, list(indices[start : start + at_once])))
+
+    def _take_cancelled(self, round_: int, indices: Sequence[int]) -> None:
+        """The host has forgotten them."""
+        tasks = self._rounds.get(round_)
+        if tasks is None:
+            return
+        for index in indices:
+            size = tasks.cancelled.pop(index, None)
+            if size is not None:
+                self._credit.refund(1, size)
+        if tasks.is_empty:
+            del self._rounds[round_]
+        self._use_credit()
 
     # -- credit ------------------------------------------------------------------------------------
-
-    def _has_credit(self, count: int) -> bool:
-        if not self._charged_tasks:
-            return self._credit_tasks > 0
-        return (
-            self._charged_tasks + count <= self._credit_tasks
-            and self._charged_bytes < self._credit_bytes
-        )
 
     def _remember(self, message: Acknowledge) -> None:
         self._acknowledged.append(message)
         self._acknowledged_tasks += len(message.indices)
         oldest = self._acknowledged[0]
-        while self._acknowledged_tasks - len(oldest.indices) >= max(1, self._credit_tasks_max):
+        while self._acknowledged_tasks - len(oldest.indices) >= max(1, self._credit.tasks_max):
             self._acknowledged_tasks -= len(oldest.indices)
             self._acknowledged.popleft()
             oldest = self._acknowledged[0]
 
     def _use_credit(self) -> None:
         """First for what this connection has not heard of, then for what is new."""
-        while self._unsaid and self._has_credit(1):
+        while self._unsaid and self._credit.allows(1):
             self._say_again()
         self._credit_changed.set()
 
     def _say_again(self) -> None:
         """Tasks that came in one frame go in one: what could be sent then can be sent now."""
-        room = max(1, self._credit_tasks - self._charged_tasks)
+        room = max(1, self._credit.room)
         order = next(iter(self._unsaid.values()))[0]
         mates = itertools.takewhile(lambda task: task[0] is order, self._unsaid.values())
         batch = list(itertools.islice(mates, room))
         calls = [call for _, call, _, _ in batch]
         for call in calls:
             del self._unsaid[order.round, call.index]
-        self._charged_tasks += len(batch)
-        self._charged_bytes += sum(size for _, _, _, size in batch)
+        self._credit.charge(len(batch), sum(size for _, _, _, size in batch))
         self._owner.say(
             msgspec.structs.replace(order, calls=calls),
             list(itertools.chain.from_iterable(payload for _, _, payload, _ in batch)),

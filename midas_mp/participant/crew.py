@@ -22,6 +22,7 @@ from midas_mp.participant.outbox import Outbox
 from midas_mp.participant.postmortem import broke_down, own_failure
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.seat import Seat
+from midas_mp.participant.unwanted_tasks import UnwantedTasks
 from midas_mp.participant.uplink import Uplink
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
@@ -81,6 +82,7 @@ class Crew:
         self._unfed: dict[int, Seat] = {}
         self._outbox = Outbox()
         self._long_tasks = LongTasks(supervisor, self._seats.values(), tell=self._tell_running)
+        self._unwanted_tasks = UnwantedTasks(supervisor, self._seats.values())
         self._early_deaths = 0
         self._is_closing = False
         self._loop = asyncio.get_running_loop()
@@ -110,6 +112,7 @@ class Crew:
         self._is_closing = True
         self._uplink = None
         self._long_tasks.stop()
+        self._unwanted_tasks.stop()
 
     # -- with the host -------------------------------------------------------------------------
 
@@ -164,6 +167,19 @@ class Crew:
             ProtocolError: there is no such worker.
         """
         self._give_back(channel, self._seat(channel).recall(count))
+
+    def cancel(self, channel: int, job: str, round_: int, indices: Sequence[int]) -> None:
+        """Gives back what of these has not begun, and stops what runs of them.
+
+        Raises:
+            ProtocolError: there is no such worker.
+        """
+        seat = self._seat(channel)
+        dropped = seat.cancel(job, round_, frozenset(indices))
+        if dropped:
+            self._give_back(channel, dropped)
+        if seat.has_unwanted:
+            self._unwanted_tasks.watch()
 
     def end_job(self, job: str) -> None:
         """Drops what waits of it, and kills what runs of it."""

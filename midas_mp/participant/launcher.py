@@ -32,6 +32,7 @@ from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     BeginJob,
+    CancelTasks,
     EndJob,
     Goodbye,
     Hello,
@@ -238,6 +239,8 @@ class Launcher:
         match frame.message:
             case RecallTasks(count=count):
                 self._crew.recall(frame.channel, count)
+            case CancelTasks(job=job, round=round_, indices=indices):
+                self._crew.cancel(frame.channel, job, round_, indices)
             case BeginJob(job=job):
                 if job not in self._jobs:  # else it is the one that went on here meanwhile
                     self._jobs[job] = NodeJob(frame)

@@ -18,7 +18,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from midas_mp.errors import MidasError, ProcessLost, ProtocolError
 from midas_mp.lua.output import OutputParser, Printed, Progressed
@@ -157,6 +157,13 @@ class Supervisor:
             self.watch()
 
 
+class _Suspect(NamedTuple):
+    """A call that the process is stopped for, to be killed if it is still at it."""
+
+    running: RunningTask
+    is_overdue: bool
+
+
 class LuaProcess:
     """A forked, confined process with one thread and its Lua states.
 
@@ -178,7 +185,7 @@ class LuaProcess:
         self._link_is_lost = False
         self._is_over = False
         self._overdue: RunningTask | None = None
-        self._suspect: RunningTask | None = None
+        self._suspect: _Suspect | None = None
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -211,6 +218,10 @@ class LuaProcess:
         """SIGKILL on purpose: whatever it runs is not to blame."""
         self.killed_on_purpose = True
         self._supervisor.signal(self, signal.SIGKILL)
+
+    def stop_call(self, running: RunningTask) -> None:
+        """As ``kill``, unless the process is done with that call by then."""
+        self._suspect_of(running, is_overdue=False)
 
     def limit(self, deadline_s: float) -> None:
         """Each call from now on may take so long; 0 is for ever."""
@@ -312,22 +323,26 @@ class LuaProcess:
         running = self.running()
         if (
             running is not None
-            and self._suspect is None
             and self._supervisor.time_spent_ns(running, now_ns) > self.deadline_s * 1e9
         ):
-            # Stop it first and look again: it may have finished between the look and the signal.
-            self._suspect = running
+            self._suspect_of(running, is_overdue=True)
+        return True
+
+    def _suspect_of(self, running: RunningTask, *, is_overdue: bool) -> None:
+        """Stops it first and looks again: the call may be over between the look and the signal."""
+        if self._suspect is None and not self.has_exited:
+            self._suspect = _Suspect(running, is_overdue)
             self._supervisor.signal(self, signal.SIGSTOP)
             self._loop.call_later(STOP_SETTLE_S, self._judge)
-        return True
 
     def _judge(self) -> None:
         suspect, self._suspect = self._suspect, None
         if suspect is None or self.has_exited or self._is_over:
             return
         running = self.running()
-        if running is not None and running.serial == suspect.serial:
-            self._overdue = running
+        if running is not None and running.serial == suspect.running.serial:
+            if suspect.is_overdue:
+                self._overdue = running
             self.kill()
         else:
             self._supervisor.signal(self, signal.SIGCONT)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -41,7 +41,7 @@ TASK_REF_BYTES_MAX: Final = 22
 
 @dataclasses.dataclass(slots=True)
 class CallBatch:
-    """Calls of one job and round, with their buffers; shrinks from either end."""
+    """Calls of one job and round, with their buffers; only ever shrinks."""
 
     order: RunTasks
     """Its ``calls`` are not looked at: ``calls`` here are what is left."""
@@ -68,6 +68,22 @@ class CallBatch:
         del self.calls[len(self.calls) - count :]
         del self.buffers[len(self.buffers) - buffer_count :]
         return self._refs(calls)
+
+    def drop(self, indices: Container[int]) -> list[TaskRef]:
+        dropped: list[Call] = []
+        calls: list[Call] = []
+        buffers: list[Buffer] = []
+        start = 0
+        for call in self.calls:
+            end = start + call.buffer_count
+            if call.index in indices:
+                dropped.append(call)
+            else:
+                calls.append(call)
+                buffers += self.buffers[start:end]
+            start = end
+        self.calls, self.buffers = calls, buffers
+        return self._refs(dropped)
 
     def refs(self) -> list[TaskRef]:
         return self._refs(self.calls)
@@ -100,6 +116,8 @@ class Seat:
         self.is_registered = False
         self._queue: deque[CallBatch] = deque()
         self._in_hand: deque[CallBatch] = deque()
+        self._unwanted: set[TaskRef] = set()
+        """In hand, and cancelled."""
         self._estimates: dict[str, Estimate] = {}
         self._finished_count = 0
 
@@ -117,6 +135,7 @@ class Seat:
         self.epoch += 1
         self.drop_queue()
         self._in_hand.clear()
+        self._unwanted.clear()
 
     # -- filling ---------------------------------------------------------------------------------
 
@@ -132,7 +151,7 @@ class Seat:
         while self._queue and len(self._in_hand) < FRAMES_IN_HAND_MAX:
             batch = self._queue[0]
             job = batch.order.job
-            expected_us = self._expected_us(job)
+            expected_us = self.expected_us(job)
             if self._in_hand and (
                 expected_us > WAITING_TASK_US_MAX or self._in_hand[0].order.job != job
             ):
@@ -146,7 +165,7 @@ class Seat:
             self._in_hand.append(CallBatch(taken.order, list(taken.calls), []))
             yield taken
 
-    def _expected_us(self, job: str) -> float:
+    def expected_us(self, job: str) -> float:
         """What a task of the job takes here; for ever, as long as none was measured."""
         estimate = self._estimates.get(job)
         return math.inf if estimate is None or estimate.task_us is None else estimate.task_us
@@ -172,6 +191,8 @@ class Seat:
             if not batch.calls:
                 self._in_hand.popleft()
             self._finished_count += 1
+            if self._unwanted:
+                self._unwanted.discard(TaskRef(results.job, results.round, outcome.index))
         durations_us = [outcome.duration_us for outcome in results.outcomes]
         if durations_us:
             estimate = self._estimates.setdefault(results.job, Estimate())
@@ -186,6 +207,22 @@ class Seat:
             if not batch.calls:
                 self._queue.pop()
         return refs
+
+    def cancel(self, job: str, round_: int, indices: Container[int]) -> list[TaskRef]:
+        """Takes these out of the queue, and notes which of them are in hand; unknown ones are none.
+
+        Returns:
+            Those that were in the queue.
+        """
+        dropped: list[TaskRef] = []
+        for batch in self._queue:
+            if (batch.order.job, batch.order.round) == (job, round_):
+                dropped += batch.drop(indices)
+        self._queue = deque(batch for batch in self._queue if batch.calls)
+        for ref in self.held():
+            if ref.job == job and ref.round == round_ and ref.index in indices:
+                self._unwanted.add(ref)
+        return dropped
 
     def drop_job(self, job: str) -> list[TaskRef]:
         """Forgets a job; the tasks that had not left the queue."""
@@ -218,6 +255,15 @@ class Seat:
             self.ready.engines,
             _as_many_as_fit(self.held()),
         )
+
+    @property
+    def has_unwanted(self) -> bool:
+        """Whether something in hand was cancelled."""
+        return bool(self._unwanted)
+
+    def is_unwanted(self, task: TaskRef) -> bool:
+        """Whether it is in hand and was cancelled."""
+        return task in self._unwanted
 
     def next_in_hand(self) -> TaskRef | None:
         """The first task of those held."""

@@ -138,6 +138,9 @@ def _check_worker(state: State, worker: Worker) -> None:
     for job, task in leased:
         assert state.jobs.get(job.id) is job, f"{worker.label}: leases of an ended job"
         assert task.worker is worker, f"{worker.label}: {task.label} is not with it"
+        assert job.task(task.batch.round, task.index) is task, f"{task.label} is forgotten"
+        ref = TaskRef(job.id, task.batch.round, task.index)
+        assert ref not in worker.orphans, f"{worker.label}: holds {task.label} twice"
     assert all(worker.leases.values()), f"{worker.label}: an empty entry"
     assert worker.lease_count == len(leased) <= limits.QUEUE_TASKS_MAX, worker.label
     assert worker.lease_bytes == sum(task.size_bytes for _, task in leased), worker.label

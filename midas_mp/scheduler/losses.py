@@ -16,7 +16,15 @@ from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import TASK
 from midas_mp.wire import framing
 from midas_mp.wire.framing import Buffer
-from midas_mp.wire.messages import Failure, Outcome, Status, TaskRef, TaskResults, WorkerDown
+from midas_mp.wire.messages import (
+    CancelTasks,
+    Failure,
+    Outcome,
+    Status,
+    TaskRef,
+    TaskResults,
+    WorkerDown,
+)
 
 _GIVE_BACK = TASK["give_back"]
 _FINISH = TASK["finish"]
@@ -73,13 +81,31 @@ def revoke(state: State, worker: Worker, job: Job, tasks: Iterable[Task]) -> Non
     state.settle(worker)
 
 
+def call_off(state: State, worker: Worker, refs: Sequence[TaskRef]) -> None:
+    """Have these stopped, which cannot count (any more); the caller settles the worker."""
+    indices: dict[tuple[str, int], list[int]] = {}
+    for ref in refs:
+        worker.orphans[ref] = False
+        _release(state, worker, ref)
+        indices.setdefault((ref.job, ref.round), []).append(ref.index)
+    at_once = limits.TASKS_PER_FRAME_MAX
+    for (job, round_), every in indices.items():
+        for start in range(0, len(every), at_once):
+            message = CancelTasks(job, round_, every[start : start + at_once])
+            state.send(worker.node.peer, message, channel=worker.channel)
+
+
 def let_go(state: State, worker: Worker, ref: TaskRef) -> bool | None:
     """An orphan is out of the worker's hands; None if it was none, else whether it could count."""
-    could_count = worker.orphans.pop(ref, None)
+    _release(state, worker, ref)
+    return worker.orphans.pop(ref, None)
+
+
+def _release(state: State, worker: Worker, ref: TaskRef) -> None:
+    """What the worker holds is not what somebody may come for."""
     stray = state.strays.get(ref.job)
     if stray is not None and stray.held.get((ref.round, ref.index)) is worker:
         del stray.held[ref.round, ref.index]
-    return could_count
 
 
 def _culprit(worker: Worker, down: WorkerDown) -> Task | None:

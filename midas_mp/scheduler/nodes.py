@@ -8,10 +8,12 @@ What a launcher owes the scheduler:
 - It takes ``BeginJob`` and ``PutBundle`` of a job that it knows already for the same job.
 - It says ``WorkerUp`` before anything else on a channel, and ``WorkerDown`` before the channel's
   next ``WorkerUp``.  ``WorkerDown`` for a worker that never came up means: it will not.
+- For each task that a ``CancelTasks`` names and its worker has, it says ``TasksReturned`` if the
+  task had not begun, or its result, or ``WorkerDown`` for a worker that it had to kill.
 - On ``EndJob`` it drops what it queued for that job and kills what runs of it.  For each worker
   that held tasks of the job it answers ``TasksReturned`` with those it dropped, and ``WorkerDown``
   for a worker it had to kill.  Until every lease of the ended job was answered by one of these or
-  by a result, the worker is *releasing* and gets nothing new.
+  by a result, the worker is *releasing* and gets nothing new; so it is with cancelled tasks.
 """
 
 from __future__ import annotations

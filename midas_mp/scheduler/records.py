@@ -2,7 +2,7 @@
 
 Plain records.  Who changes them: ``nodes`` and ``clients`` (joining and leaving), ``jobs`` (what
 clients ask), ``placement`` (leases), ``results`` (ends), ``losses`` (leases that come back),
-``returning`` (nodes that come back).
+``cancelling`` (what nobody wants), ``returning`` (nodes that come back).
 """
 
 from __future__ import annotations

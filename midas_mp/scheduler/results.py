@@ -93,13 +93,30 @@ def tasks_returned(state: State, node: Node, frame: Frame, message: TasksReturne
     state.settle(worker)
 
 
-def forward(state: State, frame: Frame, message: TaskPrinted | TaskProgress | TaskRunning) -> None:
-    """Pass on to the job's client, who may yet have to come; a job that has ended has none."""
+def forward_output(
+    state: State, node: Node, frame: Frame, message: TaskPrinted | TaskProgress
+) -> None:
+    """Pass on to the job's client, who may yet have to come; a job that has ended has none.
+
+    Nobody wants to hear of an attempt that cannot count.
+    """
     job = state.jobs.get(message.job)
+    worker = node.workers.get(frame.channel)
+    if worker is not None and worker.orphans:
+        ref = TaskRef(message.job, message.round, message.index)
+        if worker.orphans.get(ref) is False:
+            return
     if job is not None:
         state.tell(job, message, frame.buffers)
     elif isinstance(message, TaskPrinted):
         returning.keep_print(state, message, frame.buffers)
+
+
+def forward_running(state: State, message: TaskRunning) -> None:
+    """Pass on to the job's client, who cancels what it has no use for."""
+    job = state.jobs.get(message.job)
+    if job is not None:
+        state.tell(job, message)
 
 
 def _is_worthless(state: State, worker: Worker, message: TaskResults, outcome: Outcome) -> bool:

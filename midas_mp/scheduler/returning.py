@@ -3,10 +3,11 @@
 A worker that comes back names the tasks that its process is still at.  Each of them is one of:
 
 - waiting here: the worker has the lease at once, and nothing is sent (it *adopts* the task);
-- leased elsewhere, or done: an orphan of the worker, and whichever result is first counts;
+- leased elsewhere: an orphan of the worker, and whichever result is first counts;
+- done: an orphan without worth, which is called off;
 - of a job that ended here: an orphan without worth, and the node is told of the end;
-- missing here although the job is open: it is done and acknowledged, unless it may be a task of the
-  host before this one, as below;
+- missing here although the job is open: it is done and acknowledged, or was cancelled, and is
+  called off, unless it may be a task of the host before this one, as below;
 - of a job that nobody opened here: this host is younger than the job.  Its client may come back
   and submit the very task; then it is adopted, or, if its result came meanwhile, done at once.
   When the client says that the job is over, or after ``State.patience_s`` without it, the node is
@@ -38,6 +39,7 @@ _LEASE: Final = TASK["lease"]
 
 def take_back(state: State, worker: Worker, held: Sequence[TaskRef]) -> None:
     """Sort out what a worker that has just registered is still at."""
+    unwanted: list[TaskRef] = []
     for ref in held:
         job = state.jobs.get(ref.job)
         if job is None:
@@ -49,11 +51,14 @@ def take_back(state: State, worker: Worker, held: Sequence[TaskRef]) -> None:
             if _may_be_older(state, worker.node, ref.job):
                 _hold(state, worker, ref)
             else:
-                worker.orphans[ref] = False
+                unwanted.append(ref)
         elif task.state is TaskState.WAITING:
             _adopt(state, worker, job, task)
+        elif task.state is TaskState.DONE:
+            unwanted.append(ref)
         elif task.worker is not worker:
-            worker.orphans[ref] = task.state is TaskState.LEASED
+            worker.orphans[ref] = True
+    losses.call_off(state, worker, unwanted)
     if worker.lease_count:
         trigger = "isolate" if worker.has_suspect else "lease"
         advance(worker, WORKER, trigger, state.now, f"adopted {worker.lease_count}")

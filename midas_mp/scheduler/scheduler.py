@@ -14,7 +14,7 @@ from typing import Any, Final
 import midas_mp
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import clients, jobs, nodes, results, returning, shared
+from midas_mp.scheduler import cancelling, clients, jobs, nodes, results, returning, shared
 from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Received
 from midas_mp.scheduler.placement import place
 from midas_mp.scheduler.recall import recall
@@ -25,6 +25,7 @@ from midas_mp.scheduler.suspects import patience_ends
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     Acknowledge,
+    CancelTasks,
     EndJob,
     FetchShared,
     Goodbye,
@@ -234,9 +235,9 @@ def _say_goodbye(state: State, subject: Node | ClientRecord | BulkRecord, messag
 _FROM_LAUNCHER: Final[dict[type[Message], _Handler]] = {
     TaskResults: results.receive_results,
     TasksReturned: results.tasks_returned,
-    TaskPrinted: lambda state, _node, frame, message: results.forward(state, frame, message),
-    TaskProgress: lambda state, _node, frame, message: results.forward(state, frame, message),
-    TaskRunning: lambda state, _node, frame, message: results.forward(state, frame, message),
+    TaskPrinted: results.forward_output,
+    TaskProgress: results.forward_output,
+    TaskRunning: lambda state, _node, _frame, message: results.forward_running(state, message),
     WorkerUp: lambda state, node, _frame, message: nodes.worker_up(state, node, message),
     WorkerDown: lambda state, node, _frame, message: nodes.worker_down(state, node, message),
     SharedHeld: lambda state, node, _frame, message: shared.held(state, node, message),
@@ -246,6 +247,7 @@ _FROM_LAUNCHER: Final[dict[type[Message], _Handler]] = {
 _FROM_CLIENT: Final[dict[type[Message], _Handler]] = {
     RunTasks: jobs.submit,
     Acknowledge: lambda _state, client, _frame, message: jobs.acknowledge(client, message),
+    CancelTasks: lambda state, client, _frame, message: cancelling.cancel(state, client, message),
     OpenJob: lambda state, client, _frame, message: jobs.open_job(state, client, message),
     PutBundle: lambda _state, client, frame, message: jobs.put_bundle(client, frame, message),
     OfferShared: lambda state, client, _frame, message: jobs.offer_shared(state, client, message),

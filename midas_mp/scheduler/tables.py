@@ -10,10 +10,12 @@
     task      waiting ──lease──▸ leased                   any ──lose──▸ gone
               leased ──give_back──▸ waiting
               waiting, leased ──finish──▸ done ──forget──▸ forgotten
+              waiting, leased, done ──cancel──▸ forgotten
 
 A worker is *alone* with a task that may have killed a worker before: it gets nothing else until
 that task has ended.  It is *releasing* while it still holds tasks that it has no lease for: their
-job has ended, another worker was first or has the lease, or nobody has submitted them here yet.
+job has ended or nobody wants them any more, another worker was first or has the lease, or nobody
+has submitted them here yet.
 """
 
 from __future__ import annotations
@@ -101,6 +103,11 @@ TASK: Final[Table[TaskState]] = {
     "give_back": {TaskState.LEASED: TaskState.WAITING},
     "finish": {TaskState.WAITING: TaskState.DONE, TaskState.LEASED: TaskState.DONE},
     "forget": {TaskState.DONE: TaskState.FORGOTTEN},
+    "cancel": {
+        TaskState.WAITING: TaskState.FORGOTTEN,
+        TaskState.LEASED: TaskState.FORGOTTEN,
+        TaskState.DONE: TaskState.FORGOTTEN,
+    },
 }
 
 

@@ -175,6 +175,11 @@ class SimulatedProcess:
         self.killed_on_purpose = True
         self._after(self._ground.rng.uniform(0, SIGNAL_S_MAX), lambda: self.die(signal.SIGKILL))
 
+    def stop_call(self, running: RunningTask) -> None:
+        serial = running.serial
+        delay_s = self._ground.rng.uniform(0, SIGNAL_S_MAX)
+        self._after(delay_s, lambda: self._kill_if_at(serial))
+
     def limit(self, deadline_s: float) -> None:
         self.deadline_s = deadline_s
 
@@ -293,6 +298,12 @@ class SimulatedProcess:
             overrun_s = self._ground.rng.uniform(0, WATCH_INTERVAL_S)
             self._after(self.deadline_s + overrun_s, lambda: self._kill_overdue(serial))
         self._after(seconds, lambda: self._end_call(run, call, orders, now))
+
+    def _kill_if_at(self, serial: int) -> None:
+        if self._running is not None and self._running.serial == serial:
+            self._ground.trace.count("calls stopped")
+            self.killed_on_purpose = True
+            self.die(signal.SIGKILL)
 
     def _kill_overdue(self, serial: int) -> None:
         if self._running is not None and self._running.serial == serial:

@@ -14,6 +14,7 @@ from midas_mp import limits
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
+    CancelTasks,
     Message,
     OfferShared,
     PutBundle,
@@ -25,6 +26,7 @@ from midas_mp.wire.messages import (
     StoreResults,
     TaskPrinted,
     TaskResults,
+    TasksCancelled,
     TasksReturned,
     Welcome,
     WorkerUp,
@@ -74,6 +76,13 @@ def _calls(frame: Frame) -> str:
 def _outcomes(frame: Frame) -> str:
     message: Any = frame.message
     return _batch(message.outcomes, frame)
+
+
+def _cancelled(frame: Frame) -> str:
+    message: Any = frame.message
+    if len(message.indices) > limits.TASKS_PER_FRAME_MAX:
+        return f"{len(message.indices)} tasks in one frame, over {limits.TASKS_PER_FRAME_MAX}"
+    return _has_no_buffers(frame)
 
 
 def _tasks_returned(frame: Frame) -> str:
@@ -151,6 +160,8 @@ _CHECKS: Final[dict[type[Message], Check]] = {
     RunTasks: _calls,
     TaskResults: _outcomes,
     TasksReturned: _tasks_returned,
+    CancelTasks: _cancelled,
+    TasksCancelled: _cancelled,
     TaskPrinted: _printed,
     ScriptLoaded: _script_loaded,
     StoreResults: _outcomes,

@@ -24,6 +24,7 @@ from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     Acknowledge,
     BeginJob,
+    CancelTasks,
     EndJob,
     FetchShared,
     Goodbye,
@@ -52,6 +53,7 @@ from midas_mp.wire.messages import (
     TaskProgress,
     TaskResults,
     TaskRunning,
+    TasksCancelled,
     TasksReturned,
     Welcome,
     WorkerDown,
@@ -137,6 +139,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         OfferShared,
         RunTasks,
         RecallTasks,
+        CancelTasks,
         Goodbye,
     ),
     (Role.CLIENT, Role.HOST): (
@@ -146,6 +149,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         PutBundle,
         OfferShared,
         RunTasks,
+        CancelTasks,
         Acknowledge,
         Goodbye,
     ),
@@ -160,6 +164,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         TaskPrinted,
         TaskProgress,
         TaskRunning,
+        TasksCancelled,
         FetchShared,
         SharedHeld,
         Goodbye,
@@ -191,7 +196,16 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
 """Which messages belong to each (speaker, listener)."""
 
 WORKER_CHANNEL: Final = frozenset(
-    {RunTasks, RecallTasks, TaskResults, TasksReturned, TaskPrinted, TaskProgress, TaskRunning}
+    {
+        RunTasks,
+        RecallTasks,
+        CancelTasks,
+        TaskResults,
+        TasksReturned,
+        TaskPrinted,
+        TaskProgress,
+        TaskRunning,
+    }
 )
 """Between launcher and host these carry the channel of the worker they concern, 1 or more; all
 else has channel 0.  A socketpair leads to one worker, so there the channel says nothing."""

@@ -347,6 +347,26 @@ class Acknowledge(Message, frozen=True, tag=36):
     indices: list[Count]
 
 
+class CancelTasks(Message, frozen=True, tag=38):
+    """Client → host, and host → launcher on a worker's channel: nobody wants these any more.
+
+    A launcher answers for each of them that it has: with ``TasksReturned`` if it had not begun,
+    else with its result or with ``WorkerDown``.
+    """
+
+    job: Name
+    round: Count
+    indices: list[Count]
+
+
+class TasksCancelled(Message, frozen=True, tag=39):
+    """Host → client: these are forgotten, known or not; no result of them follows."""
+
+    job: Name
+    round: Count
+    indices: list[Count]
+
+
 # -- shared data -----------------------------------------------------------------------------
 # One payload for each round of a job, the same for all its tasks.  Its bytes are those of its
 # buffers, one after the other; they travel in parts on a bulk connection, so that nothing small
@@ -499,6 +519,8 @@ AnyMessage = (
     | TaskResults
     | RecallTasks
     | TasksReturned
+    | CancelTasks
+    | TasksCancelled
     | TaskPrinted
     | TaskProgress
     | TaskRunning

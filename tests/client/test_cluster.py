@@ -371,3 +371,65 @@ def test_a_cluster_whose_workers_cannot_start_says_so(
                 await here.cluster.failed
 
     run(main())
+
+
+# -- cancelling ----------------------------------------------------------------------------------
+
+CANCELLABLE = """
+function execute_code()
+  print("begins")
+  while global_data == "for ever" do end
+  return global_data
+end
+"""
+
+
+def test_an_endless_task_is_cancelled_and_its_neighbours_lose_nothing(
+    run: Callable, local: Callable, eventually: Callable
+) -> None:
+    async def main() -> None:
+        async with local() as here:
+            job = await here.job(CANCELLABLE)
+            assert await job.job.wait_started() == 2
+            await job.submit({0: "for ever"})
+            await job.until(lambda: ("begins", 0) in job.told)
+            await job.submit({index: index for index in range(1, 40)})
+            job.job.cancel(0, [0])
+            await job.until(lambda: len(job.results) == 39)
+            assert job.results == {index: index for index in range(1, 40)}
+            await eventually(lambda: here.statistics.losses == 1)
+            await job.until(lambda: job.workers == 2)
+            await job.submit({40: "a", 41: "b"})
+            await job.finish(41)
+
+    run(main())
+
+
+def test_every_worker_is_free_again_when_all_is_cancelled(run: Callable, local: Callable) -> None:
+    async def main() -> None:
+        async with local() as here:
+            job = await here.job(CANCELLABLE)
+            await job.submit(dict.fromkeys(range(300), "for ever"))
+            await job.until(lambda: sum(word == "begins" for word, _ in job.told) == 2)
+            job.job.cancel(0, range(300))
+            await job.submit({300: "a", 301: "b"})
+            assert await job.finish(2) == {300: "a", 301: "b"}
+            assert (here.statistics.tasks_waiting, here.statistics.tasks_leased) == (0, 0)
+
+    run(main())
+
+
+def test_short_tasks_are_cancelled_without_a_kill(run: Callable, local: Callable) -> None:
+    async def main() -> None:
+        async with local() as here:
+            job = await here.job("function execute_code() return global_data end")
+            await job.submit(dict.fromkeys(range(500), 0))
+            await job.until(lambda: len(job.results) == 500)
+            await job.submit(dict.fromkeys(range(500, 1500), 0))
+            job.job.cancel(0, range(700, 1_500))
+            await job.submit({1_500: 0})
+            await job.until(lambda: 1_500 in job.results)
+            assert here.statistics.losses == 0
+            job.job.close()
+
+    run(main())

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from midas_mp import limits
 from midas_mp.errors import ClusterLost
 from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.messages import (
     Acknowledge,
+    CancelTasks,
     EndJob,
     JobOpened,
     JobStarted,
@@ -22,6 +24,8 @@ from midas_mp.wire.messages import (
     TaskPrinted,
     TaskProgress,
     TaskResults,
+    TaskRunning,
+    TasksCancelled,
 )
 
 # -- credit --------------------------------------------------------------------------------------
@@ -311,7 +315,7 @@ def test_the_latest_acknowledgements_are_said_again_before_any_task(
         s.side.finish(s.job, 21)
         await s.a_while()
         s.job.acknowledge(0, [21])
-        assert (s.job._charged_tasks, s.job._charged_bytes, s.job._rounds) == (0, 0, {})
+        assert (s.job._credit.room, s.job._rounds) == (4, {})
         s.client.close()
 
     run(main())
@@ -422,5 +426,152 @@ def test_a_further_bundle_is_said_once_and_again_to_a_host_that_may_not_have_it(
         digests = [put.digest for put in await here.side.hear(PutBundle, 2)]
         assert digests == [here.bundle.digest, other.digest]
         here.client.close()
+
+    run(main())
+
+
+# -- cancelling ----------------------------------------------------------------------------------
+
+
+def test_a_cancelled_task_is_never_reported_and_its_credit_comes_back(
+    run: Callable, stage: Callable
+) -> None:
+    async def main() -> None:
+        s = await stage.started(tasks=3)
+        await s.submit(0, 1, 2)
+        more = s.submit(3)
+        s.job.cancel(0, [1, 2, 77])
+        s.job.cancel(5, [0])
+        assert await s.side.hear(CancelTasks) == [CancelTasks(s.job.id, 0, [1, 2])]
+        s.side.finish(s.job, 0, 1)
+        s.side.say(TaskPrinted(s.job.id, 0, 1, "w"), [b"text"])
+        s.side.say(TaskProgress(s.job.id, 0, 1, 0.5))
+        s.side.say(TaskRunning(s.job.id, 0, 1, "w", 5.0))
+        await s.a_while()
+        assert s.observer.told[1:] == [("results", [0], [b"\x00"])]
+        assert not more.done(), "the host may still have them"
+        s.side.say(TasksCancelled(s.job.id, 0, [1, 2]))
+        await more
+        assert s.side.heard(Acknowledge) == []
+        s.job.cancel(0, [1])
+        s.side.finish(s.job, 3)
+        await s.a_while()
+        s.job.acknowledge(0, [0, 3])
+        assert (s.job._credit.room, s.job._rounds) == (3, {})
+        assert s.side.heard(CancelTasks) == [CancelTasks(s.job.id, 0, [1, 2])]
+        s.client.close()
+
+    run(main())
+
+
+def test_a_task_whose_result_has_arrived_is_not_cancelled(run: Callable, stage: Callable) -> None:
+    async def main() -> None:
+        s = await stage.started()
+        await s.submit(0)
+        s.side.finish(s.job, 0)
+        await s.a_while()
+        s.job.cancel(0, [0])
+        s.job.acknowledge(0, [0])
+        await s.side.hear(Acknowledge)
+        assert s.side.heard(CancelTasks) == []
+        s.client.close()
+
+    run(main())
+
+
+def test_what_the_host_has_not_forgotten_is_cancelled_again_on_the_next_connection(
+    run: Callable, stage: Callable
+) -> None:
+    """It counts against the credit until then: the host may have all of it."""
+
+    async def main() -> None:
+        s = await stage.started(tasks=3)
+        await s.submit(0, 1, 2)
+        s.job.cancel(0, [0])
+        s.side.link.abort()
+        await s.a_while()
+        s.job.cancel(0, [1])
+        s.side = await s.host.welcomed()
+        await s.side.hear(CancelTasks)
+        s.side.say(JobOpened(s.job.id, 3, 1000))
+        await s.a_while()
+        assert s.side.submitted() == [2]
+        assert s.side.heard(CancelTasks) == [CancelTasks(s.job.id, 0, [0, 1])]
+        more = s.submit(3)
+        await s.a_while()
+        assert not more.done()
+        s.side.say(TasksCancelled(s.job.id, 0, [0, 1]))
+        await more
+        assert s.job._credit.room == 1
+        s.client.close()
+
+    run(main())
+
+
+def test_what_has_not_been_said_again_can_be_cancelled(run: Callable, stage: Callable) -> None:
+    async def main() -> None:
+        s = await stage.started(tasks=4)
+        await s.submit(0, 1)
+        await s.cut()
+        s.job.cancel(0, [0])
+        await s.admit(tasks=4)
+        assert s.side.submitted() == [1]
+        assert s.job._credit.room == 2
+        s.side.say(TasksCancelled(s.job.id, 0, [0]))
+        await s.a_while()
+        assert s.job._credit.room == 3
+        s.client.close()
+
+    run(main())
+
+
+def test_whoever_is_at_a_task_that_is_over_is_called_off(run: Callable, stage: Callable) -> None:
+    """A host before this one may have given it to somebody, who did not hear of its end."""
+
+    async def main() -> None:
+        s = await stage.started()
+        await s.submit(0, 1)
+        s.side.finish(s.job, 0)
+        await s.a_while()
+        s.side.say(TaskRunning(s.job.id, 0, 0, "w", 5.0))
+        s.side.say(TaskRunning(s.job.id, 0, 1, "w", 5.0))
+        s.side.say(TaskRunning(s.job.id, 8, 7, "w", 5.0))
+        assert await s.side.hear(CancelTasks, 2) == [
+            CancelTasks(s.job.id, 0, [0]),
+            CancelTasks(s.job.id, 8, [7]),
+        ]
+        s.side.say(TasksCancelled(s.job.id, 0, [0]))
+        s.side.say(TasksCancelled(s.job.id, 8, [7]))
+        await s.a_while()
+        assert s.observer.told[-1] == ("running", 1, "w", 5.0)
+        s.job.acknowledge(0, [0])
+        s.client.close()
+
+    run(main())
+
+
+def test_a_lost_job_has_nothing_to_cancel(run: Callable, stage: Callable) -> None:
+    async def main() -> None:
+        s = await stage.started()
+        await s.submit(0)
+        s.job.close()
+        s.job.cancel(0, [0])
+        await s.side.hear(EndJob)
+        assert s.side.heard(CancelTasks) == []
+        s.client.close()
+
+    run(main())
+
+
+def test_many_tasks_are_cancelled_in_frames_of_a_good_size(run: Callable, stage: Callable) -> None:
+    async def main() -> None:
+        count = limits.TASKS_PER_FRAME_MAX + 1
+        s = await stage.started(tasks=count, size=10_000)
+        await s.job.submit(s.order(*range(count - 1)), [b"x"] * (count - 1))
+        await s.job.submit(s.order(count - 1), [b"x"])
+        s.job.cancel(0, range(count))
+        said = await s.side.hear(CancelTasks, 2)
+        assert [len(each.indices) for each in said] == [limits.TASKS_PER_FRAME_MAX, 1]
+        s.client.close()
 
     run(main())

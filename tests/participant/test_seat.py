@@ -150,3 +150,34 @@ def test_a_batch_keeps_its_own_copy_of_the_calls() -> None:
     batch.take_first(1)
     assert isinstance(frame.message, RunTasks)
     assert [call.index for call in frame.message.calls] == [0, 1]
+
+
+def test_cancelled_tasks_leave_the_queue_with_their_payloads() -> None:
+    seat = Seat(1)
+    seat.enqueue(work(*range(4)))
+    seat.enqueue(work(4))
+    assert sent(seat) == [[0]]
+    gone = seat.cancel("job", 0, {1, 3, 4, 9})
+    assert gone == [TaskRef("job", 0, index) for index in (1, 3, 4)]
+    assert not seat.has_unwanted
+    seat.finish(results(0, duration_us=10))
+    (rest,) = list(seat.next_batches())
+    assert ([call.index for call in rest.calls], rest.frame().buffers) == ([2], [b"p2"])
+    assert seat.recall(9) == []
+
+
+def test_cancelled_tasks_in_hand_are_unwanted_until_they_are_out_of_it() -> None:
+    seat = Seat(1)
+    seat.enqueue(work(0, 1))
+    sent(seat)
+    assert seat.cancel("other", 0, {0}) == seat.cancel("job", 1, {0}) == []
+    assert not seat.has_unwanted
+    assert seat.cancel("job", 0, {0}) == []
+    assert seat.is_unwanted(TaskRef("job", 0, 0))
+    assert not seat.is_unwanted(TaskRef("job", 0, 1))
+    seat.finish(results(0, duration_us=10))
+    assert not seat.has_unwanted
+    sent(seat)
+    seat.cancel("job", 0, {1})
+    seat.vacate()
+    assert not seat.has_unwanted

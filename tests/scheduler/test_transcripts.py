@@ -26,6 +26,7 @@ from midas_mp.wire.messages import (
     AnyMessage,
     BeginJob,
     Call,
+    CancelTasks,
     EndJob,
     FetchShared,
     Goodbye,
@@ -50,6 +51,8 @@ from midas_mp.wire.messages import (
     TaskProgress,
     TaskRef,
     TaskResults,
+    TaskRunning,
+    TasksCancelled,
     TasksReturned,
     Welcome,
     WorkerDown,
@@ -240,6 +243,11 @@ class Stage:
         indices = [ref.index for ref in found]
         return self.said(client, Acknowledge(found[0].job, found[0].round, indices))
 
+    def do_cancel(self, client: str, tasks: str) -> Event:
+        found = refs(tasks)
+        indices = [ref.index for ref in found]
+        return self.said(client, CancelTasks(found[0].job, found[0].round, indices))
+
     def do_end(self, client: str, job: str, *reason: str) -> Event:
         return self.said(client, EndJob(job, " ".join(reason)))
 
@@ -262,6 +270,12 @@ class Stage:
     def do_progress(self, node: str, channel: str, task: str, fraction: str) -> Event:
         (ref,) = refs(task)
         message = TaskProgress(ref.job, ref.round, ref.index, float(fraction))
+        return self.said(node, message, channel=int(channel))
+
+    def do_running(self, node: str, channel: str, task: str, seconds: str) -> Event:
+        (ref,) = refs(task)
+        worker = f"{node}-{int(channel):03}"
+        message = TaskRunning(ref.job, ref.round, ref.index, worker, float(seconds))
         return self.said(node, message, channel=int(channel))
 
     def do_offer(self, client: str, what: str, *, sizes: str) -> Event:
@@ -346,6 +360,9 @@ _DETAILS: Final[dict[type[Any], _Detail]] = {
     RunTasks: lambda m, _: run_tasks(m),
     TaskResults: lambda m, _: task_results(m),
     RecallTasks: lambda m, _: str(m.count),
+    CancelTasks: lambda m, _: f"{m.job}/{m.round}/{spans(m.indices)}",
+    TasksCancelled: lambda m, _: f"{m.job}/{m.round}/{spans(m.indices)}",
+    TaskRunning: lambda m, _: f"{m.job}/{m.round}/{m.index}: {m.elapsed_s:g} s on {m.worker}",
     TaskPrinted: lambda m, f: f"{m.job}/{m.round}/{m.index}: {bytes(f.buffers[0]).decode()}",
     TaskProgress: lambda m, _: f"{m.job}/{m.round}/{m.index}: {m.fraction}",
     OfferShared: lambda m, _: f"{m.job}/{m.round}: {sum(m.sizes)} bytes",

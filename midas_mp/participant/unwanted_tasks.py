@@ -1,0 +1,80 @@
+"""Tasks in hand that were cancelled: stopped where that is worth the life of a process.
+
+A kill costs a new process, and whatever others had under way in its hands is computed again.  So
+a task that has not begun is let be until it has, and one that should be over in a moment gets that
+moment; its result is then dropped by the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Final
+
+from midas_mp.participant.process import Supervisor
+from midas_mp.participant.seat import Seat
+from midas_mp.participant.status_page import RunningTask
+from midas_mp.wire.messages import TaskRef
+
+GRACE_S: Final = 0.05
+"""About what a kill costs: 10 ms until it is sure, a fork, the job's bundles compiled anew."""
+
+NS_PER_S: Final = 1e9
+
+
+class UnwantedTasks:
+    """Looks at the pages of one node's processes, as long as one has such a task in hand.
+
+    Args:
+        supervisor: knows how long a task has run, less the time in which the node stood still.
+        seats: of the processes.
+    """
+
+    def __init__(self, supervisor: Supervisor, seats: Collection[Seat]) -> None:
+        self._supervisor = supervisor
+        self._seats = seats
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_stopped = False
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def is_watching(self) -> bool:
+        return self._timer is not None
+
+    def watch(self) -> None:
+        """Looks now, and again and again until none of them is in hand any more."""
+        if self._timer is None and not self._is_stopped:
+            self._look()
+
+    def stop(self) -> None:
+        """Looks no more."""
+        self._is_stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        concerned = [seat for seat in self._seats if seat.has_unwanted]
+        now_ns = int(self._loop.time() * NS_PER_S)
+        for seat in concerned:
+            self._look_at(seat, now_ns)
+        if concerned:
+            self._timer = self._loop.call_later(GRACE_S, self._look)
+
+    def _look_at(self, seat: Seat, now_ns: int) -> None:
+        if seat.process is None or not seat.is_alive:
+            return
+        running = seat.process.running()
+        found = seat.task_of(running)
+        if running is None or found is None:
+            return
+        order, call = found[0].order, found[1]
+        is_unwanted = seat.is_unwanted(TaskRef(order.job, order.round, call.index))
+        if is_unwanted and self._is_worth_it(seat, order.job, running, now_ns):
+            seat.process.stop_call(running)
+
+    def _is_worth_it(self, seat: Seat, job: str, running: RunningTask, now_ns: int) -> bool:
+        """Whether it takes longer than a kill, by what is known or by what is seen."""
+        is_long = seat.expected_us(job) > GRACE_S * 1e6
+        return is_long or self._supervisor.time_spent_ns(running, now_ns) > GRACE_S * NS_PER_S
