@@ -29,8 +29,8 @@ BLOB_BYTES_MIN: Final = 64 * KB
 
 POOL_BYTES_MAX: Final = 64 * GB
 OUTBOUND_BYTES_MAX: Final = 4 * GB
-"""Shared memory of a process for what it sends, and of each Lua process for what it makes: addresses
-only, until they are used."""
+"""Shared memory of a process for what it sends, and of each Lua process for what it makes: mere
+addresses, until they are used."""
 
 GREETING_TIMEOUT_S: Final = 5.0
 """A peer that says nothing is dropped; an honest one greets within a round trip."""

@@ -16,10 +16,11 @@ from midas_mp.wire.framing import (
     decode_header,
     encode,
     encode_all,
+    head,
     payloads,
     size_bytes,
 )
-from midas_mp.wire.messages import BeginJob, Call, Goodbye, JobSpec, RecallTasks
+from midas_mp.wire.messages import BeginJob, BlobRef, Call, Goodbye, JobSpec, RecallTasks
 
 buffers = st.lists(st.binary(max_size=300), max_size=6)
 channels = st.integers(0, 2**32 - 1)
@@ -285,3 +286,91 @@ def test_each_task_of_a_batch_gets_its_own_buffers_in_order():
         (calls[1], []),
         (calls[2], [b"b", b"c"]),
     ]
+
+
+# -- shared memory -------------------------------------------------------------------------------
+
+
+class Shelf:
+    """A port that keeps buffers, and names them by the order in which they came."""
+
+    def __init__(self, room: int = 100) -> None:
+        self.room = room
+        self.buffers: list[bytes] = []
+
+    def refer(self, buffer: bytes) -> BlobRef | None:
+        if len(self.buffers) == self.room:
+            return None
+        self.buffers.append(buffer)
+        return BlobRef(len(self.buffers), 0, len(buffer))
+
+    def resolve(self, ref: BlobRef) -> bytes:
+        if not 0 < ref.pool <= len(self.buffers):
+            raise ProtocolError(f"no pool {ref.pool}")
+        return self.buffers[ref.pool - 1]
+
+
+LARGE = bytes(limits.BLOB_BYTES_MIN)
+SMALL = LARGE[1:]
+
+
+@pytest.mark.parametrize("step", [1, 7, 1_000_000])
+@pytest.mark.parametrize(
+    "buffers",
+    [[LARGE], [SMALL], [LARGE, SMALL, LARGE], [SMALL, LARGE, b""], [LARGE, LARGE], [b"", LARGE]],
+    ids=["large", "small", "both", "empty last", "large only", "empty first"],
+)
+def test_large_buffers_stay_where_both_ends_see_them(buffers, step):
+    shelf = Shelf()
+    frames = [Frame(0, Goodbye("x"), buffers), Frame(1, Goodbye("y"))]
+    stream = b"".join(encode_all(frames, shelf))
+    assert len(stream) < sum(len(b) for b in buffers if b is not LARGE) + 200
+    decoder = FrameDecoder(None, shelf)
+    cut = [stream[start : start + step] for start in range(0, len(stream), step)]
+    got = [frame for piece in cut for frame in decoder.feed(piece)]
+    assert plain(got) == plain(frames)
+    assert [b is LARGE for b in got[0].buffers] == [b is LARGE for b in buffers]
+
+
+def test_a_buffer_for_which_there_is_no_room_is_sent():
+    shelf = Shelf(room=1)
+    frames = [Frame(0, Goodbye("x"), [LARGE, LARGE])]
+    stream = b"".join(encode_all(frames, shelf))
+    assert len(stream) > len(LARGE)
+    assert plain(FrameDecoder(None, shelf).feed(stream)) == plain(frames)
+
+
+def test_a_reference_where_nothing_is_shared_is_refused():
+    stream = b"".join(encode(Frame(0, Goodbye("x"), [LARGE]), Shelf()))
+    with pytest.raises(ProtocolError, match="none in common"):
+        FrameDecoder().feed(stream)
+
+
+def test_a_reference_to_nowhere_is_refused():
+    with pytest.raises(ProtocolError, match="no pool 7"):
+        FrameDecoder(None, Shelf()).feed(claim([BlobRef(7, 0, 1)]))
+
+
+@pytest.mark.parametrize(
+    "places",
+    [[BlobRef(1, 0, -1)], [BlobRef(1, -1, 1)], [[1, 2]], [[1, 2, "3"]], [BlobRef(1, 0, 2**63)]],
+)
+def test_a_garbled_reference_is_refused(places):
+    with pytest.raises(ProtocolError, match="not a message"):
+        FrameDecoder(None, Shelf()).feed(claim(places))
+
+
+def test_what_is_referred_to_counts_as_payload():
+    half = limits.PAYLOAD_BYTES_MAX // 2 + 1
+    with pytest.raises(ProtocolError, match="over the limit"):
+        FrameDecoder(None, Shelf()).feed(claim([BlobRef(1, 0, half), half]))
+    with pytest.raises(ProtocolError, match="over the limit"):
+        head(0, Goodbye("x"), [BlobRef(1, 0, half), half])
+
+
+def test_a_frame_over_the_limit_lends_nothing(monkeypatch):
+    monkeypatch.setattr(limits, "PAYLOAD_BYTES_MAX", len(LARGE))
+    shelf = Shelf()
+    with pytest.raises(ProtocolError, match="over the limit"):
+        encode(Frame(0, Goodbye("x"), [LARGE, b"x"]), shelf)
+    assert shelf.buffers == []
