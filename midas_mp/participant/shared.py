@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from midas_mp import limits
+from midas_mp.blobs import pool
 from midas_mp.errors import (
     ConnectionLost,
     MidasError,
@@ -57,8 +58,10 @@ class SharedCopy:
         self.total_bytes = sum(offer.sizes)
         self.received_bytes = 0
         self._sizes: Sequence[int] = offer.sizes
-        self._buffers = [bytearray() for _ in offer.sizes]
+        self._buffers = [_room_for(size) for size in offer.sizes]
         self._filling = 0
+        self._filled_bytes = 0
+        """Of the buffer that is being filled."""
 
     @property
     def is_complete(self) -> bool:
@@ -69,15 +72,17 @@ class SharedCopy:
         return (self.job, self.round, self._sizes) == (offer.job, offer.round, offer.sizes)
 
     def frame(self) -> Frame:
-        """For a worker, once all is here; the buffers are not copied."""
+        """For a worker, once all is here; the buffers are not copied, and what of them lies in
+        shared memory all workers read in place.
+        """
         assert self.is_complete
         return Frame(CONTROL_CHANNEL, SharedData(self.job, self.round), self._buffers)
 
     def put(self, offset: int, part: Buffer) -> None:
         """Appends what came next.
 
-        Buffers grow with what arrives: no memory is touched on the strength of an offer, and the
-        allocator moves pages, not bytes, when a large one grows.
+        No memory is touched on the strength of an offer: shared memory costs what is written, and
+        where there is none buffers grow with what arrives.
 
         Raises:
             ProtocolError: it is not what comes next.
@@ -90,12 +95,19 @@ class SharedCopy:
             )
         self.received_bytes += rest.nbytes
         while rest:
-            buffer = self._buffers[self._filling]
-            room = self._sizes[self._filling] - len(buffer)
-            buffer += rest[:room]
-            rest = rest[room:]
+            buffer, start = self._buffers[self._filling], self._filled_bytes
+            piece = rest[: self._sizes[self._filling] - start]
+            buffer[start : start + len(piece)] = piece  # at the end of a bytearray: it grows
+            self._filled_bytes += len(piece)
+            rest = rest[len(piece) :]
             if rest:
                 self._filling += 1
+                self._filled_bytes = 0
+
+
+def _room_for(size_bytes: int) -> bytearray | memoryview:
+    block = pool.allocate(size_bytes) if size_bytes >= limits.BLOB_BYTES_MIN else None
+    return bytearray() if block is None else block
 
 
 class SharedFetcher:

@@ -285,7 +285,9 @@ class LuaWorker:
             status, payload = self._call(job, message, call, buffers, position)
             self._page.end_task()
             ended_ns = time.monotonic_ns()
-            position += call.buffer_count
+            end = position + call.buffer_count
+            buffers[position:end] = [None] * call.buffer_count  # so the result's frame says so
+            position = end
             job.longest_ns = max(job.longest_ns, ended_ns - began_ns)
             duration_us = (ended_ns - began_ns) // 1000
             outcomes.append(Outcome(call.index, call.attempt, status, duration_us, len(payload)))

@@ -15,14 +15,16 @@ import pytest
 from midas_mp import limits
 from midas_mp.errors import ProcessLost
 from midas_mp.participant.crew import EARLY_DEATHS_MAX
-from midas_mp.wire.framing import Frame, encode, encode_all
+from midas_mp.wire.framing import Frame, encode, encode_all, head
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     AnyMessage,
+    BlobRef,
     EndJob,
     Hello,
     Outcome,
     RecallTasks,
+    ReleaseBlobs,
     Status,
     TaskPrinted,
     TaskRef,
@@ -402,7 +404,10 @@ def test_garbage_from_a_worker_costs_that_worker_only(run: Callable, node: Calla
             host = n.meet()
             await host.welcome()
             host.begin(BY_NAME)
-            offences = (_into_its_pipe, _into_its_socket, _with_an_answer_to_nothing)
+            offences = (
+                *(_into_its_pipe, _into_its_socket, _with_an_answer_to_nothing),
+                *(_with_a_result_in_nobodys_memory, _with_memory_released_that_was_never_shown),
+            )
             for epoch, write in enumerate(offences):
                 host.submit(1, {epoch: ["loop"]})
                 await host.until(lambda e=epoch: len(host.heard(TaskPrinted)) > e)
@@ -432,6 +437,18 @@ def _with_an_answer_to_nothing(pid: int) -> None:
     frame = Frame(0, TaskResults("job", 0, "laptop-000", [outcome]), [b"\xc0"])
     with contextlib.closing(stolen_socket(pid)) as sock:
         sock.sendall(b"".join(encode_all([frame])))
+
+
+def _with_a_result_in_nobodys_memory(pid: int) -> None:
+    outcome = Outcome(3, 0, Status.OK, 1)
+    header = head(0, TaskResults("job", 0, "laptop-000", [outcome]), [BlobRef(1, 0, 2**20)])
+    with contextlib.closing(stolen_socket(pid)) as sock:
+        sock.sendall(header)
+
+
+def _with_memory_released_that_was_never_shown(pid: int) -> None:
+    with contextlib.closing(stolen_socket(pid)) as sock:
+        sock.sendall(head(0, ReleaseBlobs([BlobRef(1, 0, 2**20)]), []))
 
 
 def stolen_socket(pid: int) -> socket.socket:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 from collections.abc import Callable, Sequence
 
+import msgpack
 import psutil
 import pytest
 
+from midas_mp import limits
+from midas_mp.blobs import memfd, pool
 from midas_mp.errors import ProcessLost
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.output import Printed, Progressed
@@ -338,5 +342,108 @@ def test_closing_leaves_no_process_descriptor_or_task(moment: Callable, run: Cal
                 before = open_descriptors()
         assert open_descriptors() == before
         assert len(asyncio.all_tasks()) == 1
+
+    run(main())
+
+
+# -- shared memory -------------------------------------------------------------------------------
+
+LENGTHS = b"""
+function execute_code()
+  if global_data.ends then print("looping") while true do end end
+  return { #global_data.text, global_data.text:sub(-3) }
+end
+"""
+LARGE = "x" * limits.BLOB_BYTES_MIN + "end"
+
+
+def submit(process: LuaProcess, *payloads: object, job: str = "job") -> None:
+    digest = Bundle.from_sources("job.lua", [], [LENGTHS]).digest
+    calls = [Call(index) for index in range(len(payloads))]
+    order = RunTasks(job, 0, len(calls), digest, "execute_code", calls)
+    process.send([Frame(0, order, [msgpack.packb(payload) for payload in payloads])])
+
+
+def begin(process: LuaProcess) -> None:
+    digest = Bundle.from_sources("job.lua", [], [LENGTHS]).digest
+    bundle = PutBundle("job", digest, "job.lua", [])
+    process.send([Frame(0, BeginJob("job", JobSpec())), Frame(0, bundle, [LENGTHS])])
+
+
+def lent_bytes() -> int:
+    shared = pool.allocate(0)  # so that there is a pool
+    used = pool._of_this_process.get().used_bytes
+    del shared
+    return used
+
+
+@pytest.mark.parametrize("level", range(4))
+def test_large_payloads_are_read_in_shared_memory_at_every_level(level: int, run: Callable) -> None:
+    async def main() -> None:
+        before = lent_bytes()
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        listener = Listener()
+        process = supervisor.start(dataclasses.replace(SPEC, sandbox_level_max=level), listener)
+        await listener.ready()
+        begin(process)
+        for round_ in range(3):
+            submit(process, *[{"text": LARGE}] * 4)
+            assert lent_bytes() >= before + 4 * len(LARGE)
+            await listener.until(lambda n=round_: len(listener.messages(TaskResults)) > n)
+            await listener.until(lambda: lent_bytes() == before)
+        results = [frame.buffers for frame in listener.told if isinstance(frame, Frame)][1:]
+        values = [msgpack.unpackb(buffer) for buffers in results for buffer in buffers]
+        assert values == [[len(LARGE), "end"]] * 12
+        supervisor.close()
+
+    run(main())
+
+
+def test_a_process_that_is_killed_in_the_middle_leaves_nothing(run: Callable) -> None:
+    async def main() -> None:
+        before = lent_bytes()
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        descriptors: list[str] = []
+        for round_ in range(3):
+            listener = Listener()
+            process = supervisor.start(SPEC, listener)
+            seen = await listener.ready()
+            begin(process)
+            submit(process, {"text": LARGE, "ends": True}, {"text": LARGE})
+            await listener.printed()
+            assert lent_bytes() > before
+            seen.kill()
+            await listener.ended()
+            assert lent_bytes() == before
+            if round_ == 0:
+                descriptors = open_descriptors()
+        assert open_descriptors() == descriptors
+        supervisor.close()
+
+    run(main())
+
+
+def test_without_shared_memory_all_goes_as_bytes(
+    run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("not on this machine")
+
+    monkeypatch.setattr(memfd, "create", refuse)
+    monkeypatch.setattr(pool, "_of_this_process", pool._OfThisProcess())
+    monkeypatch.setattr(pool, "_warned", {"not on this machine"})
+
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        listener = Listener()
+        process = supervisor.start(SPEC, listener)
+        await listener.ready()
+        assert process.child.blobs is None
+        begin(process)
+        submit(process, {"text": LARGE})
+        await listener.until(lambda: listener.messages(TaskResults))
+        (result,) = listener.told[-1].buffers
+        assert msgpack.unpackb(result) == [len(LARGE), "end"]
+        supervisor.close()
 
     run(main())

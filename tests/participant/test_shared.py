@@ -9,6 +9,8 @@ from collections.abc import Callable
 import msgpack
 import pytest
 
+from midas_mp import limits
+from midas_mp.blobs.mapping import locate
 from midas_mp.errors import ProtocolError
 from midas_mp.participant import shared
 from midas_mp.participant.shared import SharedCopy, SharedFetcher
@@ -196,6 +198,17 @@ def test_a_copy_is_the_same_however_it_was_cut(buffers: list[bytes], size: int) 
         copy.put(start, memoryview(data)[start : start + size])
     assert copy.is_complete
     assert whole(copy) == buffers
+
+
+def test_the_large_buffers_of_a_copy_lie_where_all_workers_read_them() -> None:
+    buffers = [b"small", bytes(limits.BLOB_BYTES_MIN), b"", bytes(limits.BLOB_BYTES_MIN + 1)]
+    copy = SharedCopy(OfferShared("job", 0, list(map(len, buffers))))
+    data = b"".join(buffers)
+    for start in range(0, len(data), 50_000):
+        copy.put(start, data[start : start + 50_000])
+    kept = copy.frame().buffers
+    assert list(map(bytes, kept)) == buffers
+    assert [locate(buffer) is not None for buffer in kept if buffer] == [False, True, True]
 
 
 def test_a_copy_of_nothing_is_complete() -> None:
