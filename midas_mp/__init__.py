@@ -10,10 +10,76 @@ The house, from the cellar up; imports go down only:
     participant/   floor 3   a node: launcher, zygote, confined workers
     client/        floor 4   a client of any host; a whole cluster in this process
     driver/        floor 5   the three-function job
+    executor/      floor 5   Lua functions as futures, for programs in Python
+    aio.py         floor 6   the same for asyncio
     cli/           floor 6   arguments, printing, exit codes
 
 One task's way:  generate_data (script process) → driver → client → host → launcher → worker:
 execute_code, and its result back the same way into ``results``.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from midas_mp.errors import (
+        ClusterLost,
+        HostUnreachable,
+        MidasError,
+        PeerRefused,
+        ScriptError,
+        UnsendableValue,
+        UsageError,
+    )
+    from midas_mp.executor.broken import BrokenCluster, ExecutorClosed
+    from midas_mp.executor.executor import Executor
+    from midas_mp.executor.function import LuaFunction, lua_function
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "BrokenCluster",
+    "ClusterLost",
+    "Executor",
+    "ExecutorClosed",
+    "HostUnreachable",
+    "LuaFunction",
+    "MidasError",
+    "PeerRefused",
+    "ScriptError",
+    "UnsendableValue",
+    "UsageError",
+    "__version__",
+    "lua_function",
+]
+
+_HOMES: Final = {
+    "BrokenCluster": "midas_mp.executor.broken",
+    "ClusterLost": "midas_mp.errors",
+    "Executor": "midas_mp.executor.executor",
+    "ExecutorClosed": "midas_mp.executor.broken",
+    "HostUnreachable": "midas_mp.errors",
+    "LuaFunction": "midas_mp.executor.function",
+    "MidasError": "midas_mp.errors",
+    "PeerRefused": "midas_mp.errors",
+    "ScriptError": "midas_mp.errors",
+    "UnsendableValue": "midas_mp.errors",
+    "UsageError": "midas_mp.errors",
+    "lua_function": "midas_mp.executor.function",
+}
+"""Where the public names live.  They are fetched when they are asked for: the command line needs
+none of them, and starts in less time than they take."""
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

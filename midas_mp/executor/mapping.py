@@ -1,0 +1,116 @@
+"""A map as its reader sees it: a generator whose results come in lists from the loop's thread.
+
+What one result costs here is what one million cost: for each of them only ``yield from`` a list.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from midas_mp.errors import MidasError
+from midas_mp.executor.bridge import Bridge, BridgedFeed
+from midas_mp.executor.broken import as_broken
+from midas_mp.executor.collector import Collector
+from midas_mp.executor.feed import Arrival, MapPlan
+from midas_mp.executor.items import Items
+from midas_mp.executor.progress import Progress
+
+REFILL_PARTS: Final = 8
+"""Items are fetched when that part of the buffer is free: each fetch wakes the loop."""
+
+
+class Mapping:
+    """One map under way, on the side of its reader.
+
+    Args:
+        bridge: to the loop.
+        plan: what is mapped.
+        items: over what.
+        buffersize: items in flight at most; None is all.
+        collector: puts the results in order.
+        timeout: seconds from now in which every result must be there.
+        progress: told how far it is.
+    """
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        plan: MapPlan,
+        items: Items,
+        *,
+        buffersize: int | None,
+        collector: Collector,
+        timeout: float | None,
+        progress: Progress,
+    ) -> None:
+        self._bridge = bridge
+        self._items = items
+        self._buffersize = buffersize
+        self._collector = collector
+        self._ends_s = None if timeout is None else time.monotonic() + timeout
+        self._progress = progress
+        self._arrivals: queue.SimpleQueue[list[Arrival] | MidasError] = queue.SimpleQueue()
+        values = items.take(buffersize)
+        self._taken = len(values) // items.arity
+        self._is_exhausted = buffersize is None or self._taken < buffersize
+        self._feed: BridgedFeed = bridge.begin_feed(
+            plan, values, self._arrivals.put, is_last=self._is_exhausted
+        )
+
+    def results(self) -> Iterator[Any]:
+        """What the calls return, one after the other; closing it stops the rest."""
+        given = self._give()
+        next(given)  # so that even one that nobody reads is closed when it is dropped
+        return given
+
+    def _give(self) -> Iterator[Any]:
+        collector = self._collector
+        try:
+            yield None
+            while True:
+                for values in collector.ready():
+                    yield from values
+                    self._refill()
+                self._progress.advanced(
+                    collector.given, self._taken if self._is_exhausted else None
+                )
+                if self._is_exhausted and collector.given >= self._taken:
+                    return
+                self._refill(is_waiting=True)
+                self._wait()
+        except MidasError as error:
+            raise as_broken(error) from error.__cause__
+        finally:
+            self._feed.stop()
+            self._progress.close()
+
+    def _wait(self) -> None:
+        """Takes what has arrived, or waits for it.
+
+        Raises:
+            TimeoutError: nothing came in time.
+        """
+        left_s = None if self._ends_s is None else max(0.0, self._ends_s - time.monotonic())
+        try:
+            self._collector.take(self._arrivals.get(timeout=left_s))
+            while True:
+                self._collector.take(self._arrivals.get_nowait())
+        except queue.Empty:
+            if self._collector.is_empty:
+                raise TimeoutError("a result of map() was not there in time") from None
+
+    def _refill(self, *, is_waiting: bool = False) -> None:
+        """Takes as many items as may be in flight now."""
+        if self._is_exhausted or self._buffersize is None:
+            return
+        free = self._buffersize - (self._taken - self._collector.given)
+        if free > 0 and (is_waiting or free >= self._buffersize // REFILL_PARTS):
+            values = self._items.take(free)
+            count = len(values) // self._items.arity
+            self._taken += count
+            self._is_exhausted = count < free
+            self._bridge.check_open()
+            self._feed.add(values, is_last=self._is_exhausted)

@@ -1,0 +1,117 @@
+"""Where an executor's calls run: workers of this machine, or a standing host."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from midas_mp.client.client import Client
+from midas_mp.client.cluster import LocalCluster
+from midas_mp.errors import MidasError
+from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
+from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.naming import node_name
+from midas_mp.participant.process import Supervisor
+from midas_mp.participant.zygote import Zygote
+from midas_mp.transport import tcp
+from midas_mp.transport.address import Address
+
+CONNECT_TIMEOUT_S: Final = 10.0
+
+
+class Site(NamedTuple):
+    """Which workplace is wanted.
+
+    Attributes:
+        address: of a standing host; None is this machine.
+        workers: on this machine; None is one for each usable CPU.
+        memory_bytes: bound of each Lua state here; None shares out what the machine has.
+        sandbox_level_max: of the workers here.
+    """
+
+    address: Address | None = None
+    workers: int | None = None
+    memory_bytes: int | None = None
+    sandbox_level_max: int = 3
+
+
+class Workplace:
+    """An open one.
+
+    Attributes:
+        client: what to submit to.
+    """
+
+    def __init__(self, client: Client, closing: contextlib.AsyncExitStack, site: Site) -> None:
+        self.client = client
+        self._closing = closing
+        self._site = site
+        self._supervisor: Supervisor | None = None
+
+    async def close(self) -> None:
+        """Ends connections and processes."""
+        await self._closing.aclose()
+
+    def supervisor(self) -> Supervisor:
+        """Starts processes of this machine, such as that of a script; made when first needed.
+
+        Raises:
+            ProcessLost: none can be started.
+        """
+        if self._supervisor is None:
+            self._supervisor = Supervisor(Zygote.start(), zygote_lost=lambda _: None)
+            self._closing.callback(self._supervisor.close)
+        return self._supervisor
+
+
+async def open_workplace(site: Site, lost: Callable[[MidasError], None]) -> Workplace:
+    """Starts the workers, or connects.
+
+    Args:
+        site: where.
+        lost: called when nothing can run there any more.
+
+    Raises:
+        HostUnreachable: nobody answers at the address.
+        PeerRefused: the host does not want us.
+        ProcessLost: no process can be started here.
+    """
+    async with contextlib.AsyncExitStack() as closing:
+        if site.address is not None:
+            dial = functools.partial(tcp.connect, site.address, timeout_s=CONNECT_TIMEOUT_S)
+            client = Client(dial)
+            closing.callback(client.close)
+            await client.connect()
+            return Workplace(client, closing.pop_all(), site)
+        supervisor = Supervisor(Zygote.start(), zygote_lost=lost)
+        closing.callback(supervisor.close)
+        cluster = LocalCluster(supervisor, _node_settings(site))
+        closing.push_async_callback(cluster.close)
+        cluster.failed.add_done_callback(functools.partial(_cluster_failed, lost))
+        closing.callback(cluster.failed.cancel)
+        client = await cluster.connect()
+        closing.callback(client.close)
+        workplace = Workplace(client, closing.pop_all(), site)
+        workplace._supervisor = supervisor  # noqa: SLF001 - the same processes serve a script
+        return workplace
+    raise AssertionError
+
+
+def _node_settings(site: Site) -> NodeSettings:
+    workers = site.workers or usable_cpu_count()
+    return NodeSettings(
+        node_name(),
+        name_is_explicit=False,
+        workers=workers,
+        memory_bytes=site.memory_bytes or default_memory_bytes(workers),
+        sandbox_level_max=site.sandbox_level_max,
+    )
+
+
+def _cluster_failed(lost: Callable[[MidasError], None], failed: asyncio.Future[None]) -> None:
+    error = None if failed.cancelled() else failed.exception()
+    if isinstance(error, MidasError):
+        lost(error)
