@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 TASKS_MAX = 20_000
 ROUND_S = 0.25
-"""About as long as one round of a point takes at full speed."""
+"""About as long as one round of a point takes."""
+
+LARGEST_S = 0.04
+"""The task that a sweep begins with."""
+
+EFFICIENCY_MIN = 0.25
+"""Where it ends."""
 
 
 class Point(NamedTuple):
@@ -49,25 +55,28 @@ def peak_steps_per_s(way: Way, workers: int, round_s: float) -> float:
     return workers * steps / best
 
 
-def point(way: Way, workers: int, steps: int, peak: float, *, rounds: int, round_s: float) -> Point:
-    """The best of a few rounds."""
-    ideal_s = steps / peak  # of one task, all workers at once
-    count = max(10 * workers, min(TASKS_MAX, way.each_max, int(round_s / ideal_s)))
-    best = min(way.timed("map_each", "spin", [steps] * count)[0] for _ in range(rounds))
-    return Point(best * workers / count, ideal_s * count / best)
-
-
-def sweep(way: Way, workers: int, *, rounds: int = 3, round_s: float = ROUND_S) -> list[Point]:
+def sweep(
+    way: Way, workers: int, *, rounds: int = 3, round_s: float = ROUND_S
+) -> list[Point]:
     """Tasks half as large each time, until less than a quarter of the peak is left."""
     peak = peak_steps_per_s(way, workers, round_s)
-    steps = int(peak / workers * 0.04)
+    steps = int(peak / workers * LARGEST_S)
+    guess_s = LARGEST_S
     points = []
     while steps >= 1:
-        points.append(point(way, workers, steps, peak, rounds=rounds, round_s=round_s))
-        if points[-1].efficiency < 0.25:
+        count = max(10 * workers, min(TASKS_MAX, int(round_s * workers / guess_s)))
+        points.append(_point(way, workers, [steps] * count, peak, rounds))
+        guess_s, efficiency = points[-1]
+        if efficiency < EFFICIENCY_MIN:
             break
         steps //= 2
     return points
+
+
+def _point(way: Way, workers: int, tasks: list[int], peak: float, rounds: int) -> Point:
+    """The best of a few rounds."""
+    best_s = min(way.timed("map_each", "spin", tasks)[0] for _ in range(rounds))
+    return Point(best_s * workers / len(tasks), sum(tasks) / peak / best_s)
 
 
 def metg_s(points: Sequence[Point], efficiency: float = 0.5) -> float:

@@ -77,13 +77,13 @@ def page(runs: list[Run], plots: list[tuple[str, str]]) -> str:
 def _machine(runs: list[Run]) -> str:
     machine = runs[-1].machine
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    loads = ", ".join(f"{run.machine['load']:.1f}" for run in runs)
+    loads = [row.load for run in runs for row in run.rows.values()]
     warning = "**A quick run: its times mean nothing.**\n\n" if machine["quick"] else ""
     return (
         f"{warning}{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
         f"Linux {machine['kernel']}, Python {machine['python']}; "
         f"{', '.join(run.date for run in runs)} UTC, commit {runs[-1].commit}; "
-        f"load average at the start {loads}.\n\n{versions}."
+        f"load average {min(loads):.1f} to {max(loads):.1f} while it was measured.\n\n{versions}."
     )
 
 
