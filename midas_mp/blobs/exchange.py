@@ -23,10 +23,10 @@ from functools import partial
 from typing import Any, Final
 
 from midas_mp.blobs import memfd
-from midas_mp.blobs.mapping import Mapping, locate
-from midas_mp.blobs.pool import SharedFile, share
+from midas_mp.blobs.mapping import Mapping
+from midas_mp.blobs.pool import SharedFile, place
 from midas_mp.errors import ProtocolError
-from midas_mp.wire.framing import Buffer, size_bytes
+from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import BlobRef, ReleaseBlobs
 
 REFS_MAX: Final = 1_000
@@ -89,18 +89,14 @@ class ParentBlobs:
     def refer(self, buffer: Buffer) -> BlobRef | None:
         if self._outbound is None:
             return None
-        shared = share(buffer)
-        place = locate(shared)
-        if place is None:
+        found = place(buffer)
+        if found is None or not self._show(found.file):
             return None
-        file, offset = place
-        if not isinstance(file, SharedFile) or not self._show(file):
-            return None
+        file, offset, view = found
         key = file.id, offset
         self._held_count[key] += 1
-        # held as a view of its own: whoever made it may release theirs
-        self._held.setdefault(key, memoryview(shared))
-        return BlobRef(file.id, offset, size_bytes([shared]))
+        self._held.setdefault(key, view)
+        return BlobRef(file.id, offset, view.nbytes)
 
     def resolve(self, ref: BlobRef) -> Buffer:
         if self._outbound is None or ref.pool != self._outbound.id:

@@ -14,7 +14,7 @@ import os
 import threading
 import warnings
 from collections import deque
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from midas_mp import limits
 from midas_mp.blobs import memfd
@@ -23,6 +23,9 @@ from midas_mp.blobs.mapping import Mapping, address_of, locate
 from midas_mp.wire.framing import Buffer, size_bytes
 
 _PAGE_BYTES: Final = mmap.PAGESIZE
+
+_LONG_COPY_BYTES: Final = limits.MB
+"""From here on (some 0.1 ms) other threads may run meanwhile."""
 
 _ids: Final = itertools.count(1)
 """Different for all files that one process speaks of."""
@@ -63,6 +66,15 @@ class SharedFile(Mapping):
         super().__del__()
 
 
+class Place(NamedTuple):
+    """Where a buffer lies in shared memory."""
+
+    file: SharedFile
+    offset: int
+    view: memoryview
+    """Of it, and keeping it."""
+
+
 class Pool:
     """Raises OSError where there can be none of this size."""
 
@@ -85,13 +97,19 @@ class Pool:
 
     def allocate(self, size_bytes: int) -> memoryview | None:
         """A block, writable, with anything in it; None where no piece is large enough."""
+        place = self.take(size_bytes)
+        return None if place is None else place.view
+
+    def take(self, size_bytes: int) -> Place | None:
+        """As ``allocate``, with where it is."""
+        pages_bytes = _pages(size_bytes)
         with self._lock:
             self._take_back()
-            offset = self._extents.take(_pages(size_bytes))
+            offset = self._extents.take(pages_bytes)
             if offset is None:
                 return None
-            self._touched_end = max(self._touched_end, offset + _pages(size_bytes))
-        return self._file.view(offset, size_bytes, self._let_go)
+            self._touched_end = max(self._touched_end, offset + pages_bytes)
+        return Place(self._file, offset, self._file.view(offset, size_bytes, self._let_go))
 
     def trim(self) -> None:
         """Gives the kernel what was not needed since the last time; to be called now and then."""
@@ -178,15 +196,43 @@ def share(buffer: Buffer) -> Buffer:
     Returns:
         The buffer itself where it is there already, is not worth it, or cannot be.
     """
+    if size_bytes([buffer]) < limits.BLOB_BYTES_MIN or _find(buffer) is not None:
+        return buffer
+    place = _copy(buffer)
+    return buffer if place is None else place.view
+
+
+def place(buffer: Buffer) -> Place | None:
+    """Where the buffer lies in memory that others can be shown, by a copy if need be; None where
+    it cannot.
+    """
+    return _find(buffer) or _copy(buffer)
+
+
+def _find(buffer: Buffer) -> Place | None:
+    if type(buffer) is bytes:  # these live elsewhere, and are many
+        return None
+    found = locate(buffer)
+    if found is None:
+        return None
+    file, offset = found
+    if not isinstance(file, SharedFile):
+        return None  # somebody else's
+    # a view of our own: whoever made theirs may release it
+    return Place(file, offset, memoryview(buffer))
+
+
+def _copy(buffer: Buffer) -> Place | None:
     size = size_bytes([buffer])
-    if size < limits.BLOB_BYTES_MIN or locate(buffer) is not None:
-        return buffer
-    block = allocate(size)
-    if block is None:
-        return buffer
-    # not by slices: this one lets other threads run
-    ctypes.memmove(address_of(block), address_of(buffer), size)
-    return block
+    pool = _of_this_process.get()
+    place = pool.take(size) if pool is not None else None
+    if place is None:
+        return None
+    if size < _LONG_COPY_BYTES:
+        place.view[:] = memoryview(buffer).cast("B")
+    else:
+        ctypes.memmove(place.file.address + place.offset, address_of(buffer), size)
+    return place
 
 
 def trim() -> None:
