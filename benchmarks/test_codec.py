@@ -49,7 +49,7 @@ def test_codec_in_lua(payload: bytes, record: Any) -> None:
 
         def run() -> float:
             start = perf_counter()
-            results[:] = [runtime.call(bundle.digest, "execute_code", Context(0, 1), payload)]
+            results[:] = runtime.call(bundle.digest, "execute_code", Context(0, 1), [payload])
             return perf_counter() - start
 
         run()

@@ -32,6 +32,15 @@ OUTBOUND_BYTES_MAX: Final = 4 * GB
 """Shared memory of a process for what it sends, and of each Lua process for what it makes: mere
 addresses, until they are used."""
 
+PAYLOAD_BUFFERS_MAX: Final = 1_024
+"""Buffers of one payload that Lua makes; what arrays come after these travel inside buffer 0."""
+
+INLINE_ARRAY_BYTES_MAX: Final = 1 * KB
+"""A smaller array travels inside buffer 0: a buffer of its own costs a microsecond."""
+
+OUTBOUND_GRANULE_BYTES: Final = 64 * KB
+"""Arrays of this size and more are made in shared memory, in whole granules of it."""
+
 GREETING_TIMEOUT_S: Final = 5.0
 """A peer that says nothing is dropped; an honest one greets within a round trip."""
 

@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import enum
 import resource
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from midas_mp import limits
 from midas_mp.errors import InternalError, ScriptError
+from midas_mp.lua.buffers import AddressPassage, HeldBuffer, Passage, ResultBuffer, StringPassage
 from midas_mp.lua.engines import engine
 from midas_mp.lua.settings import library_settings, library_sources
 from midas_mp.wire.messages import CallForm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from midas_mp.lua.bundle import Bundle
+    from midas_mp.lua.outbound import Outbound
+    from midas_mp.wire.framing import Buffer
     from midas_mp.wire.messages import JobSpec
 
 INDEXED: Final = frozenset({"generate_data", "on_result"})
@@ -91,6 +94,7 @@ class Runtime:
         memory_bytes: int,
         may_write_files: bool = False,
         page_mark: tuple[int, bytes] = (0, b""),
+        outbound: Outbound | None = None,
     ) -> None:
         """Makes a state that has loaded nothing yet.
 
@@ -105,6 +109,7 @@ class Runtime:
             memory_bytes: what the state may take; 0 is no bound.
             may_write_files: a driver's script may, below the working directory.
             page_mark: where the status page of this process has its mark, and that mark.
+            outbound: where large arrays are left for whoever reads the results; None is nowhere.
 
         Raises:
             UsageError: there is no such engine here.
@@ -119,6 +124,7 @@ class Runtime:
         self._names: dict[str, bytes] = {}
         self._started: int | None = None
         self._collected_bytes = 0
+        self._shared_held: Sequence[HeldBuffer] = ()
         self._error_type = lupa.LuaError
         self._lua = lupa.LuaRuntime(
             encoding=None,
@@ -138,7 +144,13 @@ class Runtime:
             b"page_bytes": limits.STATUS_PAGE_BYTES,
             b"page_mark_offset": page_mark[0],
             b"page_mark": page_mark[1],
+            b"memory_bytes": memory_bytes,
+            b"outbound_address": outbound.address if outbound else 0,
+            b"outbound_bytes": outbound.size_bytes if outbound else 0,
+            b"outbound_map": outbound.map_address if outbound else 0,
         }
+        is_luajit = settings[b"engine"] == b"luajit"
+        self._passage: Passage = AddressPassage() if is_luajit else StringPassage(self._lua)
         self._doors = _boot(self._lua, settings)
         self._is_worker = profile is Profile.WORKER
 
@@ -195,17 +207,21 @@ class Runtime:
         digest: str,
         entry: str,
         context: Context,
-        payload: bytes | None,
+        buffers: Sequence[Buffer] = (),
         form: CallForm = CallForm.DATA,
-    ) -> bytes:
+    ) -> list[ResultBuffer]:
         """Calls one of the script's functions; see the profile for the environment it gets.
 
         Args:
             digest: of the bundle.
             entry: a global of the script, or ``RETURNED``.
             context: where it stands in its job.
-            payload: what it takes, None where it takes nothing.
+            buffers: the payload that it takes, none where it takes nothing.
             form: what the payload is to it; not a batch.
+
+        Returns:
+            The payload of its result.  Blocks of it in the outbound memory are the caller's, who
+            must see to it that they are released.
 
         Raises:
             ScriptError: whatever went wrong in it, or with what it returned.
@@ -213,48 +229,54 @@ class Runtime:
         name = self._name(entry)
         index, count, round_, attempt = context
         is_task = self._is_worker or entry in INDEXED
-        if self._memory_bytes and not self._open_window(len(payload) if payload else 0):
-            self._fail(b"memory", b"", b"", entry, index if is_task else None)
+        payload, places, lua_bytes, held = passed = self._passage.enter(buffers)
         try:
-            kind, self.output_bytes, text, trace = self._doors.call(
-                self._slots[digest], name, index, count, round_, attempt, payload, form
-            )
-        except self._error_type as error:
-            kind, text, trace = _engine_failure(error)
+            if self._memory_bytes and not self._open_window(lua_bytes):
+                self._fail(b"memory", b"", b"", entry, index if is_task else None)
+            try:
+                kind, self.output_bytes, text, more = self._doors.call(
+                    self._slots[digest], name, index, count, round_, attempt, payload, form, places
+                )
+            except self._error_type as error:
+                kind, text, more = _engine_failure(error)
+            finally:
+                if self._memory_bytes:
+                    self._lua.set_max_memory(0)
+            if kind is not None:
+                self._fail(kind, text, more, entry, index if is_task else None)
+            return [text] if more is None else self._passage.leave(text, more)
         finally:
-            if self._memory_bytes:
-                self._lua.set_max_memory(0)
-        if kind is not None:
-            self._fail(kind, text, trace, entry, index if is_task else None)
-        return text  # type: ignore[no-any-return]  # lupa knows no types
+            if held:
+                passed.close()
 
     def call_batch(
-        self, digest: str, entry: str, context: Context, payload: bytes
-    ) -> tuple[bytes, ScriptError | None]:
+        self, digest: str, entry: str, context: Context, buffers: Sequence[Buffer]
+    ) -> tuple[list[ResultBuffer], ScriptError | None]:
         """Calls a function for each item of a batch, all in one environment.
 
         Returns:
-            The results (a msgpack array) up to the first item that failed, and how it did: its
-            ``item`` is the position in the batch.
+            The payload of the results (a msgpack array) up to the first item that failed, and how
+            it did: its ``item`` is the position in the batch.
 
         Raises:
             ScriptError: nothing came of the batch at all.
         """
         index, count, round_, attempt = context
-        with self._window(len(payload)):
-            kind, self.output_bytes, text, *more = self._doors.batch(
-                self._slots[digest], self._name(entry), index, count, round_, attempt, payload
-            )
-        if kind is None:
-            return text, None
-        trace, *done = more
+        slot, name = self._slots[digest], self._name(entry)
+        with closing(self._passage.enter(buffers)) as passed:
+            with self._window(passed.lua_bytes):
+                kind, self.output_bytes, text, more, *done = self._doors.batch(
+                    slot, name, index, count, round_, attempt, passed.payload, passed.places
+                )
+            if kind is None:
+                return self._passage.leave(text, more), None
+            results = self._passage.leave(*done[1:]) if done else []
         try:
-            self._fail(kind, text, trace, entry, index)
+            self._fail(kind, text, more, entry, index)
         except ScriptError as error:
             if not done:
                 raise
-            item, results = done
-            error.item = int(item)
+            error.item = int(done[0])
             return results, error
 
     def _name(self, entry: str) -> bytes:
@@ -270,14 +292,19 @@ class Runtime:
         """
         self.output_bytes = self._doors.tell_dropped()
 
-    def store(self, index: int, payload: bytes) -> None:
+    def store(self, index: int, buffers: Sequence[Buffer]) -> None:
         """``results[index + 1]`` of the driver's environment.
 
         Raises:
             ScriptError: it is no Lua value, or there is no room for it.
         """
-        with self._window(len(payload)):
-            kind, self.output_bytes, text, trace = self._doors.store(index, payload)
+        with (
+            closing(self._passage.enter(buffers)) as passed,
+            self._window(passed.lua_bytes),
+        ):
+            kind, self.output_bytes, text, trace = self._doors.store(
+                index, passed.payload, passed.places
+            )
         if kind is not None:
             self._fail(kind, text, trace, None, index)
 
@@ -289,23 +316,29 @@ class Runtime:
 
     # -- shared data ---------------------------------------------------------------------------
 
-    def share(self, round_: int, payload: bytes) -> None:
+    def share(self, round_: int, buffers: Sequence[Buffer]) -> None:
         """``shared_data`` of that round's tasks; what an earlier round shared is forgotten.
+
+        Its arrays are read where they lie, so the buffers are held until then.
 
         Raises:
             ScriptError: it is no Lua value, or there is no room for it.
         """
         self.unshare()
         try:
-            self._share(round_, payload)
+            self._share(round_, buffers)
         except ScriptError:
             self.unshare()
             raise
         self._collect()
 
-    def _share(self, round_: int, payload: bytes) -> None:
-        with self._window(len(payload)):
-            kind, self.output_bytes, text, trace = self._doors.share(round_, payload)
+    def _share(self, round_: int, buffers: Sequence[Buffer]) -> None:
+        passed = self._passage.enter(buffers)
+        self._shared_held = passed.held
+        with self._window(passed.lua_bytes):
+            kind, self.output_bytes, text, trace = self._doors.share(
+                round_, passed.payload, passed.places
+            )
         if kind is None:
             self._collect()  # the payload goes before its image comes
             with self._window(0):
@@ -315,8 +348,11 @@ class Runtime:
 
     def unshare(self) -> None:
         """Frees what was shared."""
-        self._doors.share(0, None)
+        self._doors.share(0, None, None)
         self._collect()
+        for buffer in self._shared_held:
+            buffer.release()
+        self._shared_held = ()
 
     def check_shared(self) -> str | None:
         """Compares all of the shared data with what it was.

@@ -7,11 +7,13 @@ leaves, so whatever has left rests on data that nobody had changed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from midas_mp.errors import ScriptError
 from midas_mp.lua.runtime import Runtime
+from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import Failure
 
 _WRITTEN: Final = (
@@ -47,16 +49,17 @@ class OpenedJob:
             failure = self.shared_failure
         return failure
 
-    def share(self, round_: int, payload: bytes | None) -> None:
+    def share(self, round_: int, buffers: Sequence[Buffer | None]) -> None:
         """Makes the round's shared data; without success its tasks fail, each by itself.
 
         Args:
             round_: the round; data of earlier ones is freed.
-            payload: None was too large to be received.
+            buffers: of the payload; one that is None was too large to be received.
         """
         self.shared_round, self.shared_failure = round_, None
         try:
-            if payload is None:
+            payload = [buffer for buffer in buffers if buffer is not None]
+            if len(payload) < len(buffers):
                 self.runtime.unshare()
                 raise ScriptError("memory", "not enough memory to receive the shared data")
             self.runtime.share(round_, payload)

@@ -17,7 +17,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NoReturn
 
 import msgspec
@@ -25,17 +25,20 @@ import msgspec
 from midas_mp import limits
 from midas_mp.blobs.exchange import ProcessBlobs
 from midas_mp.errors import ProtocolError, ScriptError, UsageError
+from midas_mp.lua.buffers import ResultBuffer
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.engines import ENGINES
+from midas_mp.lua.outbound import Outbound, OutboundBlock
 from midas_mp.lua.runtime import Context, Profile, Runtime
 from midas_mp.participant import confinement
 from midas_mp.participant.frame_socket import FrameSocket
 from midas_mp.participant.opened_job import OpenedJob, to_failure
 from midas_mp.participant.status_page import MARK, MARK_OFFSET, StatusPage
 from midas_mp.participant.zygote_messages import WORKER_BROKEN, WORKER_SPOILED, ChildSpec
-from midas_mp.wire.framing import Buffer, size_bytes
+from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import (
     BeginJob,
+    BlobRef,
     Call,
     CallForm,
     EndJob,
@@ -68,6 +71,9 @@ ones between are sent sooner (a send costs some 20 us), so that none waits long 
 
 SEND_BYTES: Final = 1 * limits.MB
 """So much result is sent at once; joining more would cost memory and save nothing."""
+
+SEND_BUFFERS: Final = limits.PAYLOAD_BUFFERS_MAX
+"""Likewise: with as many again of the last result a frame is far from the limit."""
 
 _REASON_CHARACTERS_MAX: Final = 1_000
 
@@ -148,6 +154,8 @@ class LuaWorker:
         self._frames = frames
         self._output_fd = output_fd
         self._page = page
+        memory = frames.blobs.outbound if frames.blobs is not None else None
+        self._outbound = Outbound(memory.address, memory.size_bytes) if memory else None
         self._jobs: dict[str, OpenedJob] = {}
         self._closed_output_bytes = 0
         self._serial = 0
@@ -207,6 +215,7 @@ class LuaWorker:
             may_write_files=self._level >= confinement.LEVEL_FILES
             and bool(self._spec.working_directory),
             page_mark=(MARK_OFFSET, MARK),
+            outbound=self._outbound,
         )
         self._jobs[message.job] = OpenedJob(runtime, memory_bytes)
         self._limit_data()
@@ -234,15 +243,20 @@ class LuaWorker:
             job.broken[message.digest] = Failure("syntax", str(error)[:_REASON_CHARACTERS_MAX])
 
     def _share(self, message: SharedData, buffers: list[Buffer | None]) -> None:
-        if len(buffers) != 1:
-            raise ProtocolError(f"shared data of {len(buffers)} buffers")
-        payload = buffers[0]
-        self._job(message.job).share(message.round, None if payload is None else bytes(payload))
+        if not buffers:
+            raise ProtocolError("shared data of no buffers")
+        self._job(message.job).share(message.round, buffers)
 
     def _release(self, message: ReleaseBlobs, _buffers: list[Buffer | None]) -> None:
         if self._frames.blobs is None:
             raise ProtocolError("shared memory is given back, where there is none")
-        self._frames.blobs.released(message)
+        self._free(self._frames.blobs.released(message))
+
+    def _free(self, buffers: Iterable[Buffer | BlobRef]) -> None:
+        """Frees those that lie in the outbound memory."""
+        for each in buffers:
+            if self._outbound is not None and isinstance(each, BlobRef):
+                self._outbound.release(each.offset, each.size_bytes)
 
     def _job(self, name: str) -> OpenedJob:
         try:
@@ -276,8 +290,8 @@ class LuaWorker:
         """Calls the entry for each task; several results share a frame while they come fast."""
         job = self._job(message.job)
         outcomes: list[Outcome] = []
-        payloads: list[list[Buffer]] = []
-        size = position = 0
+        payloads: list[list[Buffer | BlobRef]] = []
+        size = buffer_count = position = 0
         sent_ns = time.monotonic_ns()
         for call in message.calls:
             self._serial += 1
@@ -292,7 +306,8 @@ class LuaWorker:
             duration_us = (ended_ns - began_ns) // 1000
             outcomes.append(Outcome(call.index, call.attempt, status, duration_us, len(payload)))
             payloads.append(payload)
-            size += sum(map(len, payload))
+            size += _size_bytes(payload)
+            buffer_count += len(payload)
             is_end = self._is_spoiled or call is message.calls[-1]
             interval_ns = SEND_INTERVAL_NS
             if job.longest_ns > LONG_NS:
@@ -300,13 +315,14 @@ class LuaWorker:
             if (
                 is_end
                 or size > SEND_BYTES
+                or buffer_count > SEND_BUFFERS
                 or ended_ns - sent_ns > interval_ns
                 or len(outcomes) >= limits.TASKS_PER_FRAME_MAX
             ):
                 self._finish(job, message, outcomes, payloads, is_end=is_end)
                 if self._is_spoiled:
                     return
-                outcomes, payloads, size = [], [], 0
+                outcomes, payloads, size, buffer_count = [], [], 0, 0
                 sent_ns = time.monotonic_ns()
 
     def _finish(
@@ -314,7 +330,7 @@ class LuaWorker:
         job: OpenedJob,
         message: RunTasks,
         outcomes: list[Outcome],
-        payloads: list[list[Buffer]],
+        payloads: list[list[Buffer | BlobRef]],
         *,
         is_end: bool,
     ) -> None:
@@ -330,10 +346,11 @@ class LuaWorker:
                 Outcome(each.index, each.attempt, Status.FAILED, each.duration_us)
                 for each in outcomes
             ]
+            self._free(itertools.chain.from_iterable(payloads))
             payloads = [[failure.to_payload()]] * len(outcomes)
         if is_end or failure is not None:
             job.runtime.tell_dropped()
-        if sum(map(size_bytes, payloads)) > SEND_BYTES and len(outcomes) > 1:  # by the last one
+        if sum(map(_size_bytes, payloads)) > SEND_BYTES and len(outcomes) > 1:  # by the last one
             self._send_results(message, outcomes[:-1], payloads[:-1])
             outcomes, payloads = outcomes[-1:], payloads[-1:]
         self._send_results(message, outcomes, payloads)
@@ -345,7 +362,7 @@ class LuaWorker:
         call: Call,
         buffers: list[Buffer | None],
         position: int,
-    ) -> tuple[Status, list[Buffer]]:
+    ) -> tuple[Status, list[Buffer | BlobRef]]:
         """One task: its status, and its result or a failure."""
         broken = job.why_not(message.digest, message.round)
         if broken is not None:
@@ -356,9 +373,9 @@ class LuaWorker:
             payload = _payload(call, buffers, position)
             if message.form is CallForm.BATCH:
                 return self._call_batch(job, message, context, payload)
-            return Status.OK, [
+            return Status.OK, self._placed(
                 job.runtime.call(message.digest, message.entry, context, payload, message.form)
-            ]
+            )
         except ScriptError as error:
             self._is_spoiled = job.runtime.is_spoiled
             return Status.FAILED, [to_failure(error).to_payload()]
@@ -368,18 +385,27 @@ class LuaWorker:
             return Status.FAILED, [Failure("memory", text).to_payload()]
 
     def _call_batch(
-        self, job: OpenedJob, message: RunTasks, context: Context, payload: bytes | None
-    ) -> tuple[Status, list[Buffer]]:
-        results, error = job.runtime.call_batch(
-            message.digest, message.entry, context, payload or b""
-        )
+        self, job: OpenedJob, message: RunTasks, context: Context, payload: Sequence[Buffer]
+    ) -> tuple[Status, list[Buffer | BlobRef]]:
+        results, error = job.runtime.call_batch(message.digest, message.entry, context, payload)
         if error is None:
-            return Status.OK, [results]
+            return Status.OK, self._placed(results)
         self._is_spoiled = job.runtime.is_spoiled
-        return Status.FAILED, [to_failure(error).to_payload(), results]
+        return Status.FAILED, [to_failure(error).to_payload(), *self._placed(results)]
+
+    def _placed(self, buffers: list[ResultBuffer]) -> list[Buffer | BlobRef]:
+        """As the socket takes them."""
+        blobs = self._frames.blobs
+        placed: list[Buffer | BlobRef] = []
+        for each in buffers:
+            if not isinstance(each, OutboundBlock):
+                placed.append(each)
+            elif blobs is not None:  # else there are no blocks
+                placed.append(blobs.place(*each))
+        return placed
 
     def _send_results(
-        self, message: RunTasks, outcomes: list[Outcome], payloads: list[list[Buffer]]
+        self, message: RunTasks, outcomes: list[Outcome], payloads: list[list[Buffer | BlobRef]]
     ) -> None:
         output_bytes = self._closed_output_bytes
         for job in self._jobs.values():
@@ -418,9 +444,10 @@ class LuaWorker:
                 payload = _payload(outcome, buffers, position)
                 position += outcome.buffer_count
                 if outcome.status is Status.OK:
-                    runtime.store(outcome.index, payload or _NIL)
+                    runtime.store(outcome.index, payload or [_NIL])
                 else:
-                    runtime.store_error(outcome.index, Failure.from_payload(payload or b"").message)
+                    reason = bytes(payload[0]) if payload else b""
+                    runtime.store_error(outcome.index, Failure.from_payload(reason).message)
             except ScriptError as error:
                 self._is_spoiled = runtime.is_spoiled
                 failure = [to_failure(error).to_payload()]
@@ -429,17 +456,20 @@ class LuaWorker:
         self._frames.send(ResultsStored(message.job, message.round, stored), failure)
 
 
-def _payload(of: Call | Outcome, buffers: list[Buffer | None], position: int) -> bytes | None:
-    """The one buffer of a task, None where it has none.
+def _payload(of: Call | Outcome, buffers: list[Buffer | None], position: int) -> Sequence[Buffer]:
+    """The buffers of a task.
 
     Raises:
-        ScriptError: it was too large to be received.
+        ScriptError: one was too large to be received.
     """
-    if of.buffer_count == 0:
-        return None
-    if of.buffer_count > 1 or position >= len(buffers):
+    end = position + of.buffer_count
+    if end > len(buffers):
         raise ProtocolError(f"task {of.index} has {of.buffer_count} of {len(buffers)} buffers")
-    payload = buffers[position]
-    if payload is None:
+    payload = [buffer for buffer in buffers[position:end] if buffer is not None]
+    if len(payload) < of.buffer_count:
         raise ScriptError("memory", "not enough memory to receive what was sent to this task")
-    return bytes(payload)
+    return payload
+
+
+def _size_bytes(payload: Iterable[Buffer | BlobRef]) -> int:
+    return sum(each.size_bytes if isinstance(each, BlobRef) else len(each) for each in payload)

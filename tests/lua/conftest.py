@@ -14,7 +14,7 @@ from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.engines import ENGINES
 from midas_mp.lua.output import OutputParser, Printed, Progressed
 from midas_mp.lua.runtime import Context, Profile, Runtime
-from midas_mp.wire.messages import JobSpec
+from midas_mp.wire.messages import RETURNED, JobSpec
 
 MEMORY_BYTES = 64 * limits.MB
 
@@ -31,6 +31,7 @@ class Script:
         memory_bytes=MEMORY_BYTES,
         may_write_files=False,
         page_mark=(0, b""),
+        outbound=None,
         main="script.lua",
         **spec,
     ):
@@ -48,6 +49,7 @@ class Script:
             memory_bytes=memory_bytes,
             may_write_files=may_write_files,
             page_mark=page_mark,
+            outbound=outbound,
         )
         modules = modules or {}
         self.bundle = Bundle.from_sources(
@@ -60,10 +62,23 @@ class Script:
             raise
 
     def call(self, entry="execute_code", payload=None, *, count=1, **where):
-        data = None if payload is None else msgpack.packb(payload)
+        buffers = [] if payload is None else [msgpack.packb(payload)]
         context = Context(**{"index": 0, "count": count, **where})
-        result = self.runtime.call(self.bundle.digest, entry, context, data)
+        (result,) = self.runtime.call(self.bundle.digest, entry, context, buffers)
         return msgpack.unpackb(result, strict_map_key=False)
+
+    def call_buffers(self, entry="execute_code", *buffers, count=1, **where):
+        """All buffers of the result."""
+        context = Context(**{"index": 0, "count": count, **where})
+        return self.runtime.call(self.bundle.digest, entry, context, buffers)
+
+    def call_batch_buffers(self, arity, *arguments):
+        """All buffers of the results of what the source returns, and the error."""
+        data = msgpack.packb([arity, 0, *arguments])
+        return self.runtime.call_batch(self.bundle.digest, RETURNED, Context(0, 0), [data])
+
+    def share(self, value, *buffers):
+        self.runtime.share(0, [msgpack.packb(value), *buffers])
 
     def start(self):
         functions, config = self.runtime.start(self.bundle.digest)
@@ -147,6 +162,6 @@ def echo(engine):
     source = b"function execute_code() return global_data end"
     bundle = Bundle.from_sources("echo.lua", [], [source])
     runtime.load(bundle)
-    yield lambda data: runtime.call(bundle.digest, "execute_code", Context(0, 1), data)
+    yield lambda data: runtime.call(bundle.digest, "execute_code", Context(0, 1), [data])[0]
     runtime.close()
     os.close(output)

@@ -95,7 +95,7 @@ def test_several_bundles_live_in_one_state(script):
     state.runtime.load(other)
     state.runtime.load(other)
     assert state.call() == 1
-    assert state.runtime.call(other.digest, "execute_code", Context(0, 1), None) == b"\x02"
+    assert state.runtime.call(other.digest, "execute_code", Context(0, 1)) == [b"\x02"]
     assert state.call() == 1
 
 
@@ -192,8 +192,8 @@ def test_a_driver_s_job_from_start_to_answer(script):
             "count": 3,
             "here": index,
         }
-    state.runtime.store(2, msgpack.packb("c"))
-    state.runtime.store(0, msgpack.packb("a"))
+    state.runtime.store(2, [msgpack.packb("c")])
+    state.runtime.store(0, [msgpack.packb("a")])
     state.runtime.store_error(1, "went wrong")
     assert state.call("interpret_results", count=3) == "3 3 a went wrong c"
 
@@ -249,14 +249,14 @@ def test_a_result_that_is_no_lua_value_is_refused(script):
     state = script("", **DRIVER)
     state.start()
     with pytest.raises(ScriptError) as caught:
-        state.runtime.store(4, msgpack.packb(2**60))
+        state.runtime.store(4, [msgpack.packb(2**60)])
     assert caught.value.message == "results[5]: an integer beyond 2^53 cannot be a Lua number"
     assert caught.value.index == 4
 
 
 def fill(runtime, payload):
     for index in range(4, 100):
-        runtime.store(index, payload)
+        runtime.store(index, [payload])
 
 
 def test_the_driver_s_memory_is_limited_too(script):
@@ -264,7 +264,7 @@ def test_the_driver_s_memory_is_limited_too(script):
     state.start()
     payload = msgpack.packb([0.5] * 100_000)
     for index in range(4):
-        state.runtime.store(index, payload)
+        state.runtime.store(index, [payload])
     with pytest.raises(ScriptError) as caught:
         fill(state.runtime, payload)
     assert caught.value.kind == "memory"
@@ -285,7 +285,7 @@ def test_output_bytes_counts_what_was_written():
     bundle = Bundle.from_sources("s.lua", [], [b"function execute_code() print('abc') end"])
     runtime.load(bundle)
     for index in range(3):
-        runtime.call(bundle.digest, "execute_code", Context(index, 3), None)
+        runtime.call(bundle.digest, "execute_code", Context(index, 3))
     written = os.read(output, 1000)
     assert written == b"".join(b"P j 0 %d 3\nabc" % i for i in range(3))
     assert runtime.output_bytes == len(written)

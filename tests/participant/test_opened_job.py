@@ -35,12 +35,12 @@ def job() -> Iterator[OpenedJob]:
 
 
 def write(job: OpenedJob) -> None:
-    job.runtime.call(BUNDLE.digest, "execute_code", Context(0, 1), None)
+    job.runtime.call(BUNDLE.digest, "execute_code", Context(0, 1))
 
 
 def test_a_write_is_the_failure_of_all_that_ran_since(job: OpenedJob) -> None:
     assert job.find_write(1) is None
-    job.share(0, msgpack.packb([1] * 5_000))
+    job.share(0, [msgpack.packb([1] * 5_000)])
     assert job.find_write(1) is None
     write(job)
     assert job.find_write(1) == Failure("runtime", f"this task {WROTE}")
@@ -49,16 +49,16 @@ def test_a_write_is_the_failure_of_all_that_ran_since(job: OpenedJob) -> None:
 
 
 def test_what_cannot_be_shared_fails_the_tasks_of_its_round(job: OpenedJob) -> None:
-    job.share(3, b"\xc1")
+    job.share(3, [b"\xc1"])
     failure = job.why_not(BUNDLE.digest, 3)
     assert failure is not None
     assert "begins no msgpack value" in failure.message
     assert job.why_not(BUNDLE.digest, 4) is None
-    job.share(3, None)
+    job.share(3, [None])
     failure = job.why_not(BUNDLE.digest, 3)
     assert failure is not None
     assert failure.kind == "memory"
-    job.share(3, msgpack.packb(1))
+    job.share(3, [msgpack.packb(1)])
     assert job.why_not(BUNDLE.digest, 3) is None
 
 

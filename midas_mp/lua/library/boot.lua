@@ -3,6 +3,7 @@
 -- Called once, by Python, with the library's sources and the job's settings; returns the doors.
 -- What an engine does in its own way is in files of its own: settings.engine begins their names.
 local sources, settings = ...
+local assert, load = assert, load -- some files are loaded when they are first needed
 
 local function use(name, ...)
   return assert(load(sources[name], "=[midas " .. name .. "]", "t"))(...)
@@ -15,15 +16,16 @@ end
 local engine = use_own("engine", use, settings)
 local pipe = use_own("pipe", settings)
 local output = use("output", settings, pipe, use("valve", settings, pipe.wall))
-local writer, reader = use_own("encode", settings), use_own("decode", settings, engine)
+local rules = use("array_rules", settings)
+local arrays, writer, reader = use_own("codec", use, settings, rules, engine)
 local make_io = use("files", settings, output, engine)
 local libraries = use("libraries", settings, output, make_io, engine, use("bit32", engine.bits),
-  engine.utf8 or use("utf8"))
-local environment = use("environment", settings, libraries, engine)
-local reasons = use("explain", settings, engine)
-local doors = use("calls", settings, writer, reader, reasons.explain, use("failure", settings),
+  engine.utf8 or use("utf8"), arrays)
+local environment = use("environment", settings, libraries, engine, arrays)
+local reasons = use("explain", settings, engine, arrays)
+local doors = use("calls", settings, arrays, writer, reader, reasons.explain, use("failure", settings),
   environment, output, use_own("seed", settings.seed_low, settings.seed_high), libraries,
-  use("shared", reasons.show_key), engine)
+  use("shared", reasons.show_key, arrays), engine)
 
 -- The real globals: no script is ever run in them, yet whatever finds a way there must find
 -- nothing.  lupa looks up `debug` before every call.

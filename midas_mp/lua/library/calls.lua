@@ -1,8 +1,10 @@
 -- The functions that Python calls: bytes and numbers in, bytes and numbers out.
 --
 -- All that can run a script's code return (kind, output bytes, text, more).  kind is nil when it
--- went well, and `text` the answer; else `text` is the message and `more` the traceback.
-local settings, writer, reader, explain, failure, environment, output, seed, libraries,
+-- went well, `text` the answer, and `more` where the buffers beside it are; else `text` is the
+-- message and `more` the traceback.  Where those of a payload are is told by `places`; what both
+-- look like is the engine's matter: see luajit_incoming.lua, luajit_outgoing.lua and plain_array.lua.
+local settings, arrays, writer, reader, explain, failure, environment, output, seed, libraries,
   shared, engine = ...
 local error, next, rawget, rawset, setmetatable = error, next, rawget, rawset, setmetatable
 local type, pcall, xpcall, load = type, pcall, xpcall, load
@@ -33,6 +35,7 @@ empty_results()
 -- What is going on, for whoever has to explain why it failed.
 local phase, where, entry, entry_function, sending = "", "", "", nil, nil
 local trace = ""
+local places -- of the buffers beside the payload of this call
 
 -- -- failures -------------------------------------------------------------------------------------
 
@@ -55,9 +58,11 @@ end
 local function protect(f, ...)
   trace, sending, entry_function = "", nil, nil
   libraries.reset()
+  writer.forget()
   local ok, text, more = xpcall(f, handle, ...)
   output.leave()
   if ok then return nil, output.bytes(), text, more end
+  writer.drop()
   local kind
   kind, text, more = report(text)
   return kind, output.bytes(), text, more
@@ -72,7 +77,7 @@ end
 
 local function receive(payload, place)
   phase, where = "decode", place
-  return decode(payload)
+  return decode(payload, places)
 end
 
 local function run_main(bundle, env)
@@ -128,7 +133,7 @@ end
 
 local function run_task(bundle, name, place, index, round, payload)
   local env = worker_environment(bundle)
-  if payload then rawset(env, "global_data", receive(payload, "global_data")) end
+  if payload or places then rawset(env, "global_data", receive(payload, "global_data")) end
   local data = shared.value(round)
   if data ~= nil then rawset(env, "shared_data", data) end
   local f = find_function(bundle, env, name)
@@ -139,7 +144,7 @@ end
 -- Returns them in a table, and how many they are: nil may be among them.
 local function receive_arguments(payload)
   phase, where = "decode", "arguments"
-  local values, count = {}, reader.open(payload)
+  local values, count = {}, reader.open(payload, places)
   for i = 1, count do values[i] = next_value() end
   reader.close()
   return values, count
@@ -167,13 +172,14 @@ local function run_batch(bundle, name, place, _, round, payload)
   start_results()
   local env, returned = worker_environment(bundle)
   phase, where = "decode", "arguments"
-  local count = reader.open(payload) - 2
+  local count = reader.open(payload, places) - 2
   local arity, first = next_value(), next_value()
   if type(arity) ~= "number" or arity < 1 or arity % 1 ~= 0 or type(first) ~= "number" then
     error({ refused = "a batch begins with two numbers" }, 0)
   end
   local f = find_function(bundle, env, name, returned)
-  for item = 0, count / arity - 1 do
+  local last = count / arity - 1
+  for item = 0, last do
     phase, where = "decode", "arguments"
     local result
     begin_item(bundle, name, round, first + item)
@@ -192,7 +198,7 @@ local function run_batch(bundle, name, place, _, round, payload)
       result = f(unpack(values, 1, arity))
     end
     phase, where, sending = "encode", place, result
-    add_result(result)
+    add_result(result, item == last)
     items_done = item + 1
   end
   phase, where = "decode", "arguments"
@@ -302,30 +308,39 @@ local function place_of(bundle, name)
   return place
 end
 
-function doors.call(slot, name, index, count, round, attempt, payload, form)
+-- Nothing that a task received, or made in shared memory, outlives it.
+local function end_task(...)
+  places = nil
+  arrays.end_task()
+  return ...
+end
+
+function doors.call(slot, name, index, count, round, attempt, payload, form, new_places)
   local bundle = bundles[slot]
+  places = new_places
   output.enter(round, index)
   environment.set_context(bundle, index, count, round, attempt)
   local place = place_of(bundle, name)
   if settings.is_driver then
     local step = DRIVER_STEPS[name] or run_step
-    return protect(step, bundle, name, place, index, round, count, payload)
+    return end_task(protect(step, bundle, name, place, index, round, count, payload))
   end
   local run = form == ARGUMENTS and run_function or run_task
-  return protect(run, bundle, name, place, index, round, payload)
+  return end_task(protect(run, bundle, name, place, index, round, payload))
 end
 
--- Returns (kind, output bytes, results) or (kind, output bytes, message, traceback, how many items
--- were done, their results).
-function doors.batch(slot, name, index, count, round, attempt, payload)
+-- Returns (nil, output bytes, results, places) or (kind, output bytes, message, traceback, how many
+-- items were done, their results, places).
+function doors.batch(slot, name, index, count, round, attempt, payload, new_places)
   local bundle = bundles[slot]
+  places = new_places
   output.enter(round, index)
   environment.set_context(bundle, index, count, round, attempt)
   local kind, bytes, text, more =
     protect(run_batch, bundle, name, place_of(bundle, name), index, round, payload)
-  if kind == nil then return nil, bytes, writer.finish() end
-  if kind == "memory" then return kind, bytes, text, more end
-  return kind, bytes, text, more, items_done, writer.finish()
+  if kind == nil then return end_task(nil, bytes, writer.finish()) end
+  if kind == "memory" then return end_task(kind, bytes, text, more) end
+  return end_task(kind, bytes, text, more, items_done, writer.finish())
 end
 
 function doors.start(slot)
@@ -340,20 +355,26 @@ function doors.config_after_failure(slot)
   end)
 end
 
-function doors.store(index, payload)
-  return protect(function()
+function doors.store(index, payload, new_places)
+  places = new_places
+  return end_task(protect(function()
     rawset(results, index + 1, receive(payload, result_place(index)))
-  end)
+  end))
 end
 
 -- Without a payload: what the last round shared is forgotten, wherever it is still seen.
-function doors.share(round, payload)
+function doors.share(round, payload, new_places)
   shared.put(nil, nil)
-  if not payload then
+  arrays.forget_shared()
+  if not payload and not new_places then
     for _, bundle in next, bundles do environment.forget_global(bundle, "shared_data") end
     return nil, output.bytes()
   end
-  return protect(function() shared.put(round, receive(payload, "shared_data")) end)
+  places = new_places
+  return end_task(protect(function()
+    shared.put(round, receive(payload, "shared_data"))
+    arrays.keep_received()
+  end))
 end
 
 function doors.watch_shared()
@@ -371,6 +392,7 @@ end
 -- Before a collection: nothing that the last call made is held here any more.
 function doors.forget()
   sending, entry_function = nil, nil
+  writer.forget()
   environment.forget(bundles)
 end
 

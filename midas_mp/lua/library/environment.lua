@@ -9,11 +9,12 @@
 --   environment.kept(bundle)     the bundle's own one for the job, whole, now current
 --   environment.set_context(bundle, index, count, round, attempt)
 --   environment.set_index(index)
-local settings, libraries, engine = ...
+local settings, libraries, engine, arrays = ...
 local error, next, rawequal, rawget, rawset = error, next, rawequal, rawget, rawset
 local select, type = select, type
 local setmetatable, getmetatable, set_any_metatable = setmetatable, getmetatable, debug.setmetatable
-local load, collectgarbage = load, collectgarbage
+local load, collectgarbage, ipairs = load, collectgarbage, ipairs
+local array_ipairs = arrays.ipairs
 local byte, find, gmatch = string.byte, string.find, string.gmatch
 local sort, concat = table.sort, table.concat
 local bind, new_table, clear_table = engine.bind, engine.new_table, engine.clear_table
@@ -52,6 +53,18 @@ end
 function base.rawlen(v)
   if type(v) ~= "table" and type(v) ~= "string" then error("table or string expected", 2) end
   return #v
+end
+
+-- Lua's own would stop at an array, or not stop at its end.
+function base.ipairs(t)
+  if type(t) == "table" then
+    local step, a, first = array_ipairs(t)
+    if step then return step, a, first end
+    return ipairs(t)
+  end
+  local step, a, first = array_ipairs(t)
+  if step then return step, a, first end
+  error("bad argument #1 to 'ipairs' (table expected, got " .. type(t) .. ")", 2)
 end
 
 -- "collect" is a script's own time; tuning the collector would reach beyond its task.

@@ -1,7 +1,7 @@
 -- Why a value cannot be sent, and where in it: the slow second walk after encode() has refused.
 --
 --   explain(value, where) -> "execute_code() result: .rows[3].callback: cannot send a function"
-local limits, engine = ...
+local limits, engine, arrays = ...
 local type, next = type, next
 local byte, find, format, gsub, sub = string.byte, string.find, string.format, string.gsub, string.sub
 local concat = table.concat
@@ -54,6 +54,9 @@ local function walk_table(t, path, open, depth)
 end
 
 function walk(v, path, open, depth)
+  if arrays.kind_of(v) then
+    return arrays.is_gone(v) and "cannot send an array of a task that is over" or nil
+  end
   local kind = type(v)
   if kind == "table" then return walk_table(v, path, open, depth + 1) end
   if kind == "nil" or kind == "boolean" or kind == "string" then return nil end

@@ -2,7 +2,7 @@
 --
 -- Returns makers: name -> function that makes a fresh table.  A script may do to its copy what it
 -- likes; the functions in it are shared, and cannot be changed.
-local settings, output, make_io, engine, bit32, utf8 = ...
+local settings, output, make_io, engine, bit32, utf8, arrays = ...
 local real_globals = _G
 local error, next, select, tostring, type = error, next, select, tostring, type
 local find, gmatch, sort = string.find, string.gmatch, table.sort
@@ -170,7 +170,7 @@ end
 
 lists.midas = {
   print = calls.print, progress = calls.progress, check = calls.check,
-  sorted_pairs = calls.sorted_pairs,
+  sorted_pairs = calls.sorted_pairs, array = arrays.new,
   worker = settings.worker, node = settings.node, seed = settings.seed, dir = settings.directory,
 }
 

@@ -2,14 +2,16 @@
 -- against the end, every claimed size before anything is made for it, every depth against the
 -- limit.
 --
---   reader.decode(string) -> value
+--   reader.decode(string, places) -> value     places of the buffers beside it: see
+--                                              luajit_incoming.lua; without a string it is the
+--                                              first of them, and read where it lies
 --
---   reader.open(string) -> count    of the array that it is; then, for each of its values,
---   reader.take() -> value          nil among them
---   reader.close()                  nothing may be left
+--   reader.open(string, places) -> count    of the array that it is; then, for each of its values,
+--   reader.take() -> value                  nil among them
+--   reader.close()                          nothing may be left
 --
 -- All raise a table {refused = text}.
-local limits = ...
+local limits, incoming = ...
 local ffi = require("ffi")
 local new_table = require("table.new")
 local type, error = type, error
@@ -132,11 +134,15 @@ local function take_scalar(p, at, code, n)
   refuse("byte 0x%02x begins no msgpack value", code)
 end
 
-local function ext_type(p, at, code, n)
-  local skip = code >= 0xd4 and 0 or 2 ^ (code - 0xc7)
-  need(at, skip + 1, n)
-  local kind = p[at + skip]
-  return kind < 0x80 and kind or kind - 0x100
+local EXT_ARRAY = 1
+
+local function take_ext(p, at, size, n)
+  need(at, size + 1, n)
+  local kind = p[at]
+  if kind ~= EXT_ARRAY then
+    refuse("msgpack extension type %d is not supported", kind < 0x80 and kind or kind - 0x100)
+  end
+  return incoming.array(p, at + 1, size), at + 1 + size
 end
 
 local function take_sized(p, at, code, n, depth)
@@ -161,8 +167,16 @@ local function take_sized(p, at, code, n, depth)
   elseif code == 0xdf then
     need(at, 4, n)
     return take_map(p, at + 4, u32(p, at), n, depth)
-  elseif (code >= 0xc7 and code <= 0xc9) or (code >= 0xd4 and code <= 0xd8) then
-    refuse("msgpack extension type %d is not supported", ext_type(p, at, code, n))
+  elseif code >= 0xd4 and code <= 0xd8 then return take_ext(p, at, 2 ^ (code - 0xd4), n)
+  elseif code == 0xc7 then
+    need(at, 1, n)
+    return take_ext(p, at + 1, p[at], n)
+  elseif code == 0xc8 then
+    need(at, 2, n)
+    return take_ext(p, at + 2, u16(p, at), n)
+  elseif code == 0xc9 then
+    need(at, 4, n)
+    return take_ext(p, at + 4, u32(p, at), n)
   end
   return take_scalar(p, at, code, n)
 end
@@ -180,19 +194,33 @@ function take(p, at, n, depth)
   return take_map(p, at, code - 0x80, n, depth)
 end
 
-local function decode(text)
-  local n = #text
-  local value, at = take(cast(bytes_t, text), 0, n, 0)
-  if at ~= n then refuse("%d bytes left behind the value", n - at) end
+local reader = {}
+local text, bytes, size, position -- the text owns its bytes
+
+local function start(data, places)
+  local address
+  address, size = incoming.open(places)
+  text = data
+  if data then address, size = data, #data end
+  bytes = cast(bytes_t, address)
+end
+
+local function finish(at)
+  local left = size - at
+  text, bytes = nil, nil
+  if left ~= 0 then refuse("%d bytes left behind the value", left) end
+  incoming.close()
+end
+
+function reader.decode(data, places)
+  start(data, places)
+  local value, at = take(bytes, 0, size, 0)
+  finish(at)
   return value
 end
 
-local reader = { decode = decode }
-local text, bytes, size, position
-
-function reader.open(data)
-  text, size = data, #data
-  bytes = cast(bytes_t, text)
+function reader.open(data, places)
+  start(data, places)
   need(0, 1, size)
   local code, count = bytes[0], nil
   if code >= 0x90 and code < 0xa0 then
@@ -217,9 +245,7 @@ function reader.take()
 end
 
 function reader.close()
-  local left = size - position
-  text, bytes = nil, nil
-  if left ~= 0 then refuse("%d bytes left behind the value", left) end
+  finish(position)
 end
 
 return reader

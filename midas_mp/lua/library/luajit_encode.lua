@@ -1,21 +1,24 @@
 -- Values -> msgpack, for LuaJIT: ffi writes the bytes, string.buffer owns them.
 --
---   writer.encode(value) -> string
+--   writer.encode(value) -> string, places of the buffers beside it or nil: see luajit_outgoing.lua
 --
 --   writer.start()                  an array whose length is not known yet
---   writer.add(value)               nil too
---   writer.finish() -> string       with as many values as were added
+--   writer.add(value, is_last)      nil too; whether no other follows
+--   writer.finish() -> string, …    with as many values as were added
+--   writer.drop()                   after a failure: what was not added whole is not sent
+--   writer.forget()                 the caller has read the buffers
 --
 -- All raise REFUSED when a value cannot be sent: explain.lua says why.
 --
 -- The fast path keeps no path to where it is.  Metatables never run: next, rawget and the raw
 -- length only (LuaJIT knows no __len of tables).
-local limits = ...
+local limits, arrays, outgoing = ...
 local ffi, buffer = require("ffi"), require("string.buffer")
 local type, next, rawget, error = type, next, rawget, error
 local floor, bswap, band, rshift, tobit =
   math.floor, bit.bswap, bit.band, bit.rshift, bit.tobit
 local cast, copy, to_string = ffi.cast, ffi.copy, ffi.string
+local kind_of, is_gone, address_of = arrays.kind_of, arrays.is_gone, arrays.address
 
 ffi.cdef("void *memmove(void *, const void *, size_t);")
 local memmove = ffi.C.memmove
@@ -26,6 +29,7 @@ local INTEGER_MAX = limits.integer_max
 local KEPT_BYTES_MAX = 2 ^ 20 -- a larger output buffer is given back after use
 local FIRST_BYTES = 2 ^ 12
 local REFUSED = {}
+local EXT_ARRAY = 1
 
 local u8p, u32p = ffi.typeof("uint8_t *"), ffi.typeof("uint32_t *")
 local bytes_t, words_t = ffi.typeof("const uint8_t *"), ffi.typeof("const uint32_t *")
@@ -192,6 +196,27 @@ local function put_count(n, at, fixed, code16)
   return at + 5
 end
 
+-- An ext; the elements come behind its head where they do not have a buffer of their own.
+local function put_typed_array(a, at)
+  local kind = kind_of(a)
+  if not kind or is_gone(a) then error(REFUSED, 0) end
+  local head_size, size = outgoing.describe(a, kind)
+  if at + outgoing.bytes() > BYTES_MAX then error(REFUSED, 0) end
+  local n = head_size + size
+  if at + n + 6 > room then grow(at, n + 6) end
+  local p = out + at
+  if n == 16 then
+    p[0] = 0xd8
+    at = at + 1
+  else
+    at = put_sized(p, at, n, 0xc7)
+  end
+  out[at] = EXT_ARRAY
+  copy(out + at + 1, outgoing.head, head_size)
+  if size > 0 then copy(out + at + 1 + head_size, cast(bytes_t, address_of(a)), size) end
+  return at + 1 + n
+end
+
 local put_table
 
 local function put_value(v, at, depth)
@@ -207,7 +232,7 @@ local function put_value(v, at, depth)
     out[at] = 0xc0
     return at + 1
   end
-  error(REFUSED, 0)
+  return put_typed_array(v, at)
 end
 
 -- Returns nil when it meets anything but the keys 1..n in this order: the caller starts again.
@@ -304,7 +329,11 @@ local writer = { REFUSED = REFUSED }
 
 function writer.encode(value)
   if out == nil then start_output() end
-  return take_out(put_value(value, 0, 0))
+  outgoing.start()
+  outgoing.next(true)
+  local size = put_value(value, 0, 0)
+  outgoing.mark()
+  return take_out(size), outgoing.finish()
 end
 
 local HEAD_BYTES = 5
@@ -312,18 +341,23 @@ local added, position = 0, 0
 
 function writer.start()
   if out == nil then start_output() end
+  outgoing.start()
   added, position = 0, HEAD_BYTES
 end
 
-function writer.add(value)
+function writer.add(value, is_last)
+  outgoing.next(is_last)
   position = put_value(value, position, 1)
+  outgoing.mark()
   added = added + 1
 end
 
 function writer.finish()
   out[0] = 0xdd
   put_u32(out + 1, added)
-  return take_out(position)
+  return take_out(position), outgoing.finish()
 end
+
+writer.drop, writer.forget = outgoing.drop, outgoing.forget
 
 return writer

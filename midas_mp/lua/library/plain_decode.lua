@@ -3,7 +3,7 @@
 -- against the limit.
 --
 -- The interface is told in luajit_decode.lua.
-local limits, engine = ...
+local limits, engine, buffers = ...
 local type, error, pcall = type, error, pcall
 local byte, sub, format, unpack = string.byte, string.sub, string.format, string.unpack
 local new_table = engine.new_table
@@ -121,11 +121,17 @@ local function sized_reader(form, size, read)
   end
 end
 
-local function ext_reader(skip)
-  return function(at, last)
-    need(at, skip + 1, last)
-    refuse("msgpack extension type %d is not supported", (unpack(">b", text, at + skip)))
-  end
+local EXT_ARRAY = 1
+
+local function take_ext(at, size, last)
+  need(at, size + 1, last)
+  local kind = unpack(">b", text, at)
+  if kind ~= EXT_ARRAY then refuse("msgpack extension type %d is not supported", kind) end
+  return buffers.array(text, at + 1, size), at + 1 + size
+end
+
+local function fixed_ext_reader(size)
+  return function(at, last) return take_ext(at, size, last) end
 end
 
 local READERS = {
@@ -143,8 +149,8 @@ local READERS = {
   [0xdc] = sized_reader(">I2", 2, take_array), [0xdd] = sized_reader(">I4", 4, take_array),
   [0xde] = sized_reader(">I2", 2, take_map), [0xdf] = sized_reader(">I4", 4, take_map),
 }
-for i = 0, 2 do READERS[0xc7 + i] = ext_reader(1 << i) end
-for code = 0xd4, 0xd8 do READERS[code] = ext_reader(0) end
+for i = 0, 2 do READERS[0xc7 + i] = sized_reader(">I" .. (1 << i), 1 << i, take_ext) end
+for i = 0, 4 do READERS[0xd4 + i] = fixed_ext_reader(1 << i) end
 
 function take(at, last, depth)
   need(at, 1, last)
@@ -162,20 +168,23 @@ function take(at, last, depth)
   return take_map(at, code - 0x80, last, depth)
 end
 
-local function decode(data)
+local reader = {}
+local position
+
+function reader.decode(data, list)
   text = data
+  buffers.open(list)
   local ok, value, at = pcall(take, 1, #data, 0)
   text = nil
   if not ok then error(value, 0) end
   if at ~= #data + 1 then refuse("%d bytes left behind the value", #data + 1 - at) end
+  buffers.close()
   return value
 end
 
-local reader = { decode = decode }
-local position
-
-function reader.open(data)
+function reader.open(data, list)
   text = data
+  buffers.open(list)
   need(1, 1, #text)
   local code, count = byte(text, 1), nil
   if code >= 0x90 and code < 0xa0 then
@@ -203,6 +212,7 @@ function reader.close()
   local left = #text + 1 - position
   text = nil
   if left ~= 0 then refuse("%d bytes left behind the value", left) end
+  buffers.close()
 end
 
 return reader

@@ -5,10 +5,11 @@
 --
 -- Numbers go by subtype: an integer stays one, any float is a float64.  Metatables never run: next,
 -- rawget and rawlen only.
-local limits = ...
+local limits, arrays, buffers = ...
 local type, next, rawget, error, pcall = type, next, rawget, error, pcall
 local math_type, utf8_len = math.type, utf8.len
 local pack, char, concat = string.pack, string.char, table.concat
+local kind_of = arrays.kind_of
 
 local DEPTH_MAX = limits.depth_max
 local BYTES_MAX = limits.payload_bytes_max
@@ -17,6 +18,7 @@ local PIECES_MAX = 4096 -- joined into one at a time: each costs some 60 bytes u
 local PIECE_BYTES_MAX = 2 ^ 20
 local KEYS_MAX, KEY_BYTES_MAX = 1000, 40
 local REFUSED = {}
+local EXT_ARRAY = 1
 
 local SMALL = {} -- integers of one byte
 for i = -0x20, 0x7f do SMALL[i] = char(i & 0xff) end
@@ -79,14 +81,18 @@ local function head_of_string(s)
   return pack(">BI4", 0xc6, n)
 end
 
+local function put_bytes(s)
+  bytes = bytes + #s
+  put(s)
+  if bytes > PIECE_BYTES_MAX then join() end
+end
+
 local function put_string(s)
   local n = #s
   if n <= KEY_BYTES_MAX then return put(head_of_string(s) .. s) end
   if n > BYTES_MAX then error(REFUSED, 0) end
   put(head_of_string(s))
-  bytes = bytes + n
-  put(s)
-  if bytes > PIECE_BYTES_MAX then join() end
+  put_bytes(s)
 end
 
 local function put_count(n, fixed, code16)
@@ -175,7 +181,23 @@ local function put_key(k)
   put(piece)
 end
 
+-- An ext; the elements come behind its head where they do not have a buffer of their own.
+local function put_typed_array(a, kind)
+  if arrays.is_gone(a) then error(REFUSED, 0) end
+  local data = buffers.describe(a, kind)
+  local n = #data
+  if joined_bytes + bytes + n + buffers.bytes() > BYTES_MAX then error(REFUSED, 0) end
+  if n == 16 then put(char(0xd8, EXT_ARRAY))
+  elseif n < 0x100 then put(char(0xc7, n, EXT_ARRAY))
+  elseif n < 0x10000 then put(pack(">BI2B", 0xc8, n, EXT_ARRAY))
+  else put(pack(">BI4B", 0xc9, n, EXT_ARRAY))
+  end
+  put_bytes(data)
+end
+
 function put_table(t, depth)
+  local kind = kind_of(t)
+  if kind then return put_typed_array(t, kind) end
   if depth > DEPTH_MAX then error(REFUSED, 0) end
   local n, is_array = survey(t)
   if is_array then return put_array(t, n, depth) end
@@ -200,10 +222,12 @@ end
 
 function writer.encode(value)
   start()
+  buffers.start()
   local ok, text = pcall(put_all, value)
   pieces, joined = nil, nil
   if not ok then error(text, 0) end
-  return text
+  buffers.mark()
+  return text, buffers.finish()
 end
 
 -- All as it was behind the last value that was added whole: a join leaves these pieces alone.
@@ -216,12 +240,15 @@ end
 
 function writer.start()
   start()
+  buffers.start()
   added = 0
   mark()
 end
 
 function writer.add(value)
+  buffers.next()
   put_value(value, 1)
+  buffers.mark()
   added = added + 1
   mark()
 end
@@ -232,7 +259,9 @@ function writer.finish()
   join()
   local text = pack(">BI4", 0xdd, added) .. concat(joined, "", 1, joined_count)
   pieces, joined, whole = nil, nil, nil
-  return text
+  return text, buffers.finish()
 end
+
+writer.drop, writer.forget = buffers.drop, buffers.forget
 
 return writer

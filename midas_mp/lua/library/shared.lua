@@ -15,9 +15,13 @@
 -- keys are 1, 2, 3… in this order; of any other, pairs of key and value.  The decoder makes a list
 -- in the array part of its table, which `next` visits in order and before all else: any key besides
 -- comes behind the last, or, as 0 does in LuaJIT, before the first.
-local show_key = ...
+local show_key, arrays = ...
 local next, pcall, rawequal, type, getmetatable = next, pcall, rawequal, type, getmetatable
 local concat = table.concat
+local kind_of = arrays.kind_of
+
+-- An array cannot be written, so its elements are not compared; where it is a table, nothing may be
+-- put into that.
 
 -- Stands in the image for a table, the next one in `tables`.  No metamethod is ever asked whether
 -- it equals anything: a function is no table.
@@ -138,7 +142,7 @@ local function compare_all()
   for current = 1, #tables do
     number = current
     local t, size = tables[current], sizes[current]
-    if getmetatable(t) ~= nil then return false end
+    if getmetatable(t) ~= nil and not kind_of(t) then return false end
     if size < 0 then
       size = -size
       child = compare_list(t, p, size, child)

@@ -43,11 +43,11 @@ def main() -> None:
     runtime.load(innocent)
     tell("running")
     try:
-        answer = msgpack.unpackb(runtime.call(hostile.digest, "execute_code", Context(0, 1), None))
+        answer = msgpack.unpackb(runtime.call(hostile.digest, "execute_code", Context(0, 1))[0])
         tell(f"ok {answer}")
     except ScriptError as error:
         tell(f"{error.kind} {error.message}")
-    answer = runtime.call(innocent.digest, "execute_code", Context(1, 2), None)
+    (answer,) = runtime.call(innocent.digest, "execute_code", Context(1, 2))
     tell(f"then {msgpack.unpackb(answer)}")
 
 

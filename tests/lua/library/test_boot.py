@@ -18,8 +18,6 @@ MEMORY_MB = 64
 HANG_TIMEOUT_S = 2.0
 
 SCAN = HOSTILE.parent / "tools" / "globals_used.lua"
-BEFORE_LOCKDOWN = {"boot": "assert load"}
-"""What functions may still call while the world is being built."""
 EXPECT = re.compile(r"-- expect( \((?P<family>luajit|plain)\))?: (?P<outcome>.*)")
 AFTERWARDS = "then 13233nilXnilnil"
 
@@ -81,7 +79,7 @@ def test_the_library_needs_no_globals_once_they_are_gone(path):
     lua = lupa.luajit21.LuaRuntime(encoding=None)
     globals_used = lua.execute(SCAN.read_bytes())
     found = globals_used(path.read_bytes(), path.name.encode()).decode()
-    assert found == BEFORE_LOCKDOWN.get(path.stem, "")
+    assert found == ""
 
 
 @pytest.mark.parametrize("path", library("plain"), ids=lambda p: p.stem)
@@ -90,4 +88,4 @@ def test_the_library_needs_no_globals_of_other_engines_either(path):
     lua = lupa.lua54.LuaRuntime(encoding=None)
     bytecode = lua.eval(b"function(text) return string.dump(assert(load(text))) end")
     nested = bytecode(path.read_bytes()).count(b"_ENV") - 1
-    assert nested == (1 if path.stem == "boot" else 0)
+    assert nested == 0

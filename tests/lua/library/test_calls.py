@@ -47,7 +47,7 @@ def test_another_round_begins_without_results(driver):
         "function interpret_results()\n"
         "  return table.concat(seen, ' ') .. ' ' .. tostring(results[1] or errors[1]) end"
     )
-    state.runtime.store(0, msgpack.packb("a"))
+    state.runtime.store(0, [msgpack.packb("a")])
     assert state.call("next_round", count=2, round=0) is True
     state.runtime.store_error(0, "lost")
     assert state.call("next_round", count=1, round=1) is False
@@ -59,7 +59,7 @@ def test_results_of_a_round_are_gone_in_the_next(driver):
         "function next_round() return true end\n"
         "function interpret_results() return tostring(next(results)) .. #errors .. results.n end"
     )
-    state.runtime.store(0, msgpack.packb("a"))
+    state.runtime.store(0, [msgpack.packb("a")])
     state.runtime.store_error(1, "x")
     state.call("next_round", count=2)
     assert state.call("interpret_results", count=0) == "nil00"
@@ -106,10 +106,10 @@ def test_all_functions_of_the_contract_are_found(script):
 def test_tasks_of_the_round_see_its_shared_data(script, isolate):
     state = script("function execute_code() return shared_data end", isolate=isolate)
     assert state.call() is None
-    state.runtime.share(0, msgpack.packb({"k": [1.5, 2]}))
+    state.runtime.share(0, [msgpack.packb({"k": [1.5, 2]})])
     assert state.call() == {"k": [1.5, 2]}
     assert state.call(round=1) is None or not isolate
-    state.runtime.share(1, msgpack.packb("second"))
+    state.runtime.share(1, [msgpack.packb("second")])
     assert state.call(round=1) == "second"
     state.runtime.unshare()
     assert state.call(round=1) is None

@@ -16,8 +16,8 @@ def function(script):
         state = script(source, main="function", **settings)
         payload = msgpack.packb(arguments)
         context = Context(index, 0)
-        result = state.runtime.call(
-            state.bundle.digest, RETURNED, context, payload, CallForm.ARGUMENTS
+        (result,) = state.runtime.call(
+            state.bundle.digest, RETURNED, context, [payload], CallForm.ARGUMENTS
         )
         return msgpack.unpackb(result, strict_map_key=False)
 
@@ -31,8 +31,8 @@ def batch(script):
     def call(source, arity, *arguments, first=0, round_=0, entry=RETURNED, **settings):
         state = script(source, main="function", **settings)
         payload = msgpack.packb([arity, first, *arguments])
-        results, error = state.runtime.call_batch(
-            state.bundle.digest, entry, Context(0, 0, round_), payload
+        (results,), error = state.runtime.call_batch(
+            state.bundle.digest, entry, Context(0, 0, round_), [payload]
         )
         return msgpack.unpackb(results, strict_map_key=False), error
 
@@ -58,16 +58,16 @@ def test_no_arguments_are_none(function):
 def test_each_call_has_an_environment_of_its_own(script):
     state = script("return function() n = (n or 0) + 1 return n end")
     for _ in range(2):
-        result = state.runtime.call(
-            state.bundle.digest, RETURNED, Context(0, 0), b"\x90", CallForm.ARGUMENTS
+        (result,) = state.runtime.call(
+            state.bundle.digest, RETURNED, Context(0, 0), [b"\x90"], CallForm.ARGUMENTS
         )
         assert msgpack.unpackb(result) == 1
 
 
 def test_a_named_function_of_a_file_takes_arguments_too(script):
     state = script("function area(w, h) return w * h end")
-    result = state.runtime.call(
-        state.bundle.digest, "area", Context(0, 0), msgpack.packb([2, 3]), CallForm.ARGUMENTS
+    (result,) = state.runtime.call(
+        state.bundle.digest, "area", Context(0, 0), [msgpack.packb([2, 3])], CallForm.ARGUMENTS
     )
     assert msgpack.unpackb(result) == 6
 
@@ -98,7 +98,7 @@ def test_arguments_that_are_no_array_are_refused(script, payload):
     state = script("return function() end")
     with pytest.raises(ScriptError, match=r"^[^:]*: arguments: ") as caught:
         state.runtime.call(
-            state.bundle.digest, RETURNED, Context(0, 0), payload, CallForm.ARGUMENTS
+            state.bundle.digest, RETURNED, Context(0, 0), [payload], CallForm.ARGUMENTS
         )
     assert caught.value.kind == "unsendable"
 
@@ -217,7 +217,9 @@ def test_a_named_function_takes_a_batch(batch):
 )
 def test_a_batch_that_is_none_is_refused(script, payload):
     state = script("return function() end")
-    results, error = state.runtime.call_batch(state.bundle.digest, RETURNED, Context(0, 0), payload)
+    (results,), error = state.runtime.call_batch(
+        state.bundle.digest, RETURNED, Context(0, 0), [payload]
+    )
     assert msgpack.unpackb(results) == []
     assert error.kind == "unsendable"
 
@@ -226,6 +228,6 @@ def test_a_batch_that_fills_the_memory_fails_whole(script):
     state = script("return function() return ('x'):rep(2 ^ 22) end")
     payload = msgpack.packb([1, 0, *range(100)])
     with pytest.raises(ScriptError, match="memory limit of 64 MB reached") as caught:
-        state.runtime.call_batch(state.bundle.digest, RETURNED, Context(0, 0), payload)
+        state.runtime.call_batch(state.bundle.digest, RETURNED, Context(0, 0), [payload])
     assert caught.value.kind == "memory"
     assert state.runtime.is_spoiled

@@ -18,7 +18,7 @@ def shared(script):
 
     def share(body, data=DATA):
         state = script(f"function execute_code()\nlocal s = shared_data\n{body}\nend")
-        state.runtime.share(0, msgpack.packb(data))
+        state.runtime.share(0, [msgpack.packb(data)])
         return state
 
     return share
@@ -121,17 +121,17 @@ def test_there_may_be_little_to_watch(shared, data):
 def test_another_rounds_data_is_watched_afresh(shared):
     state = shared("s.list[1] = 0")
     state.call()
-    state.runtime.share(1, msgpack.packb([1]))
+    state.runtime.share(1, [msgpack.packb([1])])
     assert state.runtime.check_shared() is None
 
 
 def test_shared_data_counts_in_the_memory_limit(script):
     state = script("function execute_code() return 1 end", memory_bytes=8 * limits.MB)
     with pytest.raises(ScriptError) as caught:
-        state.runtime.share(0, msgpack.packb([0.5] * 2_000_000))
+        state.runtime.share(0, [msgpack.packb([0.5] * 2_000_000)])
     assert caught.value.kind == "memory"
     with pytest.raises(ScriptError) as caught:  # the value has room, its image has not
-        state.runtime.share(0, msgpack.packb([1] * 600_000))
+        state.runtime.share(0, [msgpack.packb([1] * 600_000)])
     assert caught.value.kind == "memory"
     assert state.runtime.memory_used < 4 * limits.MB
 
@@ -147,6 +147,6 @@ def test_what_is_freed_is_free(shared):
 def test_shared_data_that_is_no_value_is_refused(script):
     state = script("function execute_code() return shared_data == nil end")
     with pytest.raises(ScriptError) as caught:
-        state.runtime.share(0, msgpack.packb({"a": 2**60}))
+        state.runtime.share(0, [msgpack.packb({"a": 2**60})])
     assert caught.value.message == "shared_data: an integer beyond 2^53 cannot be a Lua number"
     assert state.call() is True

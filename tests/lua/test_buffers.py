@@ -1,0 +1,46 @@
+import pytest
+
+from midas_mp.lua.buffers import AddressPassage, HeldBuffer
+from tests.lua.arrays import address_of
+
+
+def test_a_held_buffer_is_where_it_says():
+    data = bytearray(b"abcdef")
+    held = HeldBuffer(data)
+    assert (held.address, held.size_bytes) == (address_of(data), 6)
+    held.release()
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_buffers_of_every_kind_are_held_also_read_only_ones(kind):
+    held = HeldBuffer(kind(b"abc"))
+    assert held.size_bytes == 3
+    held.release()
+
+
+def test_a_held_buffer_cannot_move_until_it_is_released():
+    data = bytearray(b"abc")
+    held = HeldBuffer(data)
+    with pytest.raises(BufferError):
+        data.append(0)
+    held.release()
+    data.append(0)
+
+
+def test_what_is_not_contiguous_is_not_held():
+    with pytest.raises(BufferError):
+        HeldBuffer(memoryview(b"abcdef")[::2])
+
+
+def test_a_small_payload_enters_as_it_is():
+    passed = AddressPassage().enter([memoryview(b"\x01")])
+    assert (passed.payload, passed.places, passed.held) == (b"\x01", None, ())
+
+
+@pytest.mark.parametrize("buffers", [[b"x" * 100_000], [b"\x01", b"x"]])
+def test_other_payloads_are_held_where_they_lie(buffers):
+    passed = AddressPassage().enter(buffers)
+    assert passed.payload is None
+    assert len(passed.places) == 16 * len(buffers)
+    assert [each.size_bytes for each in passed.held] == list(map(len, buffers))
+    passed.close()
