@@ -15,13 +15,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
 from midas_mp import limits
+from midas_mp.client.acknowledgements import Acknowledgements
 from midas_mp.client.credit import Credit
 from midas_mp.client.engine import JobObserver
 from midas_mp.client.upload import SharedPayload
@@ -104,10 +104,7 @@ class ClientJob:
         self._unsaid: dict[tuple[int, int], _Task] = {}
         """Open tasks that this connection has not heard of, by round and index."""
         self._credit_changed = asyncio.Event()
-        self._acknowledged: deque[Acknowledge] = deque()
-        """The last that were said, for a host that may not have heard them.  It holds no more
-        tasks than the credit ever was, so it misses no more than that."""
-        self._acknowledged_tasks = 0
+        self._acknowledgements = Acknowledgements(self.id, owner.say)
         self._shared: SharedPayload | None = None
         self._error: MidasError | None = None
         self._is_closed = False
@@ -127,7 +124,7 @@ class ClientJob:
             await self._credit_changed.wait()
         if self._error is not None:
             raise self._error
-        self._owner.say(order, buffers)
+        self._say_tasks(order, buffers)
         tasks = self._rounds.setdefault(order.round, _Round()).open
         total = 0
         for call, payload in payloads(order.calls, buffers):
@@ -150,9 +147,7 @@ class ClientJob:
     def acknowledge(self, round_: int, indices: Sequence[int]) -> None:
         tasks = self._rounds[round_]
         self._credit.refund(len(indices), sum(tasks.delivered.pop(index) for index in indices))
-        message = Acknowledge(self.id, round_, list(indices))
-        self._owner.say(message)
-        self._remember(message)
+        self._acknowledgements.add(round_, indices, credit_tasks=self._credit.tasks_max)
         if tasks.is_empty:
             del self._rounds[round_]
         self._use_credit()
@@ -195,8 +190,7 @@ class ClientJob:
         self._owner.say(self._opening)
         for bundle in self._bundles.values():
             self._introduce(bundle)
-        for message in self._acknowledged:
-            self._owner.say(message)
+        self._acknowledgements.repeat()
         for number, tasks in self._rounds.items():
             self._say_cancelled(number, list(tasks.cancelled))
         self.offer()
@@ -231,6 +225,7 @@ class ClientJob:
     def _end(self, error: MidasError) -> None:
         """Whoever waits for the job, or wants something of it later, gets this error."""
         self._error = self._error or error
+        self._acknowledgements.drop()
         if not self._started.done():
             self._started.set_exception(error)
             self._started.exception()  # nobody need wait
@@ -357,20 +352,16 @@ class ClientJob:
 
     # -- credit ------------------------------------------------------------------------------------
 
-    def _remember(self, message: Acknowledge) -> None:
-        self._acknowledged.append(message)
-        self._acknowledged_tasks += len(message.indices)
-        oldest = self._acknowledged[0]
-        while self._acknowledged_tasks - len(oldest.indices) >= max(1, self._credit.tasks_max):
-            self._acknowledged_tasks -= len(oldest.indices)
-            self._acknowledged.popleft()
-            oldest = self._acknowledged[0]
-
     def _use_credit(self) -> None:
         """First for what this connection has not heard of, then for what is new."""
         while self._unsaid and self._credit.allows(1):
             self._say_again()
         self._credit_changed.set()
+
+    def _say_tasks(self, order: RunTasks, buffers: Sequence[Buffer]) -> None:
+        """What was acknowledged first: it makes room for them."""
+        self._acknowledgements.flush()
+        self._owner.say(order, buffers)
 
     def _say_again(self) -> None:
         """Tasks that came in one frame go in one: what could be sent then can be sent now."""
@@ -382,7 +373,7 @@ class ClientJob:
         for call in calls:
             del self._unsaid[order.round, call.index]
         self._credit.charge(len(batch), sum(size for _, _, _, size in batch))
-        self._owner.say(
+        self._say_tasks(
             msgspec.structs.replace(order, calls=calls),
             list(itertools.chain.from_iterable(payload for _, _, payload, _ in batch)),
         )
