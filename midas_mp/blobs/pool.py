@@ -24,6 +24,9 @@ from midas_mp.wire.framing import Buffer, size_bytes
 
 _PAGE_BYTES: Final = mmap.PAGESIZE
 
+TRIM_BYTES: Final = 64 * limits.MB
+"""Given back at a time."""
+
 _LONG_COPY_BYTES: Final = limits.MB
 """From here on (some 0.1 ms) other threads may run meanwhile."""
 
@@ -87,6 +90,9 @@ class Pool:
         garbage, in the middle of anything, and must not wait for a lock."""
         self._lock = threading.Lock()
         self._touched_end = 0
+        self._needed_end = 0
+        """What trimming leaves alone."""
+        self._is_trimming = False
 
     @property
     def used_bytes(self) -> int:
@@ -111,14 +117,23 @@ class Pool:
             self._touched_end = max(self._touched_end, offset + pages_bytes)
         return Place(self._file, offset, self._file.view(offset, size_bytes, self._let_go))
 
-    def trim(self) -> None:
-        """Gives the kernel what was not needed since the last time; to be called now and then."""
+    def trim(self) -> bool:
+        """Gives the kernel what was not needed since the last time; to be called now and then.
+
+        Returns:
+            Whether there is more of it: one call takes a few milliseconds at most.
+        """
         with self._lock:
             self._take_back()
-            needed = self._extents.lower_high_water()
-            if needed < self._touched_end:
-                self._file.give_up_pages(needed, self._touched_end - needed)
-                self._touched_end = needed
+            if not self._is_trimming:
+                self._needed_end = self._extents.lower_high_water()
+            needed = max(self._needed_end, self._extents.high_water)
+            start = max(needed, self._touched_end - TRIM_BYTES)
+            if start < self._touched_end:
+                self._file.give_up_pages(start, self._touched_end - start)
+                self._touched_end = start
+            self._is_trimming = start > needed
+            return self._is_trimming
 
     def _let_go(self, offset: int, size_bytes: int) -> None:
         self._freed.append((offset, _pages(size_bytes)))
@@ -235,11 +250,10 @@ def _copy(buffer: Buffer) -> Place | None:
     return place
 
 
-def trim() -> None:
-    """Gives back what this process' pool, if it has one, did not need since the last time."""
+def trim() -> bool:
+    """See ``Pool.trim``, of this process' pool; makes none."""
     pool = _of_this_process.made
-    if pool is not None:
-        pool.trim()
+    return pool is not None and pool.trim()
 
 
 def _pages(size_bytes: int) -> int:

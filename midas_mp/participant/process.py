@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from midas_mp.blobs import pool
 from midas_mp.errors import MidasError, ProcessLost, ProtocolError
 from midas_mp.lua.output import OutputParser, Printed, Progressed
 from midas_mp.participant.status_page import RunningTask
@@ -32,6 +33,9 @@ from midas_mp.wire.messages import ReleaseBlobs, ResultsStored, Role, ScriptLoad
 
 WATCH_INTERVAL_S: Final = 0.05
 """How often deadlines are looked at; a task may overrun its limit by this much."""
+
+TRIM_INTERVAL_S: Final = 10.0
+"""How long shared memory may lie idle; touching it anew costs ten times what using it again does."""
 
 STOP_SETTLE_S: Final = 0.01
 """From SIGSTOP to the second look at the page: the signal goes through the zygote."""
@@ -90,6 +94,7 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(zygote.fileno(), self._dispatch)
         self._watch_timer: asyncio.TimerHandle | None = None
+        self._trim_timer = self._loop.call_later(TRIM_INTERVAL_S, self._trim)
         self._is_closed = False
 
     def start(self, spec: ChildSpec, listener: ProcessListener) -> LuaProcess:
@@ -131,6 +136,7 @@ class Supervisor:
         if self._is_closed:
             return
         self._is_closed = True
+        self._trim_timer.cancel()
         if self._watch_timer is not None:
             self._watch_timer.cancel()
         self._loop.remove_reader(self._zygote.fileno())
@@ -155,6 +161,13 @@ class Supervisor:
         now_ns = time.monotonic_ns()
         if sum(process.check_deadline(now_ns) for process in self._processes):
             self.watch()
+
+    def _trim(self) -> None:
+        """Shared memory that was not needed for a while goes back to the kernel, a piece at a time
+        so that nobody waits.
+        """
+        interval_s = WATCH_INTERVAL_S if pool.trim() else TRIM_INTERVAL_S
+        self._trim_timer = self._loop.call_later(interval_s, self._trim)
 
 
 class _Suspect(NamedTuple):

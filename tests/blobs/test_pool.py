@@ -118,6 +118,21 @@ def test_trimming_gives_back_what_was_not_needed_for_a_while():
     assert touched() == 4 * PAGE
 
 
+def test_trimming_goes_on_where_it_stopped(monkeypatch):
+    monkeypatch.setattr(pool, "TRIM_BYTES", 8 * PAGE)
+    here = Pool(SIZE)
+    block = here.allocate(20 * PAGE)
+    block[:] = bytes(len(block))
+    del block
+    assert not here.trim()
+    assert here.trim()
+    late = here.allocate(6 * PAGE)
+    late[:] = b"l" * len(late)
+    assert here.trim() is False, "down to what has come meanwhile"
+    assert os.fstat(here._file.read_fd).st_blocks * 512 == 6 * PAGE
+    assert bytes(late) == b"l" * len(late)
+
+
 def test_large_buffers_are_shared_by_a_copy_and_small_ones_stay(fresh):
     large, small = os.urandom(BLOB), os.urandom(BLOB - 1)
     shared = pool.share(large)

@@ -14,9 +14,11 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.blobs import memfd, pool
+from midas_mp.blobs.mapping import locate
 from midas_mp.errors import ProcessLost
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.output import Printed, Progressed
+from midas_mp.participant import process as process_module
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.zygote import WORKER_BROKEN, ChildSpec, Zygote
 from midas_mp.wire.framing import Frame
@@ -418,6 +420,26 @@ def test_a_process_that_is_killed_in_the_middle_leaves_nothing(run: Callable) ->
             if round_ == 0:
                 descriptors = open_descriptors()
         assert open_descriptors() == descriptors
+        supervisor.close()
+
+    run(main())
+
+
+def test_shared_memory_that_lies_idle_is_given_back(
+    run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "TRIM_INTERVAL_S", 0.01)
+    monkeypatch.setattr(pool, "_of_this_process", pool._OfThisProcess())
+
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        block = pool.allocate(64 * limits.KB)
+        block[:] = b"x" * len(block)
+        file, _ = locate(block)
+        assert os.fstat(file.read_fd).st_blocks
+        del block
+        while os.fstat(file.read_fd).st_blocks:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.01)
         supervisor.close()
 
     run(main())
