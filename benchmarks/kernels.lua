@@ -33,10 +33,12 @@ function kernels.mandelbrot(n)
   return total
 end
 
-function kernels.fib(n)
+local function fib(n)
   if n < 2 then return n end
-  return kernels.fib(n - 1) + kernels.fib(n - 2)
+  return fib(n - 1) + fib(n - 2)
 end
+
+kernels.fib = fib
 
 local PLANETS = {
   { x = 0, y = 0, z = 0, vx = 0, vy = 0, vz = 0, mass = 40 },
