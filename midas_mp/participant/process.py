@@ -35,7 +35,7 @@ WATCH_INTERVAL_S: Final = 0.05
 """How often deadlines are looked at; a task may overrun its limit by this much."""
 
 TRIM_INTERVAL_S: Final = 10.0
-"""How long shared memory may lie idle; touching it anew costs ten times what using it again does."""
+"""How long shared memory may lie idle; touched anew it costs ten times as much."""
 
 STOP_SETTLE_S: Final = 0.01
 """From SIGSTOP to the second look at the page: the signal goes through the zygote."""
