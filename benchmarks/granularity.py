@@ -55,9 +55,7 @@ def peak_steps_per_s(way: Way, workers: int, round_s: float) -> float:
     return workers * steps / best
 
 
-def sweep(
-    way: Way, workers: int, *, rounds: int = 3, round_s: float = ROUND_S
-) -> list[Point]:
+def sweep(way: Way, workers: int, *, rounds: int = 3, round_s: float = ROUND_S) -> list[Point]:
     """Tasks half as large each time, until less than a quarter of the peak is left."""
     peak = peak_steps_per_s(way, workers, round_s)
     steps = int(peak / workers * LARGEST_S)

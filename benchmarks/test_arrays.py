@@ -6,6 +6,8 @@ mapped are really there.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,16 +35,26 @@ def length(quick: bool) -> int:
 
 @pytest.mark.parametrize("way", MOVING, indirect=True)
 def test_scatter(way: Way, record: Any, length: int, request: Any) -> None:
-    arrays = [np.full(length, float(i + 1)) for i in range(COUNT)]
-    _scatter(way, record, _title(request), arrays)
+    """New arrays each time: nobody may know them already."""
+    numbers = itertools.count(1.0)
+
+    def prepare() -> list[np.ndarray]:
+        return [np.full(length, next(numbers)) for _ in range(COUNT)]
+
+    _scatter(way, record, _title(request), prepare)
 
 
 @pytest.mark.parametrize("way", ["midas"], indirect=True)
 def test_scatter_born_shared(way: Any, record: Any, length: int) -> None:
     arrays = [way.empty(length) for _ in range(COUNT)]
-    for i, array in enumerate(arrays):
-        array[:] = i + 1
-    _scatter(way, record, "Midas Executor, arrays from midas_mp.empty", arrays)
+    numbers = itertools.count(1.0)
+
+    def prepare() -> list[np.ndarray]:
+        for array in arrays:
+            array[:] = next(numbers)
+        return arrays
+
+    _scatter(way, record, "Midas Executor, arrays from midas_mp.empty", prepare)
 
 
 @pytest.mark.parametrize("way", MOVING, indirect=True)
@@ -70,16 +82,15 @@ def test_memcpy(case: str, record: Any, length: int) -> None:
     assert (target == source).all()
 
 
-def _scatter(way: Way, record: Any, title: str, arrays: list[np.ndarray]) -> None:
-    expected = [work.touch(array) for array in arrays]
-    size_bytes = sum(array.nbytes for array in arrays)
-
+def _scatter(way: Way, record: Any, title: str, prepare: Callable[[], list[np.ndarray]]) -> None:
     def run() -> float:
+        arrays = prepare()
         seconds, totals = way.timed("scatter", arrays)
-        assert totals == expected
+        assert totals == [work.touch(array) for array in arrays]
         return seconds
 
     run()
+    size_bytes = sum(array.nbytes for array in prepare())
     record(title, SCATTER, run, unit="GB/s", amount=size_bytes, rounds=7)
 
 
