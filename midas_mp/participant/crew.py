@@ -146,11 +146,14 @@ class Crew:
     def enqueue(self, order: Frame) -> None:
         """Takes a batch of tasks for the worker of its channel; ``feed`` passes them on.
 
+        Those for a process that is gone the host gives to somebody else when it hears of that.
+
         Raises:
             ProtocolError: there is no such worker.
         """
         seat = self._seat(order.channel)
-        if seat.ready is not None:
+        assert isinstance(order.message, RunTasks)
+        if seat.ready is not None and order.message.epoch == seat.epoch:
             seat.enqueue(order)
             self._unfed[seat.channel] = seat
 

@@ -186,6 +186,7 @@ class _FrameMaker:
             batch.entry,
             self._calls,
             batch.form,
+            self._worker.epoch,
         )
         self._state.send(
             self._worker.node.peer, message, self._buffers, channel=self._worker.channel

@@ -56,6 +56,7 @@ class JobPlan(NamedTuple):
         acknowledge_s: how long the client keeps a result before it acknowledges.
         abandoned_after: so many results are enough, and the job is ended; None is never.
         abandoned_at_s: after so long it is ended, whatever has come; None is never.
+        cancels: which tasks are cancelled, by round and index, so long after they were submitted.
     """
 
     title: str
@@ -68,6 +69,7 @@ class JobPlan(NamedTuple):
     acknowledge_s: float
     abandoned_after: int | None
     abandoned_at_s: float | None
+    cancels: dict[tuple[int, int], float]
 
     @property
     def seconds(self) -> float:
@@ -121,6 +123,9 @@ ENGINES: Final = ("luajit", "lua5.4")
 
 ENDLESS_S: Final = 1e6
 """Of a task that only ends because somebody ends it."""
+
+CANCEL_DELAYS_S: Final = (0.0, 0.0005, 0.03, 0.4, 3.0)
+"""From the submission to the cancelling: what is in each stage by then depends on the rest."""
 
 CHUNKY_BYTES: Final = 100_000
 """Shared data that take several parts."""
@@ -217,6 +222,7 @@ def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
     abandoned_at_s = rng.uniform(0, fault_phase_s) if rng.happens(0.1) else None
     if abandoned_at_s is not None:
         rounds[0][0] = msgspec.structs.replace(rounds[0][0], seconds=ENDLESS_S)
+    cancels = _cancels(rng, rounds)
     batch_max = rng.choice([1, 7, 100])
     batches = len(rounds) * -(-count // batch_max)
     return JobPlan(
@@ -230,7 +236,22 @@ def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
         acknowledge_s=rng.choice([0.0, 0.0, 0.05, 2.0]),
         abandoned_after=rng.randrange(count) if rng.happens(0.1) else None,
         abandoned_at_s=abandoned_at_s,
+        cancels=cancels,
     )
+
+
+def _cancels(rng: Chance, rounds: list[list[Orders]]) -> dict[tuple[int, int], float]:
+    """Some tasks, or a whole round, that will be cancelled; some of them would never end."""
+    share = rng.choice([0.0, 0.0, 0.0, 0.1, 0.5, 1.0])
+    delays_s = rng.sample(CANCEL_DELAYS_S, rng.randint(1, len(CANCEL_DELAYS_S)))
+    cancels: dict[tuple[int, int], float] = {}
+    for tasks in rounds:
+        for position, orders in enumerate(tasks):
+            if rng.happens(share):
+                cancels[orders.round, orders.index] = rng.choice(delays_s)
+                if rng.happens(0.2):
+                    tasks[position] = msgspec.structs.replace(orders, seconds=ENDLESS_S)
+    return cancels
 
 
 def _task(rng: Chance, title: str, round_: int, index: int, style: _Style) -> Orders:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from midas_mp import limits
@@ -55,6 +56,7 @@ class ScriptedJob:
         self._printed: dict[int, list[bytes]] = {}
         self._arrived: dict[tuple[int, int], Outcome] = {}
         self._missing: dict[int, Orders] = {}
+        self._cancelled: set[tuple[int, int]] = set()
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -128,9 +130,32 @@ class ScriptedJob:
             calls = [Call(orders.index) for orders in some]
             order = RunTasks(job.id, round_, len(everything), BUNDLE.digest, "execute_code", calls)
             await job.submit(order, [tasks.encode(orders) for orders in some])
+            self._cancel_later(job, round_, some)
         while self._missing and not self._is_over:
             self._changed.clear()
             await self._changed.wait()
+
+    def _cancel_later(self, job: EngineJob, round_: int, submitted: Sequence[Orders]) -> None:
+        """Those that are to be cancelled after the same time are cancelled together."""
+        by_delay: dict[float, list[int]] = {}
+        for orders in submitted:
+            delay_s = self.plan.cancels.get((round_, orders.index))
+            if delay_s is not None:
+                by_delay.setdefault(delay_s, []).append(orders.index)
+        for delay_s, indices in by_delay.items():
+            self._site.soon(delay_s, partial(self._cancel, job, round_, indices))
+
+    def _cancel(self, job: EngineJob, round_: int, indices: list[int]) -> None:
+        if self._is_over:
+            return
+        self._trace.note(self._site.name, "cancels", self.plan.title, round_, indices)
+        job.cancel(round_, indices)
+        for index in indices:
+            if (round_, index) not in self._arrived:
+                self._trace.count("tasks cancelled")
+                self._cancelled.add((round_, index))
+                del self._missing[index]
+        self._changed.set()
 
     def _acknowledge(self, round_: int, indices: list[int]) -> None:
         if self._job is not None and not self._is_over:
@@ -195,6 +220,8 @@ class ScriptedJob:
         """What is wrong with a result; empty if it is as it must be."""
         if (round_, outcome.index) in self._arrived:
             return "a result for the second time"
+        if (round_, outcome.index) in self._cancelled:
+            return "a result of a cancelled task"
         orders = self._missing.get(outcome.index)
         if round_ != self._round or orders is None:
             return "a result that nobody waits for"

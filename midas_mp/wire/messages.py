@@ -275,6 +275,8 @@ class RunTasks(Message, frozen=True, tag=30):
     """The function: ``execute_code``, ``generate_data`` …, or ``RETURNED``."""
     calls: list[Call]
     form: CallForm = CallForm.DATA
+    epoch: Count = 0
+    """Host → launcher: of the worker process that is meant; the next one on its channel is not."""
 
 
 class Outcome(Struct, frozen=True, array_like=True, gc=False):

@@ -194,11 +194,27 @@ class HostSide:
         self.say(PutBundle(job, self._bundle.digest, "job.lua", []), [source.encode()])
 
     def submit(
-        self, channel: int, tasks: dict[int, object], job: str = "job", round_: int = 0
+        self,
+        channel: int,
+        tasks: dict[int, object],
+        job: str = "job",
+        round_: int = 0,
+        epoch: int | None = None,
     ) -> None:
-        """Gives the worker of a channel a batch: index to payload."""
+        """Gives the worker of a channel, as far as it is known, a batch: index to payload."""
         calls = [Call(index) for index in tasks]
-        message = RunTasks(job, round_, 1_000, self._bundle.digest, "execute_code", calls)
+        if epoch is None:
+            ups = {up.channel: up for up in self.heard(WorkerUp)}
+            epoch = ups[channel].epoch if channel in ups else 0
+        message = RunTasks(
+            job,
+            round_,
+            1_000,
+            self._bundle.digest,
+            "execute_code",
+            calls,
+            epoch=epoch,
+        )
         self.say(message, [msgpack.packb(value) for value in tasks.values()], channel)
 
 

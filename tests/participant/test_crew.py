@@ -206,6 +206,28 @@ def test_however_many_go_back_the_headers_hold_them(
     run(main())
 
 
+def test_tasks_for_a_process_that_is_gone_are_not_given_to_the_next(
+    run: Callable, node: Callable
+) -> None:
+    """The host learns that it is gone, and gives them to somebody else."""
+
+    async def main() -> None:
+        async with node() as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin(ECHO)
+            n.worker().kill()
+            await host.hear(WorkerUp, 2)
+            host.submit(1, {0: "late"}, epoch=0)
+            host.submit(1, {1: "new"}, epoch=1)
+            assert await host.results(1) == {1: ("OK", "new")}
+            host.say(RecallTasks(5), channel=1)
+            (returned,) = await host.hear(TasksReturned)
+            assert returned.tasks == []
+
+    run(main())
+
+
 # -- deadlines -----------------------------------------------------------------------------------
 
 

@@ -242,3 +242,14 @@ def test_a_task_in_two_places_is_our_bug(cluster: Any) -> None:
     cluster.state.jobs[job].fresh[0].state = TaskState.DONE
     with pytest.raises(IllegalTransition, match="task 0 of round 0: no transition from 'done'"):
         cluster.up(node, 1)
+
+
+def test_tasks_name_the_process_that_is_meant(cluster: Any) -> None:
+    """They may arrive when the next one sits on the channel, before the host has heard of it."""
+    client, node = cluster.client(), cluster.node()
+    cluster.down(node)
+    cluster.up(node, epoch=1)
+    cluster.open(client)
+    cluster.submit(client, "job", [0])
+    (order,) = cluster.read_only(node, RunTasks)
+    assert order.epoch == 1

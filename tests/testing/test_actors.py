@@ -36,7 +36,7 @@ class Cluster:
         self.host = SimulatedHost(stage)
         self.node = SimulatedNode(stage, NodePlan("node0", 2, 1.0, ["luajit"], 0.0))
         orders = [Orders("job", 0, index, seconds) for index in range(tasks)]
-        job = JobPlan("job", "luajit", [orders], 0, 0.0, 10, 0.0, 0.0, None, None)
+        job = JobPlan("job", "luajit", [orders], 0, 0.0, 10, 0.0, 0.0, None, None, {})
         self.client = SimulatedClient(stage, ClientPlan("client0", [job], 0.0))
         for actor in (self.host, self.node, self.client):
             actor.start()

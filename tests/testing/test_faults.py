@@ -44,7 +44,7 @@ def test_a_fault_happens_as_often_as_it_is_to_and_all_is_well_in_the_end(play, f
         clients = []
         for name in ("client0", "client1"):
             orders = [Orders(name, 0, index, 0.5) for index in range(100)]
-            job = JobPlan(name, "luajit", [orders], 0, 0.0, 10, 0.0, 0.0, None, None)
+            job = JobPlan(name, "luajit", [orders], 0, 0.0, 10, 0.0, 0.0, None, None, {})
             clients.append(SimulatedClient(stage, ClientPlan(name, [job], 0.0)))
         for actor in (host, *nodes, *clients):
             actor.start()
@@ -86,7 +86,7 @@ def test_shared_data_get_there_though_their_connection_breaks_all_the_time(play)
         host = SimulatedHost(stage)
         node = SimulatedNode(stage, NodePlan("node0", 2, 1.0, ["luajit"], 0))
         orders = [Orders("job", 0, index, 0.5, shared=True) for index in range(3)]
-        job = JobPlan("job", "luajit", [orders], 2_000_000, 0.0, 10, 0.0, 0.0, None, None)
+        job = JobPlan("job", "luajit", [orders], 2_000_000, 0.0, 10, 0.0, 0.0, None, None, {})
         client = SimulatedClient(stage, ClientPlan("client0", [job], 0.0))
         for actor in (host, node, client):
             actor.start()

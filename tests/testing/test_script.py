@@ -28,6 +28,7 @@ class Counter:
         self.submitted: list[tuple[RunTasks, Sequence[Buffer]]] = []
         self.shared: list[tuple[int, Sequence[Buffer]]] = []
         self.acknowledged: list[tuple[int, int]] = []
+        self.cancelled: list[tuple[int, list[int]]] = []
         self.closed: list[str] = []
 
     def open_job(self, *_arguments: Any) -> Counter:
@@ -44,6 +45,9 @@ class Counter:
 
     def acknowledge(self, round_: int, indices: Sequence[int]) -> None:
         self.acknowledged += [(round_, index) for index in indices]
+
+    def cancel(self, round_: int, indices: Sequence[int]) -> None:
+        self.cancelled.append((round_, list(indices)))
 
     def close(self, reason: str = "") -> None:
         self.closed.append(reason)
@@ -62,6 +66,7 @@ class Case:
             "acknowledge_s": 0.0,
             "abandoned_after": None,
             "abandoned_at_s": None,
+            "cancels": {},
         }
         self.plan = JobPlan(**(fields | plan))
         self.objections: list[str] = []
@@ -253,5 +258,25 @@ def test_a_job_is_only_lost_where_a_connection_made_mistakes(play, is_glitched):
         case.job.job_lost(ClusterLost("gone"))
         await asyncio.wait_for(case.work, 1)
         assert bool(case.objections) != is_glitched
+
+    play(main())
+
+
+def test_it_cancels_what_the_plan_says_and_waits_for_it_no_more(play):
+    async def main() -> None:
+        tasks_ = some(4)
+        case = Case(tasks_, cancels={(0, 0): 1.0, (0, 1): 1.0, (0, 3): 2.0})
+        await asyncio.sleep(0.5)
+        case.answer(tasks_[1])
+        await asyncio.sleep(1)
+        assert case.client.cancelled == [(0, [0, 1])]
+        case.answer(tasks_[2])
+        assert not case.work.done()
+        await asyncio.wait_for(case.work, 1)
+        assert case.client.cancelled == [(0, [0, 1]), (0, [3])]
+        assert case.objections == []
+        case.job._is_over = False
+        case.answer(tasks_[0])
+        assert case.objections == ["job round 0 task 0: a result of a cancelled task"]
 
     play(main())

@@ -24,7 +24,7 @@ def test_nothing_that_must_never_happen_does(first):
     assert {verdict.seed: verdict.problem for verdict in verdicts if verdict.problem} == {}
 
 
-@pytest.mark.parametrize("seed", [3, 7, 16])
+@pytest.mark.parametrize("seed", [3, 7, 20])
 def test_a_seed_gives_the_same_trace_in_every_process(seed):
     def lines(hash_seed: str) -> bytes:
         return subprocess.run(

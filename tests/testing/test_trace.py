@@ -46,11 +46,12 @@ def test_things_are_counted():
 def test_an_outline_tells_what_frames_say_and_no_ids():
     frames = [
         Frame(0, Welcome(2, "0.1", "laptop", 3)),
-        Frame(7, RunTasks("4f2a", 1, 9, "ab" * 32, "execute_code", [Call(5), Call(6)])),
+        Frame(7, RunTasks("4f2a", 1, 9, "ab" * 32, "f", [Call(5), Call(6)], epoch=2)),
         Frame(0, Acknowledge("4f2a", 1, [5])),
     ]
     assert outline(frames) == (
-        "Welcome epoch=3, RunTasks round=1 count=9 calls=[5, 6] @7, Acknowledge round=1 indices=[5]"
+        "Welcome epoch=3, RunTasks round=1 count=9 epoch=2 calls=[5, 6] @7, "
+        "Acknowledge round=1 indices=[5]"
     )
 
 
