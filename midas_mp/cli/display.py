@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from midas_mp import limits
-from midas_mp.cli.report import describe, printable, write_line
+from midas_mp.cli.report import describe, write_line
+from midas_mp.client.printable import printable
 from midas_mp.errors import ScriptError
 
 if TYPE_CHECKING:

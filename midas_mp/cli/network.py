@@ -9,7 +9,8 @@ import click
 
 from midas_mp import limits
 from midas_mp.cli.parameters import DURATION
-from midas_mp.cli.report import printable, write_line
+from midas_mp.cli.report import write_line
+from midas_mp.client.printable import printable
 from midas_mp.errors import UsageError
 from midas_mp.transport.address import Address
 

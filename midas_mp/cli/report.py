@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from typing import Final
 
+from midas_mp.client.printable import printable
 from midas_mp.errors import InternalError, MidasError, ScriptError
 
-_UNSAFE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
 BUG_NOTE: Final = "this is a bug in Midas: please report it, with the output of --debug"
-
-
-def printable(text: str | bytes) -> str:
-    """Text from a script or a peer with everything visible and nothing obeyed.
-
-    Tabs and line feeds stay; other control characters, and those that turn the writing
-    direction, become escapes, as do bytes that are not UTF-8.
-    """
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "backslashreplace")
-    return _UNSAFE.sub(_escape, text)
 
 
 def write_line(text: str) -> None:
     """One line or block on stderr; a stderr that takes nothing more is nobody's error."""
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one place that prints
-
-
-def _escape(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode("ascii")
 
 
 def describe(error: BaseException) -> str:

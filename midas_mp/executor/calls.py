@@ -171,13 +171,16 @@ class FunctionCalls:
     # -- rounds ------------------------------------------------------------------------------------
 
     def begin_round(self, receiver: RoundReceiver) -> int:
-        """A round number of its own, whose results the receiver gets until it is ended."""
-        self._last_round += 1
+        """A round number of its own, whose results the receiver gets until it is ended.
+
+        Raises:
+            MidasError: the job is lost or closed.
+        """
         if self._error is not None:
-            receiver.fail(self._error)
-        else:
-            self._rounds[self._last_round] = receiver
-            self._idle.clear()
+            raise self._error
+        self._last_round += 1
+        self._rounds[self._last_round] = receiver
+        self._idle.clear()
         return self._last_round
 
     def end_round(self, round_: int, open_tasks: Iterable[int] = ()) -> None:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import concurrent.futures
-import sys
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from midas_mp.client.values import Packer
-from midas_mp.config import parse_duration, parse_engine, parse_size
-from midas_mp.errors import UsageError
 from midas_mp.executor.bridge import Bridge
-from midas_mp.executor.collector import Collector
-from midas_mp.executor.feed import MapPlan
 from midas_mp.executor.function import LuaFunction, as_function
 from midas_mp.executor.future import LuaFuture
-from midas_mp.executor.items import Items
+from midas_mp.executor.items import Intake, Items
 from midas_mp.executor.mapping import Mapping
+from midas_mp.executor.options import MapOptions, make_site, make_spec
+from midas_mp.executor.printing import print_to_stderr
 from midas_mp.executor.progress import Progress, Told
-from midas_mp.executor.workplace import Site
-from midas_mp.transport.address import Address
-from midas_mp.wire.messages import JobSpec
 
 _Function = LuaFunction | str
 
@@ -33,21 +27,6 @@ class _OwnPacker(threading.local):
 
     def __init__(self) -> None:
         self.packer = Packer()
-
-
-class _MapOptions(NamedTuple):
-    """What ``map`` and ``starmap`` understand alike."""
-
-    timeout: float | None
-    chunksize: int | None
-    buffersize: int | None
-    unordered: bool
-    progress: Told | bool
-
-    def check(self) -> None:
-        for name, size in (("chunksize", self.chunksize), ("buffersize", self.buffersize)):
-            if size is not None and (not isinstance(size, int) or size < 1):
-                raise ValueError(f"{name} must be a whole number of 1 or more, not {size!r}")
 
 
 class Executor(concurrent.futures.Executor):
@@ -86,12 +65,12 @@ class Executor(concurrent.futures.Executor):
         raw: bool = False,
         sandbox_level_max: int = 3,
     ) -> None:
-        site = _site(address, max_workers, memory, sandbox_level_max)
-        spec = _spec(timeout, memory, seed, lua)
+        site = make_site(address, max_workers, memory, sandbox_level_max)
+        spec = make_spec(timeout, memory, seed, lua)
         self._raw = raw
         self._where = str(site.address) if site.address else "this machine"
         self._own = _OwnPacker()
-        self._bridge = Bridge(site, spec, "midas executor", _print)
+        self._bridge = Bridge(site, spec, "midas executor", print_to_stderr)
         self._release = weakref.finalize(self, self._bridge.shut_down, cancel=False)
         self._release.atexit = False  # the bridge has its own
 
@@ -144,7 +123,7 @@ class Executor(concurrent.futures.Executor):
             ExecutorClosed: after ``shutdown``.
         """
         items = Items.parallel(iterables)
-        options = _MapOptions(timeout, chunksize, buffersize, unordered, progress)
+        options = MapOptions(timeout, chunksize, buffersize, unordered, progress)
         return self._map(fn, items, options)
 
     def starmap(
@@ -165,24 +144,17 @@ class Executor(concurrent.futures.Executor):
             ValueError: they are not, or a size is below 1.
         """
         items = Items.rows(iterable)
-        options = _MapOptions(timeout, chunksize, buffersize, unordered, progress)
+        options = MapOptions(timeout, chunksize, buffersize, unordered, progress)
         return self._map(fn, items, options)
 
-    def _map(self, fn: _Function, items: Items, options: _MapOptions) -> Iterator[Any]:
+    def _map(self, fn: _Function, items: Items, options: MapOptions) -> Iterator[Any]:
         self._bridge.check_open()
-        options.check()
-        size_max = 0
-        if options.buffersize is not None:  # all workers shall have some of it
-            size_max = max(1, options.buffersize // (4 * max(1, self._bridge.workers)))
-        plan = MapPlan(as_function(fn), items.arity, options.chunksize, size_max)
+        plan = options.plan(as_function(fn), items.arity, self._bridge.workers)
         mapping = Mapping(
             self._bridge,
             plan,
-            items,
-            buffersize=options.buffersize,
-            collector=Collector(
-                is_single=options.chunksize == 1, unordered=options.unordered, raw=self._raw
-            ),
+            Intake(items, options.buffersize),
+            options.collector(raw=self._raw),
             timeout=options.timeout,
             progress=Progress(options.progress),
         )
@@ -220,42 +192,3 @@ class Executor(concurrent.futures.Executor):
         workers = self._bridge.workers
         plural = "" if workers == 1 else "s"
         return f"<midas_mp.Executor on {self._where}, {workers} worker{plural}>"
-
-
-def _site(
-    address: str | None, workers: int | None, memory: int | str | None, sandbox_level_max: int
-) -> Site:
-    if address is not None and workers is not None:
-        raise UsageError("max_workers is for this machine; at an address the host has workers")
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise UsageError(f"max_workers must be a whole number of 1 or more, not {workers!r}")
-    return Site(
-        Address.parse(address) if address is not None else None,
-        workers,
-        _memory_bytes(memory) or None,
-        sandbox_level_max,
-    )
-
-
-def _spec(timeout: float | str | None, memory: int | str | None, seed: int, lua: str) -> JobSpec:
-    return JobSpec(
-        engine=parse_engine(lua),
-        seed=seed,
-        timeout_s=0.0 if timeout is None else parse_duration(_plain(timeout)),
-        memory_bytes=_memory_bytes(memory),
-    )
-
-
-def _memory_bytes(memory: int | str | None) -> int:
-    return 0 if memory is None else parse_size(_plain(memory))
-
-
-def _plain(said: float | str) -> str:
-    """A number in plain digits."""
-    return f"{said:.9f}" if isinstance(said, float) else str(said)
-
-
-def _print(_index: int, worker: str, text: bytes) -> None:
-    """What scripts print, on stderr."""
-    shown = text.decode("utf-8", "backslashreplace")
-    sys.stderr.write("".join(f"[{worker}] {line}\n" for line in shown.splitlines()))

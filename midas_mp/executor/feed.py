@@ -77,11 +77,18 @@ class Feed:
         """Items, and bytes, of the tasks that have no result so far."""
         self._changed = asyncio.Event()
         self._is_over = False
-        self._round = calls.begin_round(self)
+        try:
+            self._round = calls.begin_round(self)
+        except MidasError as error:
+            self._is_over = True
+            arrived(error)
+            return
         self._pumping = asyncio.get_running_loop().create_task(self._pump())
 
     def add(self, values: Sequence[Any], *, is_last: bool) -> None:
         """More items: the arguments of all of them, one after the other."""
+        if self._is_over:
+            return
         if self._position < len(self._values):
             self._values = [*self._values[self._position :], *values]
         else:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 Values = Sequence[Any]
+
+REFILL_PARTS: Final = 8
+"""Items are fetched when that part of a buffer is free: each fetch wakes the loop."""
 
 
 class Items:
@@ -63,3 +66,50 @@ class Items:
         if len(flat) != self.arity * len(calls) or len(set(map(len, calls))) > 1:
             raise ValueError(f"starmap() needs rows of one length; the first has {self.arity}")
         return flat
+
+
+class Intake:
+    """Takes items as a map's results are read.
+
+    Args:
+        items: what there is.
+        buffersize: items in flight at most; None takes all at once.
+
+    Attributes:
+        taken: items so far.
+        is_exhausted: whether they are all.
+    """
+
+    def __init__(self, items: Items, buffersize: int | None) -> None:
+        self._items = items
+        self._buffersize = buffersize
+        self.taken = 0
+        self.is_exhausted = False
+
+    @property
+    def total(self) -> int | None:
+        """How many items there are, when that is known."""
+        return self.taken if self.is_exhausted else None
+
+    def take(self, given: int, *, is_waiting: bool) -> Values | None:
+        """The next items, None for none now.
+
+        Args:
+            given: results that were read.
+            is_waiting: nothing can be read before there are more items.
+        """
+        if self.is_exhausted:
+            return None
+        if self._buffersize is None:
+            values = self._items.take()
+            self.taken = len(values) // self._items.arity
+            self.is_exhausted = True
+            return values
+        free = self._buffersize - (self.taken - given)
+        if free <= 0 or not (is_waiting or free >= self._buffersize // REFILL_PARTS):
+            return None
+        values = self._items.take(free)
+        count = len(values) // self._items.arity
+        self.taken += count
+        self.is_exhausted = count < free
+        return values

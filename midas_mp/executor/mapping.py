@@ -8,18 +8,15 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from midas_mp.errors import MidasError
-from midas_mp.executor.bridge import Bridge, BridgedFeed
+from midas_mp.executor.bridge import Bridge
 from midas_mp.executor.broken import as_broken
 from midas_mp.executor.collector import Collector
 from midas_mp.executor.feed import Arrival, MapPlan
-from midas_mp.executor.items import Items
+from midas_mp.executor.items import Intake
 from midas_mp.executor.progress import Progress
-
-REFILL_PARTS: Final = 8
-"""Items are fetched when that part of the buffer is free: each fetch wakes the loop."""
 
 
 class Mapping:
@@ -28,8 +25,7 @@ class Mapping:
     Args:
         bridge: to the loop.
         plan: what is mapped.
-        items: over what.
-        buffersize: items in flight at most; None is all.
+        intake: over what.
         collector: puts the results in order.
         timeout: seconds from now in which every result must be there.
         progress: told how far it is.
@@ -39,25 +35,21 @@ class Mapping:
         self,
         bridge: Bridge,
         plan: MapPlan,
-        items: Items,
-        *,
-        buffersize: int | None,
+        intake: Intake,
         collector: Collector,
+        *,
         timeout: float | None,
         progress: Progress,
     ) -> None:
         self._bridge = bridge
-        self._items = items
-        self._buffersize = buffersize
+        self._intake = intake
         self._collector = collector
         self._ends_s = None if timeout is None else time.monotonic() + timeout
         self._progress = progress
         self._arrivals: queue.SimpleQueue[list[Arrival] | MidasError] = queue.SimpleQueue()
-        values = items.take(buffersize)
-        self._taken = len(values) // items.arity
-        self._is_exhausted = buffersize is None or self._taken < buffersize
-        self._feed: BridgedFeed = bridge.begin_feed(
-            plan, values, self._arrivals.put, is_last=self._is_exhausted
+        values = intake.take(0, is_waiting=True) or ()
+        self._feed = bridge.begin_feed(
+            plan, values, self._arrivals.put, is_last=intake.is_exhausted
         )
 
     def results(self) -> Iterator[Any]:
@@ -67,17 +59,15 @@ class Mapping:
         return given
 
     def _give(self) -> Iterator[Any]:
-        collector = self._collector
+        collector, intake = self._collector, self._intake
         try:
             yield None
             while True:
                 for values in collector.ready():
                     yield from values
-                    self._refill()
-                self._progress.advanced(
-                    collector.given, self._taken if self._is_exhausted else None
-                )
-                if self._is_exhausted and collector.given >= self._taken:
+                    self._refill(is_waiting=False)
+                self._progress.advanced(collector.given, intake.total)
+                if collector.given == intake.total:
                     return
                 self._refill(is_waiting=True)
                 self._wait()
@@ -102,15 +92,11 @@ class Mapping:
             if self._collector.is_empty:
                 raise TimeoutError("a result of map() was not there in time") from None
 
-    def _refill(self, *, is_waiting: bool = False) -> None:
+    def _refill(self, *, is_waiting: bool) -> None:
         """Takes as many items as may be in flight now."""
-        if self._is_exhausted or self._buffersize is None:
+        if self._intake.is_exhausted:
             return
-        free = self._buffersize - (self._taken - self._collector.given)
-        if free > 0 and (is_waiting or free >= self._buffersize // REFILL_PARTS):
-            values = self._items.take(free)
-            count = len(values) // self._items.arity
-            self._taken += count
-            self._is_exhausted = count < free
+        values = self._intake.take(self._collector.given, is_waiting=is_waiting)
+        if values is not None:
             self._bridge.check_open()
-            self._feed.add(values, is_last=self._is_exhausted)
+            self._feed.add(values, is_last=self._intake.is_exhausted)

@@ -18,6 +18,8 @@ from midas_mp.participant.process import Supervisor
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
+from midas_mp.transport.link import Link, Receiver
+from midas_mp.wire.conversation import Conversation
 
 CONNECT_TIMEOUT_S: Final = 10.0
 
@@ -81,8 +83,9 @@ async def open_workplace(site: Site, lost: Callable[[MidasError], None]) -> Work
     """
     async with contextlib.AsyncExitStack() as closing:
         if site.address is not None:
-            dial = functools.partial(tcp.connect, site.address, timeout_s=CONNECT_TIMEOUT_S)
-            client = Client(dial)
+            dialled = _Dialled(site.address)
+            closing.push_async_callback(dialled.wait_ended)
+            client = Client(dialled)
             closing.callback(client.close)
             await client.connect()
             return Workplace(client, closing.pop_all(), site)
@@ -98,6 +101,23 @@ async def open_workplace(site: Site, lost: Callable[[MidasError], None]) -> Work
         workplace._supervisor = supervisor  # noqa: SLF001 - the same processes serve a script
         return workplace
     raise AssertionError
+
+
+class _Dialled:
+    """Dials a host and knows which links came of it: the loop must outlive them."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._links: list[Link] = []
+
+    async def __call__(self, receiver: Receiver, conversation: Conversation, /) -> Link:
+        link = await tcp.connect(self._address, receiver, conversation, timeout_s=CONNECT_TIMEOUT_S)
+        self._links = [link, *(link for link in self._links if not link.is_closed)]
+        return link
+
+    async def wait_ended(self) -> None:
+        """Until all of them are over, which were closed before."""
+        await asyncio.gather(*(link.drained() for link in self._links))
 
 
 def _node_settings(site: Site) -> NodeSettings:

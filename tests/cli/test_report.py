@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from midas_mp.cli.report import describe, lua_number, printable
+from midas_mp.cli.report import describe, lua_number
 from midas_mp.errors import ClusterLost, IllegalTransition, ScriptError, UsageError
 
 PLACES = {
@@ -13,19 +13,6 @@ PLACES = {
     "execute": "execute_code, task 0, on ",
     "interpret": "interpret_results",
 }
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("größer\tals\nzwei", "größer\tals\nzwei"),
-        ("\x1b[31mred\x07\r\x00", "\\x1b[31mred\\x07\\r\\x00"),
-        (b"\xff\xc3\xa9\x9b", "\\xffé\\x9b"),
-        ("\x7f\x85\u202eright to left\u2066", "\\x7f\\x85\\u202eright to left\\u2066"),
-    ],
-)
-def test_nothing_that_a_script_prints_is_obeyed(text, shown):
-    assert printable(text) == shown
 
 
 def test_a_script_error_is_one_block():

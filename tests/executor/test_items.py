@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from midas_mp.executor.items import Items
+from midas_mp.executor.items import Intake, Items
 
 
 def test_one_iterable_gives_its_items_as_they_are():
@@ -51,3 +51,31 @@ def test_what_cannot_be_mapped_over_is_refused():
         Items.rows([()])
     with pytest.raises(TypeError):
         Items.rows([1])
+
+
+# -- as they are read ------------------------------------------------------------------------------
+
+
+def test_without_a_buffer_all_are_taken_at_once():
+    intake = Intake(Items.parallel([range(5), range(5)]), None)
+    assert intake.total is None
+    assert intake.take(0, is_waiting=True) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert (intake.taken, intake.total) == (5, 5)
+    assert intake.take(5, is_waiting=True) is None
+
+
+def test_a_buffer_is_filled_and_refilled_in_parts():
+    intake = Intake(Items.parallel([itertools.count()]), 16)
+    assert intake.take(0, is_waiting=True) == [*range(16)]
+    assert intake.take(0, is_waiting=True) is None, "it is full"
+    assert intake.take(1, is_waiting=False) is None, "too little is free to be worth it"
+    assert intake.take(2, is_waiting=False) == [16, 17]
+    assert intake.take(3, is_waiting=True) == [18], "nothing else can be done"
+    assert intake.total is None
+
+
+def test_a_small_buffer_is_refilled_item_by_item():
+    intake = Intake(Items.parallel([range(4)]), 2)
+    taken = [intake.take(given, is_waiting=False) for given in range(4)]
+    assert taken == [[0, 1], [2], [3], []]
+    assert intake.total == 4

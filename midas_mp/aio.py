@@ -1,0 +1,246 @@
+"""Lua functions for programs on asyncio: no thread, no futures of another kind.
+
+async with midas_mp.aio.Client() as client:
+four = await client.submit("function(x) return x * x end", 2)
+async for result in client.map("function(x) return x * x end", range(1000)):
+...
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from midas_mp.client.values import Packer, Payload, unpack
+from midas_mp.errors import ClusterLost, MidasError
+from midas_mp.executor.broken import ExecutorClosed, as_broken
+from midas_mp.executor.calls import FunctionCalls
+from midas_mp.executor.feed import Arrival, Feed
+from midas_mp.executor.function import LuaFunction, as_function
+from midas_mp.executor.items import Intake, Items
+from midas_mp.executor.options import MapOptions, make_site, make_spec
+from midas_mp.executor.printing import print_to_stderr
+from midas_mp.executor.progress import Progress, Told
+from midas_mp.executor.workplace import Workplace, open_workplace
+
+__all__ = ["Client"]
+
+
+class AsyncClient:
+    """Calls Lua functions on workers of this machine or of a standing host.
+
+    Use it with ``async with``, in one event loop.  For its arguments see ``midas_mp.Executor``.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        max_workers: int | None = None,
+        timeout: float | str | None = None,
+        memory: int | str | None = None,
+        seed: int = 0,
+        lua: str = "luajit",
+        raw: bool = False,
+        sandbox_level_max: int = 3,
+    ) -> None:
+        self._site = make_site(address, max_workers, memory, sandbox_level_max)
+        self._spec = make_spec(timeout, memory, seed, lua)
+        self._raw = raw
+        self._packer = Packer()
+        self._workplace: Workplace | None = None
+        self._calls: FunctionCalls | None = None
+
+    async def __aenter__(self) -> Self:
+        """Starts the workers, or connects.
+
+        Raises:
+            HostUnreachable: nobody answers at the address.
+            PeerRefused: the host does not want us.
+            ProcessLost: no process can be started here.
+        """
+        self._workplace = await open_workplace(self._site, self._lost)
+        self._calls = FunctionCalls(
+            self._workplace.client, "midas client", self._spec, print_to_stderr
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stops what is under way, and ends all processes; idempotent."""
+        calls, self._calls = self._calls, None
+        workplace, self._workplace = self._workplace, None
+        if calls is not None:
+            calls.cancel_all()
+            calls.close(ClusterLost("the client was closed"))
+        if workplace is not None:
+            await workplace.close()
+
+    async def submit(self, fn: LuaFunction | str, /, *args: Any) -> Any:
+        """Calls a Lua function; what it returns.  Cancelling the await stops the call.
+
+        Raises:
+            TypeError: that is no Lua function.
+            UnsendableValue: an argument is no value of Lua; says which and where.
+            ScriptError: the function failed.
+            BrokenCluster: the cluster was lost.
+            ExecutorClosed: the client is not open.
+        """
+        calls = self._open_calls()
+        payload = self._packer.arguments(args)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        number = calls.call(as_function(fn), payload, _Awaited(answer, raw=self._raw))
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            calls.cancel_call(number)
+            raise
+
+    def map(
+        self,
+        fn: LuaFunction | str,
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+        unordered: bool = False,
+        progress: Told | bool = False,
+    ) -> AsyncGenerator[Any, None]:
+        """Calls a Lua function with one argument from each iterable; gives what the calls return.
+
+        It begins with the first result that is asked for; closing it stops the rest.  For the
+        arguments see ``Executor.map``.
+        """
+        options = MapOptions(timeout, chunksize, buffersize, unordered, progress)
+        return self._map(fn, Items.parallel(iterables), options)
+
+    def starmap(
+        self,
+        fn: LuaFunction | str,
+        iterable: Iterable[Sequence[Any]],
+        /,
+        *,
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+        unordered: bool = False,
+        progress: Told | bool = False,
+    ) -> AsyncGenerator[Any, None]:
+        """As ``map``, over rows that hold all arguments of a call."""
+        options = MapOptions(timeout, chunksize, buffersize, unordered, progress)
+        return self._map(fn, Items.rows(iterable), options)
+
+    def _map(
+        self, fn: LuaFunction | str, items: Items, options: MapOptions
+    ) -> AsyncGenerator[Any, None]:
+        calls = self._open_calls()
+        plan = options.plan(as_function(fn), items.arity, calls.workers)
+        mapping = _AsyncMapping(items, options, raw=self._raw)
+        return mapping.results(lambda: Feed(calls, plan, mapping.arrived))
+
+    def _open_calls(self) -> FunctionCalls:
+        if self._calls is None:
+            raise ExecutorClosed("the client is not open: use it with 'async with'")
+        return self._calls
+
+    def _lost(self, error: MidasError) -> None:
+        if self._calls is not None:
+            self._calls.job_lost(error)
+
+    def __repr__(self) -> str:
+        where = str(self._site.address) if self._site.address else "this machine"
+        if self._calls is None:
+            return f"<midas_mp.aio.Client on {where}, not open>"
+        workers = self._calls.workers
+        return f"<midas_mp.aio.Client on {where}, {workers} worker{'' if workers == 1 else 's'}>"
+
+
+Client: Final = AsyncClient
+"""The name for users; within, the client of a host has it."""
+
+
+class _Awaited:
+    """A call that somebody awaits; the receiver of its result."""
+
+    __slots__ = ("_answer", "_raw")
+
+    def __init__(self, answer: asyncio.Future[Any], *, raw: bool) -> None:
+        self._answer = answer
+        self._raw = raw
+
+    def finish(self, payload: Payload) -> None:
+        try:
+            value = unpack(payload, raw=self._raw)
+        except MidasError as error:
+            self.fail(error)
+            return
+        if not self._answer.done():
+            self._answer.set_result(value)
+
+    def fail(self, error: MidasError) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(as_broken(error))
+
+    def cancel(self) -> None:
+        self.fail(ExecutorClosed("the client was closed"))
+
+
+class _AsyncMapping:
+    """One map, on the side of its reader; see ``executor.mapping`` for the one with threads."""
+
+    def __init__(self, items: Items, options: MapOptions, *, raw: bool) -> None:
+        self._intake = Intake(items, options.buffersize)
+        self._collector = options.collector(raw=raw)
+        self._timeout_s = options.timeout
+        self._progress = Progress(options.progress)
+        self._changed = asyncio.Event()
+
+    def arrived(self, arrivals: list[Arrival] | MidasError) -> None:
+        self._collector.take(arrivals)
+        self._changed.set()
+
+    async def results(self, begin: Callable[[], Feed]) -> AsyncGenerator[Any, None]:
+        """What the calls return; the feed begins with the first that is asked for."""
+        collector, intake = self._collector, self._intake
+        loop = asyncio.get_running_loop()
+        ends_s = None if self._timeout_s is None else loop.time() + self._timeout_s
+        values = intake.take(0, is_waiting=True)
+        feed = begin()
+        try:
+            while True:
+                if values is not None:
+                    feed.add(values, is_last=intake.is_exhausted)
+                for results in collector.ready():
+                    for result in results:
+                        yield result
+                self._progress.advanced(collector.given, intake.total)
+                if collector.given == intake.total:
+                    return
+                values = intake.take(collector.given, is_waiting=True)
+                if values is None:
+                    await self._wait(ends_s)
+        except MidasError as error:
+            raise as_broken(error) from error.__cause__
+        finally:
+            feed.stop()
+            self._progress.close()
+
+    async def _wait(self, ends_s: float | None) -> None:
+        """Until more has arrived.
+
+        Raises:
+            TimeoutError: nothing came in time.
+        """
+        async with asyncio.timeout_at(ends_s):
+            await self._changed.wait()
+        self._changed.clear()
