@@ -72,8 +72,9 @@ class EngineJob(Protocol):
     def cancel(self, round_: int, indices: Sequence[int]) -> None:
         """Nobody wants these any more, not even those that run: no result of them arrives now.
 
-        Those whose results have arrived, and unknown ones, are left alone.  A cancelled task may
-        not be submitted again.  What it took of the credit is free once the engine lets go of it.
+        Those that still wait in ``submit`` will not be submitted; those whose results have arrived,
+        and unknown ones, are left alone.  A cancelled task may not be submitted again.  What it
+        took of the credit is free once the engine lets go of it.
         """
 
     def close(self, reason: str = "") -> None:

@@ -3,7 +3,6 @@
 A task is *open* until its result comes, then *delivered* until its observer acknowledges it.  One
 that is cancelled while it is open stays *cancelled* until the host says that it has forgotten it:
 until then it counts against the credit, and its cancelling may have to be said again.
-
 While the connection is away all this is kept; on a new one the open tasks are said again, within
 the credit that the host grants then, before anything new.  So are the latest acknowledgements,
 since what the host has not heard of would count against that credit.  The host repeats the
@@ -24,6 +23,7 @@ from midas_mp import limits
 from midas_mp.client.acknowledgements import Acknowledgements
 from midas_mp.client.credit import Credit
 from midas_mp.client.engine import JobObserver
+from midas_mp.client.submission import Submission
 from midas_mp.client.upload import SharedPayload
 from midas_mp.errors import ClusterLost, MidasError
 from midas_mp.lua.bundle import Bundle
@@ -104,6 +104,7 @@ class ClientJob:
         self._unsaid: dict[tuple[int, int], _Task] = {}
         """Open tasks that this connection has not heard of, by round and index."""
         self._credit_changed = asyncio.Event()
+        self._waiting: list[Submission] = []
         self._acknowledgements = Acknowledgements(self.id, owner.say)
         self._shared: SharedPayload | None = None
         self._error: MidasError | None = None
@@ -118,12 +119,13 @@ class ClientJob:
         Raises:
             MidasError: the job was lost or closed meanwhile.
         """
-        count = len(order.calls)
-        while self._error is None and (self._unsaid or not self._credit.allows(count)):
-            self._credit_changed.clear()
-            await self._credit_changed.wait()
+        if not self._may_submit(len(order.calls)):
+            order, buffers = await self._wait_for_credit(Submission(order, buffers))
+            if not order.calls:
+                return
         if self._error is not None:
             raise self._error
+        count = len(order.calls)
         self._say_tasks(order, buffers)
         tasks = self._rounds.setdefault(order.round, _Round()).open
         total = 0
@@ -132,6 +134,21 @@ class ClientJob:
             tasks[call.index] = (order, call, payload, size)
             total += size
         self._credit.charge(count, total)
+
+    def _may_submit(self, count: int) -> bool:
+        """Whether so many calls need not wait, if only for an error."""
+        return self._error is not None or (not self._unsaid and self._credit.allows(count))
+
+    async def _wait_for_credit(self, submission: Submission) -> tuple[RunTasks, Sequence[Buffer]]:
+        """What is left of it then: it can be cancelled as long as it waits."""
+        self._waiting.append(submission)
+        try:
+            while submission.count and not self._may_submit(submission.count):
+                self._credit_changed.clear()
+                await self._credit_changed.wait()
+        finally:
+            self._waiting.remove(submission)
+        return submission.order, submission.buffers
 
     def put_bundle(self, bundle: Bundle) -> None:
         if bundle.digest not in self._bundles:
@@ -153,18 +170,22 @@ class ClientJob:
         self._use_credit()
 
     def cancel(self, round_: int, indices: Sequence[int]) -> None:
+        if self._waiting:
+            wanted_no_more = frozenset(indices)
+            for submission in self._waiting:
+                submission.cancel(round_, wanted_no_more)
+            self._credit_changed.set()
         tasks = self._rounds.get(round_)
         if tasks is None or self._error is not None:
             return
         found: list[int] = []
         for index in indices:
             task = tasks.open.pop(index, None)
-            if task is None:
-                continue
-            found.append(index)
-            size = tasks.cancelled[index] = task[3]
-            if self._unsaid.pop((round_, index), None) is not None:
-                self._credit.charge(1, size)  # the host may know it from before
+            if task is not None:
+                found.append(index)
+                tasks.cancelled[index] = task[3]
+                if self._unsaid.pop((round_, index), None) is not None:
+                    self._credit.charge(1, task[3])  # the host may know it from before
         self._say_cancelled(round_, found)
 
     def close(self, reason: str = "") -> None:

@@ -575,3 +575,29 @@ def test_many_tasks_are_cancelled_in_frames_of_a_good_size(run: Callable, stage:
         s.client.close()
 
     run(main())
+
+
+def test_what_waits_for_credit_can_be_cancelled_before_it_is_submitted(
+    run: Callable, stage: Callable
+) -> None:
+    async def main() -> None:
+        s = await stage.started(tasks=2)
+        await s.submit(0, 1)
+        some, all_ = s.submit(2, 3), s.submit(4)
+        await s.a_while()
+        s.job.cancel(0, [2, 4])
+        await all_
+        assert not some.done()
+        s.side.finish(s.job, 0)
+        await s.a_while()
+        s.job.acknowledge(0, [0])
+        await some
+        await s.a_while()
+        assert s.side.submitted() == [0, 1, 3]
+        assert s.side.heard(CancelTasks) == []
+        s.side.finish(s.job, 1, 3)
+        await s.a_while()
+        assert s.observer.results() == [0, 1, 3]
+        s.client.close()
+
+    run(main())
