@@ -1,7 +1,7 @@
 """METG: the minimum effective task granularity.
 
 As in E. Slaughter et al., "Task Bench: A Parameterized Benchmark for Evaluating Parallel Runtime
-Performance", SC20 (arXiv:1908.05790), section IV: METG(50 %) is the smallest average task
+Performance", SC20 (arXiv:1908.05790): METG(50 %) is the smallest average task
 granularity at which 50 % of the peak speed is still reached.  Granularity is wall time × workers /
 tasks, overhead included, so at 50 % the tasks themselves take half of it.
 """

@@ -20,10 +20,11 @@ execute_code, and its result back the same way into ``results``.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
-
+TYPE_CHECKING = False  # as type checkers know it; the module that has it is slow to import
 if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from midas_mp.client.arrays import empty
     from midas_mp.errors import (
         ClusterLost,
         HostUnreachable,
@@ -52,6 +53,7 @@ __all__ = [
     "UnsendableValue",
     "UsageError",
     "__version__",
+    "empty",
     "lua_function",
 ]
 
@@ -67,6 +69,7 @@ _HOMES: Final = {
     "ScriptError": "midas_mp.errors",
     "UnsendableValue": "midas_mp.errors",
     "UsageError": "midas_mp.errors",
+    "empty": "midas_mp.client.arrays",
     "lua_function": "midas_mp.executor.function",
 }
 """Where the public names live.  They are fetched when they are asked for: the command line needs
@@ -77,7 +80,9 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(home), name)
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(home), name)
     return value
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 
 import midas_mp
+import midas_mp.aio
 from benchmarks import work
 from benchmarks.ways.way import Way, timed_calls
 

@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from midas_mp import limits
+from midas_mp.blobs import pool
 from midas_mp.errors import ProtocolError, UnsendableValue, UsageError
 from midas_mp.wire.framing import Buffer
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     AnyArray = NDArray[Any]
 
@@ -83,8 +84,35 @@ def pack_array(array: AnyArray, buffers: list[Buffer]) -> bytes:
     shape = struct.pack(f"<{array.ndim}Q", *array.shape)
     if array.nbytes < INLINE_BYTES_MAX:
         return _HEAD.pack(code, array.ndim, 0, 0) + shape + array.tobytes()
-    buffers.append(array.tobytes())  # the caller may write to the array as soon as this returns
+    buffers.append(_elements(array))
     return _HEAD.pack(code, array.ndim, 0, len(buffers)) + shape
+
+
+def empty(shape: int | Sequence[int], dtype: DTypeLike = "float64") -> AnyArray:
+    """A new array in shared memory: as an argument it is read where it is, without any copy.
+
+    Its elements are whatever was there before.  Until the calls that it was given to have ended,
+    what is written to it changes what they read.
+
+    Args:
+        shape: its dimensions.
+        dtype: one of those that Lua has.
+
+    Raises:
+        UnsendableValue: another one.
+        UsageError: NumPy is not installed.
+    """
+    np = _numpy()
+    kind = np.dtype(dtype)
+    if kind.name not in _CODES or not kind.isnative:
+        raise UnsendableValue(f"there is no array of dtype {kind} in Lua, only {', '.join(_NAMES)}")
+    dimensions = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+    block = pool.allocate(max(1, math.prod(dimensions) * kind.itemsize))
+    if block is None:
+        array: AnyArray = np.empty(dimensions, kind)
+    else:
+        array = np.frombuffer(block, kind, count=math.prod(dimensions)).reshape(dimensions)
+    return array
 
 
 def unpack_array(data: bytes, buffers: Sequence[Buffer]) -> AnyArray:
@@ -112,6 +140,15 @@ def unpack_array(data: bytes, buffers: Sequence[Buffer]) -> AnyArray:
     array: AnyArray = _numpy().frombuffer(elements, dtype).reshape(shape)
     array.flags.writeable = False
     return array
+
+
+def _elements(array: AnyArray) -> Buffer:
+    """Where the caller may not write any more: a copy, unless the array was made by ``empty``."""
+    if array.nbytes >= limits.BLOB_BYTES_MIN:
+        place = pool.place(array.reshape(-1).view("u1").data)
+        if place is not None:
+            return place.view
+    return array.tobytes()
 
 
 def _numpy() -> Any:

@@ -27,7 +27,7 @@ from midas_mp.executor.feed import Arrived, Feed, MapPlan
 from midas_mp.executor.function import LuaFunction
 from midas_mp.executor.future import LuaFuture
 from midas_mp.executor.loop_thread import LoopThread
-from midas_mp.executor.workplace import Site, Workplace, open_workplace
+from midas_mp.executor.workplace import Workplace, WorkplaceSpec, open_workplace
 from midas_mp.wire.messages import JobSpec
 
 EXIT_TIMEOUT_S: Final = 5.0
@@ -43,7 +43,7 @@ class Bridge:
         MidasError: the workplace cannot be opened.
     """
 
-    def __init__(self, site: Site, spec: JobSpec, title: str, printed: Printed) -> None:
+    def __init__(self, site: WorkplaceSpec, spec: JobSpec, title: str, printed: Printed) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._is_closing = False
@@ -59,7 +59,7 @@ class Bridge:
             raise
         _open_bridges.add(self)
 
-    async def _open(self, site: Site, spec: JobSpec, title: str, printed: Printed) -> None:
+    async def _open(self, site: WorkplaceSpec, spec: JobSpec, title: str, printed: Printed) -> None:
         self._workplace = await open_workplace(site, self._lost)
         self.calls = FunctionCalls(self._workplace.client, title, spec, printed)
 

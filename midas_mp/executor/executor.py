@@ -14,7 +14,7 @@ from midas_mp.executor.bridge import Bridge
 from midas_mp.executor.function import LuaFunction, as_function
 from midas_mp.executor.future import LuaFuture
 from midas_mp.executor.items import Intake, Items
-from midas_mp.executor.mapping import Mapping
+from midas_mp.executor.map_run import MapRun
 from midas_mp.executor.options import MapOptions, make_site, make_spec
 from midas_mp.executor.printing import print_to_stderr
 from midas_mp.executor.progress import Progress, Told
@@ -150,7 +150,7 @@ class Executor(concurrent.futures.Executor):
     def _map(self, fn: _Function, items: Items, options: MapOptions) -> Iterator[Any]:
         self._bridge.check_open()
         plan = options.plan(as_function(fn), items.arity, self._bridge.workers)
-        mapping = Mapping(
+        run = MapRun(
             self._bridge,
             plan,
             Intake(items, options.buffersize),
@@ -158,7 +158,7 @@ class Executor(concurrent.futures.Executor):
             timeout=options.timeout,
             progress=Progress(options.progress),
         )
-        return mapping.results()
+        return run.results()
 
     # -- the end -----------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from midas_mp.executor.collector import Collector
 from midas_mp.executor.feed import MapPlan
 from midas_mp.executor.function import LuaFunction
 from midas_mp.executor.progress import Told
-from midas_mp.executor.workplace import Site
+from midas_mp.executor.workplace import WorkplaceSpec
 from midas_mp.transport.address import Address
 from midas_mp.wire.messages import JobSpec
 
@@ -48,7 +48,7 @@ class MapOptions(NamedTuple):
 
 def make_site(
     address: str | None, workers: int | None, memory: int | str | None, sandbox_level_max: int
-) -> Site:
+) -> WorkplaceSpec:
     """Where calls run.
 
     Raises:
@@ -58,7 +58,7 @@ def make_site(
         raise UsageError("max_workers is for this machine; at an address the host has workers")
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise UsageError(f"max_workers must be a whole number of 1 or more, not {workers!r}")
-    return Site(
+    return WorkplaceSpec(
         Address.parse(address) if address is not None else None,
         workers,
         _memory_bytes(memory) or None,

@@ -24,7 +24,7 @@ from midas_mp.wire.conversation import Conversation
 CONNECT_TIMEOUT_S: Final = 10.0
 
 
-class Site(NamedTuple):
+class WorkplaceSpec(NamedTuple):
     """Which workplace is wanted.
 
     Attributes:
@@ -47,7 +47,9 @@ class Workplace:
         client: what to submit to.
     """
 
-    def __init__(self, client: Client, closing: contextlib.AsyncExitStack, site: Site) -> None:
+    def __init__(
+        self, client: Client, closing: contextlib.AsyncExitStack, site: WorkplaceSpec
+    ) -> None:
         self.client = client
         self._closing = closing
         self._site = site
@@ -69,7 +71,7 @@ class Workplace:
         return self._supervisor
 
 
-async def open_workplace(site: Site, lost: Callable[[MidasError], None]) -> Workplace:
+async def open_workplace(site: WorkplaceSpec, lost: Callable[[MidasError], None]) -> Workplace:
     """Starts the workers, or connects.
 
     Args:
@@ -120,7 +122,7 @@ class _Dialled:
         await asyncio.gather(*(link.drained() for link in self._links))
 
 
-def _node_settings(site: Site) -> NodeSettings:
+def _node_settings(site: WorkplaceSpec) -> NodeSettings:
     workers = site.workers or usable_cpu_count()
     return NodeSettings(
         node_name(),

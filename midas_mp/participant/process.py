@@ -17,19 +17,21 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from midas_mp.blobs import pool
+from midas_mp.blobs.exchange import ParentBlobs
 from midas_mp.errors import MidasError, ProcessLost, ProtocolError
 from midas_mp.lua.output import OutputParser, Printed, Progressed
+from midas_mp.participant.releases import releases, take_releases
 from midas_mp.participant.status_page import RunningTask
 from midas_mp.participant.zygote import Child, ChildExit, ChildSpec, Zygote
 from midas_mp.transport.link import Link
 from midas_mp.transport.stream import attach
 from midas_mp.wire.conversation import Conversation
-from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
-from midas_mp.wire.messages import ReleaseBlobs, ResultsStored, Role, ScriptLoaded, TaskResults
+from midas_mp.wire.framing import Frame
+from midas_mp.wire.messages import ResultsStored, Role, ScriptLoaded, TaskResults
 
 WATCH_INTERVAL_S: Final = 0.05
 """How often deadlines are looked at; a task may overrun its limit by this much."""
@@ -202,6 +204,10 @@ class LuaProcess:
         self._loop = asyncio.get_running_loop()
 
     @property
+    def _blobs(self) -> ParentBlobs | None:
+        return self.child.blobs if self.child is not None else None
+
+    @property
     def has_exited(self) -> bool:
         return self._exit is not None
 
@@ -215,13 +221,7 @@ class LuaProcess:
 
     def send(self, frames: Sequence[Frame]) -> None:
         if self.link is not None:
-            self.link.send([*self._releases(), *frames])
-
-    def _releases(self) -> Iterator[Frame]:
-        """What it wrote that nobody reads any more: it is told with whatever it is told next."""
-        if self.child is not None and self.child.blobs is not None:
-            for message in self.child.blobs.releases():
-                yield Frame(CONTROL_CHANNEL, message)
+            self.link.send([*releases(self._blobs), *frames])
 
     def running(self) -> RunningTask | None:
         """What its page says now."""
@@ -252,26 +252,12 @@ class LuaProcess:
             elif isinstance(message, ScriptLoaded | ResultsStored):
                 self._read_pipe_nowait()
         try:
-            theirs = self._take_releases(frames)
+            theirs = take_releases(self._blobs, frames)
             if theirs:
                 self._listener.process_frames(self, theirs)
         except ProtocolError:
             # only a process that broke out of Lua answers what it was not asked
             link.abort()
-
-    def _take_releases(self, frames: list[Frame]) -> list[Frame]:
-        """Notes what it reads no more; the frames that are its listener's business.
-
-        Raises:
-            ProtocolError: it was not shown that.
-        """
-        theirs = []
-        for frame in frames:
-            if not isinstance(frame.message, ReleaseBlobs):
-                theirs.append(frame)
-            elif self.child is not None and self.child.blobs is not None:
-                self.child.blobs.released(frame.message)
-        return theirs
 
     def link_lost(self, _link: Link, _error: MidasError | None) -> None:
         self._link_is_lost = True

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midas_mp.client.arrays import is_array, is_scalar, pack_array, unpack_array
+from midas_mp.blobs import pool
+from midas_mp.client.arrays import empty, is_array, is_scalar, pack_array, unpack_array
 from midas_mp.errors import ProtocolError, UnsendableValue, UsageError
 
 TYPES = {
@@ -150,3 +151,55 @@ def test_scalars_of_numpy_are_known():
     assert not is_scalar(1.0)
     assert is_array(np.zeros(1))
     assert not is_array(np.float32(1))
+
+
+# -- in shared memory ------------------------------------------------------------------------------
+
+
+def test_an_array_made_in_shared_memory_is_sent_where_it_is():
+    array = empty((100, 1000))
+    array[:] = 1
+    _, _, buffers = there_and_back(array)
+    assert np.shares_memory(np.frombuffer(buffers[1]), array)
+    assert array.shape == (100, 1000)
+
+
+def test_another_large_array_is_copied_there_once():
+    array = np.ones(100_000)
+    back, _, (_, buffer) = there_and_back(array)
+    array[:] = 0
+    assert back.sum() == 100_000
+    _, _, (_, again) = there_and_back(np.frombuffer(buffer))
+    assert np.shares_memory(np.frombuffer(again), np.frombuffer(buffer))
+
+
+def test_it_keeps_its_place_as_long_as_anything_of_it_is_left():
+    array = empty(100_000)
+    array[:] = 7
+    part = array[5:10]
+    del array
+    others = [empty(100_000) for _ in range(4)]
+    for other in others:
+        other[:] = 0
+    assert part.tolist() == [7] * 5
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_every_type_can_be_made_there(name):
+    assert empty(3, name).dtype == name
+    assert empty([2, 0], name).shape == (2, 0)
+
+
+def test_other_types_cannot_be_made_there():
+    with pytest.raises(UnsendableValue, match="no array of dtype complex128 in Lua"):
+        empty(3, complex)
+
+
+def test_without_shared_memory_it_is_an_array_like_any_other(monkeypatch):
+    monkeypatch.setattr(pool, "allocate", lambda _: None)
+    monkeypatch.setattr(pool, "place", lambda _: None)
+    array = empty(100_000)
+    array[:] = 1
+    back, _, _ = there_and_back(array)
+    array[:] = 0
+    assert back.sum() == 100_000

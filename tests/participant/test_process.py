@@ -6,7 +6,10 @@ import asyncio
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgpack
 import psutil
@@ -469,3 +472,110 @@ def test_without_shared_memory_all_goes_as_bytes(
         supervisor.close()
 
     run(main())
+
+
+ARRAY = b"""
+local ends
+function execute_code()
+  if global_data then return #global_data.a end
+  local a = midas.array("float64", 100000)
+  for i = 1, #a do a[i] = i end
+  return { a = a }
+end
+"""
+
+
+def test_results_stay_where_the_process_made_them(run: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        listeners = [Listener(), Listener()]
+        maker, reader = (supervisor.start(SPEC, listener) for listener in listeners)
+        for listener in listeners:
+            await listener.ready()
+        call(maker, ARRAY)
+        await listeners[0].until(lambda: listeners[0].messages(TaskResults))
+        packed, array = listeners[0].told.pop().buffers
+        assert array.cast("d")[99_999] == 100_000
+        assert locate(array) is not None
+        maker.kill()
+        await listeners[0].ended()
+        assert array.cast("d")[0] == 1, "it outlives its maker"
+        call(reader, ARRAY, count=0)
+        digest = Bundle.from_sources("job.lua", [], [ARRAY]).digest
+        order = RunTasks("job", 0, 1, digest, "execute_code", [Call(0, 0, 2)])
+        reader.send([Frame(0, order, [packed, array])])
+        await listeners[1].until(lambda: listeners[1].messages(TaskResults))
+        assert msgpack.unpackb(listeners[1].told[-1].buffers[0]) == 100_000
+        supervisor.close()
+
+    run(main())
+
+
+def test_a_lost_zygote_leaves_no_shared_memory(run: Callable) -> None:
+    async def main() -> None:
+        before = lent_bytes()
+        lost = asyncio.Event()
+        zygote = Zygote.start()
+        supervisor = Supervisor(zygote, zygote_lost=lambda _: lost.set())
+        listener = Listener()
+        process = supervisor.start(SPEC, listener)
+        await listener.ready()
+        begin(process)
+        submit(process, {"text": LARGE, "ends": True})
+        await listener.printed()
+        assert lent_bytes() > before
+        os.kill(zygote.pid, signal.SIGKILL)
+        await lost.wait()
+        await listener.ended()
+        assert lent_bytes() == before
+        supervisor.close()
+
+    run(main())
+
+
+OWNER = """
+import asyncio, sys
+from tests.participant.test_process import LARGE, SPEC, Listener, begin, submit
+from midas_mp.participant.process import Supervisor
+from midas_mp.participant.zygote import Zygote
+
+async def main():
+    supervisor = Supervisor(Zygote.start(), zygote_lost=print)
+    listener = Listener()
+    process = supervisor.start(SPEC, listener)
+    seen = await listener.ready()
+    begin(process)
+    submit(process, {"text": LARGE, "ends": True})
+    await listener.printed()
+    print(supervisor._zygote.pid, seen.pid, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_a_parent_that_is_killed_leaves_no_process_that_has_its_memory() -> None:
+    command = [sys.executable, "-c", OWNER]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as owner:
+        pids = [owner.pid, *map(int, owner.stdout.readline().split())]
+        inodes = {inode for pid in pids for inode in shared_files(pid)}
+        assert len(inodes) == 2, "the pool, and what the process writes"
+        processes = [psutil.Process(pid) for pid in pids[1:]]
+        owner.kill()
+        assert psutil.wait_procs(processes, timeout=20)[1] == []
+    left = {inode for pid in psutil.pids() for inode in shared_files(pid)}
+    assert left.isdisjoint(inodes)
+
+
+def shared_files(pid: int) -> set[str]:
+    """The pools that a process has mapped, by inode."""
+    try:
+        lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    except OSError:
+        return set()
+    return {
+        line.split()[4]
+        for line in lines
+        if "memfd:midas-pool" in line or "memfd:midas-outbound" in line
+    }

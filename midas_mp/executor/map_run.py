@@ -19,7 +19,7 @@ from midas_mp.executor.items import Intake
 from midas_mp.executor.progress import Progress
 
 
-class Mapping:
+class MapRun:
     """One map under way, on the side of its reader.
 
     Args:
