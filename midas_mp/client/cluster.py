@@ -19,27 +19,28 @@ from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.messages import Role
 
 
-class LocalCluster:
+class InProcessCluster:
     """Host and one node of workers.
 
     Attributes:
+        host: what clients are to reach.
         failed: done when this node can have no workers (any more); holds the exception.
     """
 
     def __init__(self, supervisor: Supervisor, settings: NodeSettings) -> None:
-        self._host = Host(announce=_say_nothing)
+        self.host = Host(announce=_say_nothing)
         self._launcher = Launcher(
             supervisor,
             settings,
             node_id=uuid.uuid4().hex,
             announce=_say_nothing,
-            dial=dial_within(self._host),
+            dial=dial_within(self.host),
         )
         to_host, _ = memory.pair(
             self._launcher,
             Conversation(Role.LAUNCHER, Role.HOST),
-            self._host,
-            self._host.conversation(),
+            self.host,
+            self.host.conversation(),
         )
         self._launcher.greet(to_host)
 
@@ -49,14 +50,14 @@ class LocalCluster:
 
     async def connect(self) -> Client:
         """A client of this cluster; it has no other host to look for."""
-        client = Client(dial_within(self._host), patience_s=0)
+        client = Client(dial_within(self.host), patience_s=0)
         await client.connect()
         return client
 
     async def close(self) -> None:
         """The supervisor's close then ends the processes."""
         self._launcher.leave("closing")
-        await self._host.close("closing")
+        await self.host.close("closing")
 
 
 def dial_within(host: Host) -> Dial:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from midas_mp import limits
 from midas_mp.client.client import Client
-from midas_mp.client.cluster import LocalCluster, dial_within
+from midas_mp.client.cluster import InProcessCluster, dial_within
 from midas_mp.config import JobOptions
 from midas_mp.driver.job import Answer, ScriptJob
 from midas_mp.driver.script_process import ScriptProcess
@@ -71,7 +71,7 @@ async def run_on_this_machine(run: Run, *, workers: int | None) -> Answer:
     try:
         job = _script_job(run, supervisor, node, memory_default)
         watch.job = job
-        cluster = LocalCluster(supervisor, settings)
+        cluster = InProcessCluster(supervisor, settings)
         try:
             cluster.failed.add_done_callback(watch.cluster_failed)
             await job.load()

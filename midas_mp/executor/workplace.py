@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from midas_mp.client.client import Client
-from midas_mp.client.cluster import LocalCluster
+from midas_mp.client.cluster import InProcessCluster
 from midas_mp.errors import MidasError
 from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
 from midas_mp.participant.launcher import NodeSettings
@@ -93,7 +93,7 @@ async def open_workplace(site: WorkplaceSpec, lost: Callable[[MidasError], None]
             return Workplace(client, closing.pop_all(), site)
         supervisor = Supervisor(Zygote.start(), zygote_lost=lost)
         closing.callback(supervisor.close)
-        cluster = LocalCluster(supervisor, _node_settings(site))
+        cluster = InProcessCluster(supervisor, _node_settings(site))
         closing.push_async_callback(cluster.close)
         cluster.failed.add_done_callback(functools.partial(_cluster_failed, lost))
         closing.callback(cluster.failed.cancel)

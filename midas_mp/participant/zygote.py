@@ -44,7 +44,15 @@ from midas_mp.participant.zygote_messages import (
     pack,
 )
 
-__all__ = ["WORKER_BROKEN", "WORKER_SPOILED", "Child", "ChildExit", "ChildSpec", "Zygote"]
+__all__ = [
+    "WORKER_BROKEN",
+    "WORKER_SPOILED",
+    "Child",
+    "ChildExit",
+    "ChildSpec",
+    "Zygote",
+    "python_environment",
+]
 
 SOCKET_BUFFER_BYTES: Final = 1024 * 1024
 """Of a child's socket, each way: a frame of short tasks and its results fit without a wake-up
@@ -159,7 +167,7 @@ class Zygote:
                 stdin=None if pass_stdin else subprocess.DEVNULL,
                 stdout=page.fileno(),
                 stderr=page.fileno(),
-                env=_environment(),
+                env=python_environment(),
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
@@ -369,7 +377,7 @@ def _share_with(child: Child, spec: ChildSpec) -> _Shared | None:
     return _Shared(OutboundSpec(outbound.id, outbound.size_bytes), [theirs.detach(), fd])
 
 
-def _environment() -> dict[str, str]:
+def python_environment() -> dict[str, str]:
     """An allow-list of this process' environment, and the way to this very midas_mp."""
     environment = {
         name: value

@@ -43,8 +43,14 @@ async def listen(address: Address, make_receiver: ReceiverFactory) -> Listener:
         AddressInUse: the port is taken.
         UsageError: not an address of this machine, or not allowed.
     """
+    return await listen_on(await _bound_socket(address), address, make_receiver)
+
+
+async def listen_on(
+    sock: socket.socket, address: Address, make_receiver: ReceiverFactory
+) -> Listener:
+    """Accept links at a socket that is bound to ``address`` already, as ``listen`` does."""
     loop = asyncio.get_running_loop()
-    sock = await _bound_socket(address)
     _set_options(sock)  # those of a listening socket pass on to the connections it accepts
     port = sock.getsockname()[1]
 

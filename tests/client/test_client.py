@@ -13,7 +13,7 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.client.client import Client
-from midas_mp.client.cluster import LocalCluster, dial_within
+from midas_mp.client.cluster import InProcessCluster, dial_within
 from midas_mp.errors import ClusterLost, MidasError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.participant.launcher import NodeSettings
@@ -274,7 +274,7 @@ def cluster(run: Callable) -> Iterator[Callable]:
         async def main() -> None:
             supervisor = Supervisor(Zygote.start(), zygote_lost=lambda error: None)
             settings = NodeSettings("here", False, 2, 256 * limits.MB)
-            cluster = LocalCluster(supervisor, settings)
+            cluster = InProcessCluster(supervisor, settings)
             try:
                 await test(cluster)
             finally:
@@ -286,9 +286,9 @@ def cluster(run: Callable) -> Iterator[Callable]:
     return run_with
 
 
-def snipping(cluster: LocalCluster, scissors: Scissors) -> Dial:
+def snipping(cluster: InProcessCluster, scissors: Scissors) -> Dial:
     """Over memory, to the cluster's host."""
-    host = cluster._host
+    host = cluster.host
 
     async def dial(receiver: Receiver, conversation: Conversation) -> Link:
         to_host, _ = memory.pair(
@@ -311,7 +311,7 @@ async def dial_through(
 @pytest.mark.parametrize("way", ["inward", "outward"])
 @pytest.mark.parametrize("role", [Role.CLIENT, Role.BULK])
 def test_a_cut_after_any_frame_costs_no_result(role: Role, way: str, cluster: Callable) -> None:
-    async def main(here: LocalCluster) -> None:
+    async def main(here: InProcessCluster) -> None:
         for count in range(1 if role is Role.BULK or way == "outward" else 2, 200):
             scissors = Scissors(role, **{way: count})
             collector = Collector(snipping(here, scissors))
@@ -335,7 +335,7 @@ def test_acknowledgements_that_were_lost_are_no_fault(
     monkeypatch.setattr(limits, "CREDIT_TASKS", 2 * BATCH)
     monkeypatch.setattr(limits, "CREDIT_TASKS_PER_WORKER", 0)
 
-    async def main(here: LocalCluster) -> None:
+    async def main(here: InProcessCluster) -> None:
         for count in range(5, 20):
             scissors = Scissors(Role.CLIENT, outward=count, silent_s=0.01)
             assert await Collector(snipping(here, scissors)).run() == EXPECTED, count
@@ -347,7 +347,7 @@ def test_acknowledgements_that_were_lost_are_no_fault(
 def test_any_number_of_cuts_costs_no_result(seed: int, cluster: Callable) -> None:
     chance = random.Random(seed)
 
-    async def main(here: LocalCluster) -> None:
+    async def main(here: InProcessCluster) -> None:
         scissors = Scissors(Role.CLIENT, inward=6)
         collector = Collector(snipping(here, scissors))
 
@@ -363,8 +363,8 @@ def test_any_number_of_cuts_costs_no_result(seed: int, cluster: Callable) -> Non
 
 
 def test_the_same_over_tcp(cluster: Callable) -> None:
-    async def main(here: LocalCluster) -> None:
-        host = here._host
+    async def main(here: InProcessCluster) -> None:
+        host = here.host
         for way, count in [("inward", 2), ("inward", 7), ("outward", 4), ("outward", 8)]:
             scissors = Scissors(Role.CLIENT, **{way: count})
             listener = await tcp.listen(
@@ -383,10 +383,10 @@ def test_the_same_over_tcp(cluster: Callable) -> None:
 
 
 def test_a_job_goes_on_beside_one_whose_client_is_cut(cluster: Callable) -> None:
-    async def main(here: LocalCluster) -> None:
+    async def main(here: InProcessCluster) -> None:
         scissors = Scissors(Role.CLIENT, inward=5)
         cut = Collector(snipping(here, scissors))
-        other = Collector(dial_within(here._host), shared=msgpack.packb("s"))
+        other = Collector(dial_within(here.host), shared=msgpack.packb("s"))
         results, others = await asyncio.gather(cut.run(), other.run())
         assert results == EXPECTED
         assert others == {index: 2 * index + 1 for index in range(TASKS)}

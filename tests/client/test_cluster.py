@@ -14,7 +14,7 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.client.client import Client, ClientJob
-from midas_mp.client.cluster import LocalCluster
+from midas_mp.client.cluster import InProcessCluster
 from midas_mp.errors import ClusterLost, MidasError, ProcessLost
 from midas_mp.lua.bundle import Bundle
 from midas_mp.participant.launcher import NodeSettings
@@ -34,11 +34,11 @@ class Local:
         settings = NodeSettings(
             "here", name_is_explicit=False, workers=workers, memory_bytes=memory_bytes
         )
-        self.cluster = LocalCluster(self.supervisor, settings)
+        self.cluster = InProcessCluster(self.supervisor, settings)
 
     @property
     def statistics(self):
-        return self.cluster._host.scheduler.statistics()
+        return self.cluster.host.scheduler.statistics()
 
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.zygote.pid).children()
