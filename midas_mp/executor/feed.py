@@ -108,10 +108,10 @@ class Feed:
     async def _pump(self) -> None:
         try:
             while not self._is_over:
+                self._changed.clear()
                 while self._may_send():
                     await self._send()
                 self._look_done()
-                self._changed.clear()
                 await self._changed.wait()
         except MidasError as error:
             self.fail(error)

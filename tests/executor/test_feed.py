@@ -1,0 +1,266 @@
+"""One map on the loop's side, at an engine that the test plays."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from midas_mp import limits
+from midas_mp.client.values import unpack
+from midas_mp.errors import ClusterLost, ScriptError, UnsendableValue
+from midas_mp.executor.calls import FunctionCalls
+from midas_mp.executor.feed import TASKS_AHEAD, Failed, Feed, MapPlan
+from midas_mp.executor.function import as_function
+from midas_mp.wire.messages import CallForm, JobSpec
+
+SQUARE = as_function("function(x) return x * x end")
+WORKERS = 2
+
+
+class Mapping:
+    """A feed, and what it told."""
+
+    def __init__(self, calls, *, arity=1, chunksize=None, size_max=0):
+        self.told = []
+        self.feed = Feed(calls, MapPlan(SQUARE, arity, chunksize, size_max), self.told.append)
+
+    def results(self):
+        """What arrived, by the first item of each task."""
+        arrivals = [a for told in self.told if isinstance(told, list) for a in told]
+        return {start: decoded(what) for start, what in arrivals}
+
+
+def decoded(arrival):
+    if isinstance(arrival, Failed):
+        return str(arrival.error), unpack(arrival.payload) if arrival.payload else None
+    return unpack(arrival if isinstance(arrival, list | tuple) else [arrival])
+
+
+@pytest.fixture
+def run_with(run, engine):
+    """Runs a coroutine function with calls at the engine, that knows of its workers."""
+
+    def start(work):
+        async def main():
+            calls = FunctionCalls(engine, "title", JobSpec(), lambda *printed: None)
+            calls.workers = WORKERS
+            try:
+                await work(calls)
+            finally:
+                calls.close(ClusterLost("the end"))
+                await asyncio.sleep(0)
+
+        run(main())
+
+    return start
+
+
+def test_a_task_is_known_by_its_first_item_and_holds_the_arguments_of_all(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, arity=2, chunksize=2)
+        mapping.feed.add([0, "a", 1, "b", 2, "c"], is_last=True)
+        await engine.submitted(2)
+        (order,) = engine.orders
+        assert (order.form, order.count) == (CallForm.BATCH, 3)
+        assert engine.sent == {(1, 0): [2, 0, 0, "a", 1, "b"], (1, 2): [2, 2, 2, "c"]}
+        engine.finish(1, {2: ["C"], 0: ["A", "B"]})
+        assert mapping.results() == {0: ["A", "B"], 2: ["C"]}
+        assert calls.is_idle, "it ends by itself after the last result"
+
+    run_with(work)
+
+
+def test_tasks_of_one_item_take_its_arguments_as_they_are(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, arity=2, chunksize=1)
+        mapping.feed.add([0, "a", 1, "b"], is_last=True)
+        await engine.submitted(2)
+        assert engine.orders[0].form is CallForm.ARGUMENTS
+        assert engine.sent == {(1, 0): [0, "a"], (1, 1): [1, "b"]}
+        engine.finish(1, {1: "B", 0: "A"})
+        assert mapping.results() == {0: "A", 1: "B"}
+
+    run_with(work)
+
+
+def test_frames_hold_many_tasks_but_not_too_many(run_with, engine):
+    async def work(calls):
+        many = limits.TASKS_PER_FRAME_MAX + 5
+        Mapping(calls, chunksize=1).feed.add([*range(many)], is_last=True)
+        large = [b"\xff" * (limits.FRAME_BYTES_TARGET // 2 + 1)] * 3
+        Mapping(calls, chunksize=1).feed.add(large, is_last=True)
+        await engine.submitted(many + 3)
+        sizes = {1: [], 2: []}
+        for order in engine.orders:
+            sizes[order.round].append(len(order.calls))
+        assert sizes == {1: [limits.TASKS_PER_FRAME_MAX, 5], 2: [2, 1]}
+
+    run_with(work)
+
+
+def test_tasks_of_automatic_size_begin_with_one_item_and_grow_by_their_time(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls)
+        mapping.feed.add([*range(100_000)], is_last=True)
+        ahead = TASKS_AHEAD * WORKERS
+        await engine.submitted(ahead)
+        assert [len(order.calls) for order in engine.orders] == [1] * ahead, "each at once"
+        assert [len(sent) - 2 for sent in engine.sent.values()] == [1] * ahead
+        sizes = [1]
+        while sizes[-1] < 1000:
+            start = min({index for _, index in engine.sent} - mapping.results().keys())
+            _, _, *items = engine.sent[1, start]
+            sizes.append(len(items))
+            tasks = len(engine.sent)
+            engine.finish(1, {start: items}, duration_us=10 + len(items))
+            await engine.submitted(tasks + 1)
+        assert sizes == sorted(sizes)
+        assert len(sizes) < 6 * ahead
+
+    run_with(work)
+
+
+def test_no_task_is_larger_than_what_items_come_in(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, size_max=3)
+        mapping.feed.add([*range(1000)], is_last=False)
+        ahead = TASKS_AHEAD * WORKERS
+        await engine.submitted(ahead)
+        for start in range(ahead):
+            engine.finish(1, {start: [start]}, duration_us=1)
+        await engine.submitted(2 * ahead)
+        assert max(len(sent) - 2 for sent in engine.sent.values()) == 3
+
+    run_with(work)
+
+
+def test_more_items_follow_those_that_were_not_sent(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, chunksize=4)
+        mapping.feed.add([0, 1, 2], is_last=False)
+        mapping.feed.add([3, 4], is_last=True)
+        await engine.submitted(2)
+        assert engine.sent == {(1, 0): [1, 0, 0, 1, 2, 3], (1, 4): [1, 4, 4]}
+        assert [order.count for order in engine.orders] == [5]
+
+    run_with(work)
+
+
+def test_how_many_there_are_is_not_said_before_it_is_known(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, chunksize=2)
+        mapping.feed.add([0, 1], is_last=False)
+        await engine.submitted(1)
+        engine.finish(1, {0: [0, 1]})
+        assert not calls.is_idle
+        mapping.feed.add([], is_last=True)
+        await calls.wait_idle()
+        assert [order.count for order in engine.orders] == [0]
+
+    run_with(work)
+
+
+def test_arrays_in_results_stay_in_their_buffers(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, chunksize=1)
+        mapping.feed.add([1, 2], is_last=True)
+        await engine.submitted(2)
+        engine.finish(1, {0: np.arange(1000), 1: 7})
+        results = mapping.results()
+        assert results[0].tolist() == list(range(1000))
+        assert results[1] == 7
+
+    run_with(work)
+
+
+def test_an_item_that_fails_comes_with_the_results_before_it(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, chunksize=3)
+        mapping.feed.add([*range(9)], is_last=True)
+        await engine.submitted(3)
+        engine.fail(1, 3, "oops", done=["third", "fourth"])
+        ((_, failed),) = mapping.told[0]
+        assert failed.error.index == 5, "of the map, not of the task"
+        assert unpack(failed.payload) == ["third", "fourth"]
+        mapping.feed.stop()
+        assert engine.cancelled == [(1, [0, 6])], "what is left of it"
+
+    run_with(work)
+
+
+def test_behind_a_failure_nothing_more_is_sent(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls)
+        mapping.feed.add([*range(1000)], is_last=True)
+        ahead = TASKS_AHEAD * WORKERS
+        await engine.submitted(ahead)
+        engine.fail(1, 0, "oops", done=[])
+        for start in range(1, ahead):
+            engine.finish(1, {start: [start]})
+        await calls.wait_idle()
+        assert len(engine.sent) == ahead
+
+    run_with(work)
+
+
+@pytest.mark.parametrize("chunksize", [None, 1, 5, 100])
+def test_an_item_that_cannot_be_sent_is_a_failure_at_its_place(run_with, engine, chunksize):
+    async def work(calls):
+        mapping = Mapping(calls, chunksize=chunksize)
+        mapping.feed.add([0, 1, 2, {3}, 4], is_last=True)
+        await engine.until(lambda: mapping.told)
+        refusal = mapping.told[-1][0]
+        assert refusal[0] == 3
+        assert isinstance(refusal[1].error, UnsendableValue)
+        assert str(refusal[1].error) == "item 3, argument 1: cannot send a set"
+        items = [item for sent in engine.sent.values() for item in sent[2 * (chunksize != 1) :]]
+        assert sorted(items) == [0, 1, 2]
+
+    run_with(work)
+
+
+def test_one_that_is_stopped_takes_back_what_is_open_and_tells_nothing(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, chunksize=1)
+        mapping.feed.add([*range(4)], is_last=True)
+        await engine.submitted(4)
+        engine.finish(1, {2: "two"})
+        mapping.feed.stop()
+        mapping.feed.stop()
+        assert engine.cancelled == [(1, [0, 1, 3])]
+        engine.finish(1, {0: "late"})
+        mapping.feed.add([7], is_last=True)
+        assert mapping.results() == {2: "two"}
+        assert calls.is_idle
+
+    run_with(work)
+
+
+def test_a_loss_is_told_once(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, chunksize=1)
+        mapping.feed.add([1], is_last=False)
+        await engine.submitted(1)
+        error = ClusterLost("gone")
+        engine.lose(error)
+        engine.lose(ClusterLost("gone again"))
+        assert mapping.told == [error]
+        assert Mapping(calls).told == [error], "and to those that come later"
+
+    run_with(work)
+
+
+def test_a_failure_that_is_none_is_an_error_of_the_map(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, chunksize=2)
+        mapping.feed.add([1, 2], is_last=True)
+        await engine.submitted(1)
+        engine.arrive_broken(1, 0)
+        ((start, failed),) = mapping.told[0]
+        assert start == 0
+        assert not isinstance(failed.error, ScriptError)
+        assert "not a failure" in str(failed.error)
+
+    run_with(work)
