@@ -79,7 +79,8 @@ class MemoryLink(Link):
         if self._is_closing:
             return  # as into a socket whose reader has gone
         self._inbox += frames
-        self._inbox_bytes += sum(_FRAME_BYTES + size_bytes(frame.buffers) for frame in frames)
+        for frame in frames:
+            self._inbox_bytes += _FRAME_BYTES + size_bytes(frame.buffers)
         self._schedule()
 
     def _finish(self, told: MidasError | None, own: MidasError | None = None) -> None:
