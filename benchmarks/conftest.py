@@ -137,13 +137,14 @@ def _question(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """A way that is missing is told by name, and so is one that failed."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]  # pytest types it as None
-    if report.passed:
+    if report.passed or call.excinfo is None:
         return
-    reason = report.longrepr[2] if report.skipped else f"failed: {report.longreprtext[-200:]}"
+    told = call.excinfo.value
+    reason = str(told) if report.skipped else f"failed: {told!r}"
     item.config.stash[NOT_MEASURED].append(
         {"question": item.path.stem.removeprefix("test_"), "test": item.name, "reason": reason}
     )

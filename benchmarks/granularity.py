@@ -40,6 +40,11 @@ class Point(NamedTuple):
     efficiency: float
 
 
+class _Speed(NamedTuple):
+    granularity_s: float
+    steps_per_s: float
+
+
 def steps_per_s(way: Way, round_s: float = ROUND_S) -> float:
     """Of one worker alone, roughly: to choose how large tasks are."""
     steps = 10_000
@@ -48,33 +53,29 @@ def steps_per_s(way: Way, round_s: float = ROUND_S) -> float:
     return steps / seconds
 
 
-def peak_steps_per_s(way: Way, workers: int, round_s: float) -> float:
-    """Of all workers together, in tasks so large that nothing else counts."""
-    steps = int(steps_per_s(way, round_s) * 2 * round_s)
-    best = min(way.timed("map_each", "spin", [steps] * workers)[0] for _ in range(3))
-    return workers * steps / best
-
-
 def sweep(way: Way, workers: int, *, rounds: int = 3, round_s: float = ROUND_S) -> list[Point]:
-    """Tasks half as large each time, until less than a quarter of the peak is left."""
-    peak = peak_steps_per_s(way, workers, round_s)
-    steps = int(peak / workers * LARGEST_S)
+    """Tasks half as large each time, until less than a quarter of the peak is left.
+
+    The peak is the highest speed that the way reached with tasks of any size.
+    """
+    steps = int(steps_per_s(way, round_s) * LARGEST_S)
     guess_s = LARGEST_S
-    points = []
+    speeds: list[_Speed] = []
     while steps >= 1:
         count = max(10 * workers, min(TASKS_MAX, int(round_s * workers / guess_s)))
-        points.append(_point(way, workers, [steps] * count, peak, rounds))
-        guess_s, efficiency = points[-1]
-        if efficiency < EFFICIENCY_MIN:
+        speeds.append(_speed(way, workers, [steps] * count, rounds))
+        guess_s = speeds[-1].granularity_s
+        peak = max(speed.steps_per_s for speed in speeds)
+        if speeds[-1].steps_per_s < EFFICIENCY_MIN * peak:
             break
         steps //= 2
-    return points
+    return [Point(speed.granularity_s, speed.steps_per_s / peak) for speed in speeds]
 
 
-def _point(way: Way, workers: int, tasks: list[int], peak: float, rounds: int) -> Point:
+def _speed(way: Way, workers: int, tasks: list[int], rounds: int) -> _Speed:
     """The best of a few rounds."""
     best_s = min(way.timed("map_each", "spin", tasks)[0] for _ in range(rounds))
-    return Point(best_s * workers / len(tasks), sum(tasks) / peak / best_s)
+    return _Speed(best_s * workers / len(tasks), sum(tasks) / best_s)
 
 
 def metg_s(points: Sequence[Point], efficiency: float = 0.5) -> float:

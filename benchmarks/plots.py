@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -9,7 +10,7 @@ import matplotlib as mpl
 mpl.use("svg")
 import matplotlib.pyplot as plt
 
-from benchmarks.rows import RATES
+from benchmarks.rows import RATES, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,11 +22,17 @@ if TYPE_CHECKING:
 MIDAS, OTHERS, LIMIT = "#d97706", "#64748b", "#0f766e"
 HEADLINE = "headline.svg"
 HEADLINE_CASES = (
-    ("task_overhead", "no-op, one to a message", "tasks per second, one to a message"),
-    ("round_trip", "one no-op after the other", "one call there and back, µs (shorter is better)"),
+    ("task_overhead", "no-op, one to a message", "no-op tasks per second, one to a message"),
+    ("automatic_chunks", "a loop of 100 steps, automatic chunks", "small calls per second, mapped"),
+    ("round_trip", "one no-op after the other", "one call there and back, µs: shorter is better"),
+    ("metg", "METG(50 %), one task to a message", "METG(50 %), µs: shorter is better"),
     ("arrays", "scatter 2 × 64 MB float64", "arrays to the workers, GB/s"),
-    ("metg", "METG(50 %), one task to a message", "METG(50 %), µs (shorter is better)"),
+    ("memory", "one more worker", "memory of one more worker, MB: shorter is better"),
 )
+"""Question, case, and what is written above it."""
+
+LABEL_WIDTH = 24
+"""Characters in a line of a bar's name."""
 
 
 def draw(
@@ -51,12 +58,13 @@ def draw(
 
 
 def _headline(rows: Mapping[Cell, Row], path: Path) -> None:
-    figure, axes = plt.subplots(2, 2, figsize=(9, 5.5))
+    figure, axes = plt.subplots(3, 2, figsize=(10, 9.5))
     for axis, (question, case, title) in zip(axes.flat, HEADLINE_CASES, strict=True):
         found = [row for row in rows.values() if row.key == (question, case)]
         if found:
             _bars(axis, found)
         axis.set_title(title, loc="left", fontsize=9)
+    figure.supxlabel("logarithmic scales", fontsize=8)
     _save(figure, path)
 
 
@@ -67,10 +75,11 @@ def _bars(axis: Any, rows: list[Row]) -> None:
         MIDAS if row.way.startswith("Midas") else LIMIT if row.way.startswith("limit") else OTHERS
         for row in rows
     ]
-    bars = axis.barh([row.way for row in rows], [row.best for row in rows], color=colours)
-    axis.bar_label(bars, labels=[f" {row.best:,.3g}" for row in rows], fontsize=8)
+    names = [textwrap.fill(row.way, LABEL_WIDTH) for row in rows]
+    bars = axis.barh(names, [row.best for row in rows], color=colours)
+    axis.bar_label(bars, labels=[f" {number(row.best)}" for row in rows], fontsize=8)
     axis.set_xscale("log")
-    axis.margins(x=0.15)
+    axis.margins(x=0.2, y=0.02)
     axis.xaxis.set_visible(False)
     axis.spines["bottom"].set_visible(False)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import FIGURES, Cell, best_verdict
-from benchmarks.rows import RATES, Row
+from benchmarks.rows import RATES, Row, number
 
 FOLDER = Path(__file__).parent
 
@@ -94,9 +94,9 @@ def _figures(runs: list[Run]) -> str:
         if found is None:
             lines.append(f"| {figure.says} | | not measured |")
             continue
-        told = _number(found.came_to)
+        told = number(found.came_to)
         if figure.others:
-            told = f"{told} ×" if figure.factor >= 0.8 else f"1 / {_number(1 / found.came_to)}"
+            told = f"{told} ×" if figure.factor >= 0.8 else f"1 / {number(1 / found.came_to)}"
         else:
             told += f" {next(r.rows[figure.of].unit for r in runs if figure.of in r.rows)}"
         lines.append(f"| {figure.says} | {told} | {'reached' if found.is_reached else 'missed'} |")
@@ -114,8 +114,8 @@ def _table(question: str, case: str, runs: list[Run]) -> str:
     for way in ways:
         rows = [run.rows[question, case, way] for run in runs if (question, case, way) in run.rows]
         best = (max if rows[0].unit in RATES else min)(rows, key=lambda row: row.best)
-        times = f"{_number(best.times_midas)}" if best.times_midas else ""
-        lines.append((best, f"| {way} | {_number(best.best)} | {_number(best.median)} | {times} |"))
+        times = f"{number(best.times_midas)}" if best.times_midas else ""
+        lines.append((best, f"| {way} | {number(best.best)} | {number(best.median)} | {times} |"))
     unit = lines[0][0].unit
     lines.sort(key=lambda line: line[0].best, reverse=unit in RATES)
     head = [f"**{case}**, {unit}", "", "| | best | median | × Midas |", "|---|---:|---:|---:|"]
@@ -130,18 +130,11 @@ def _asked(question: str) -> str:
 
 def _not_measured(runs: list[Run]) -> str:
     lines = _ordered(
-        f"- {miss['question']}, {miss['test']}: {miss['reason'].removeprefix('Skipped: ')}"
+        f"- {miss['question']}, {miss['test']}: {miss['reason']}"
         for run in runs
         for miss in run.not_measured
     )
     return "\n".join(lines) or "Nothing was left out."
-
-
-def _number(value: float) -> str:
-    """Three digits that count."""
-    if value >= 1000:
-        return f"{float(f'{value:.3g}'):,.0f}"
-    return f"{value:.3g}"
 
 
 def _ordered(names: Any) -> list[str]:

@@ -76,6 +76,13 @@ def ratio(better: Row, worse: Row) -> float:
     return worse.best / better.best
 
 
+def number(value: float) -> str:
+    """Three digits that count."""
+    if value >= 1000:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:.3g}"
+
+
 def midas_of(rows: Iterable[Row]) -> dict[tuple[str, str], Row]:
     """The row that others are held against, for each question and case: the first of Midas."""
     found: dict[tuple[str, str], Row] = {}
