@@ -149,6 +149,21 @@ SCRIPT_BYTES_MAX: Final = 16 * MB
 BUNDLE_FILES_MAX: Final = 256
 """Modules that travel with one script."""
 
+BUNDLES_BYTES_MAX: Final = 64 * MB
+"""Lua sources of one job that client, host and node each keep beyond those of open tasks.  What has
+not been used for longest is forgotten, and sent again when it is wanted again."""
+
+BUNDLES_BYTES_MAX_PROCESS: Final = 8 * MB
+BUNDLES_MEMORY_SHARE_INVERSE: Final = 32
+"""Likewise what a worker keeps compiled, and at most such a part of the memory of its Lua state:
+compiled, a small function takes up to ten times the bytes of its source."""
+
+BUNDLE_BYTES_EXTRA: Final = 1 * KB
+"""What a bundle weighs beside its sources."""
+
+DIGESTS_PER_FRAME_MAX: Final = 512
+"""Of 66 bytes each: half a header."""
+
 ERROR_MESSAGE_BYTES_MAX: Final = 4 * KB
 TRACEBACK_BYTES_MAX: Final = 8 * KB
 """An error is read by a person; both texts together stay under one header."""

@@ -57,7 +57,11 @@ class EngineJob(Protocol):
         """Hands over a batch of calls, when there is credit for it."""
 
     def put_bundle(self, bundle: Bundle) -> None:
-        """Another bundle of which tasks may name functions; idempotent."""
+        """Says that tasks of this bundle are about to be submitted; idempotent, and cheap.
+
+        To be said right before each ``submit``, where there are more bundles than one: the engine
+        keeps those of open tasks, and of others only as many as it has room for.
+        """
 
     def share(self, round_: int, buffers: Sequence[Buffer]) -> None:
         """What all tasks of a round share, before the first of them is submitted.

@@ -21,6 +21,7 @@ import msgspec
 
 from midas_mp import limits
 from midas_mp.client.acknowledgements import Acknowledgements
+from midas_mp.client.bundles import KeptBundles
 from midas_mp.client.credit import Credit
 from midas_mp.client.engine import JobObserver
 from midas_mp.client.submission import Submission
@@ -39,7 +40,6 @@ from midas_mp.wire.messages import (
     JobStarted,
     JobStatus,
     OpenJob,
-    PutBundle,
     RunTasks,
     SharedHeld,
     TaskPrinted,
@@ -94,7 +94,6 @@ class ClientJob:
         self.id = opening.job
         self._owner = owner
         self._opening = opening
-        self._bundles = {bundle.digest: bundle}
         self._observer = observer
         self._started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._credit = Credit()
@@ -106,6 +105,7 @@ class ClientJob:
         self._credit_changed = asyncio.Event()
         self._waiting: list[Submission] = []
         self._acknowledgements = Acknowledgements(self.id, owner.say)
+        self._bundles = KeptBundles(self.id, bundle, owner.say, self._needed_bundles)
         self._shared: SharedPayload | None = None
         self._error: MidasError | None = None
         self._is_closed = False
@@ -151,9 +151,12 @@ class ClientJob:
         return submission.order, submission.buffers
 
     def put_bundle(self, bundle: Bundle) -> None:
-        if bundle.digest not in self._bundles:
-            self._bundles[bundle.digest] = bundle
-            self._introduce(bundle)
+        self._bundles.put(bundle)
+
+    def _needed_bundles(self) -> set[str]:
+        """Of tasks that a host may have to be told again, or for the first time."""
+        orders = {task[0].digest for tasks in self._rounds.values() for task in tasks.open.values()}
+        return orders | {submission.order.digest for submission in self._waiting}
 
     def share(self, round_: int, buffers: Sequence[Buffer]) -> None:
         if self._error is not None:
@@ -209,18 +212,11 @@ class ClientJob:
     def introduce(self) -> None:
         """Says all that a host must know before it can take tasks."""
         self._owner.say(self._opening)
-        for bundle in self._bundles.values():
-            self._introduce(bundle)
+        self._bundles.repeat()
         self._acknowledgements.repeat()
         for number, tasks in self._rounds.items():
             self._say_cancelled(number, list(tasks.cancelled))
         self.offer()
-
-    def _introduce(self, bundle: Bundle) -> None:
-        self._owner.say(
-            PutBundle(self.id, bundle.digest, bundle.main, list(bundle.modules)),
-            [bundle.source, *bundle.modules.values()],
-        )
 
     def offer(self) -> None:
         """Says what the present round's tasks share, if anything."""

@@ -83,7 +83,6 @@ class FunctionCalls:
         self._spec = spec
         self._printed = printed
         self._job: EngineJob | None = None
-        self._put: set[str] = set()
         self._error: MidasError | None = None
         self._calls: dict[int, CallReceiver] = {}
         self._last_index = -1
@@ -234,9 +233,8 @@ class FunctionCalls:
             raise self._error
         if self._job is None:
             self._job = self._engine.open_job(self._title, self._spec, bundle, self)
-        elif bundle.digest not in self._put:
+        else:
             self._job.put_bundle(bundle)
-        self._put.add(bundle.digest)
         return self._job
 
     def _stop_tasks(self, round_: int, indices: Sequence[int]) -> None:

@@ -72,6 +72,7 @@ class _Doors(NamedTuple):
     check_shared: Any
     forget: Any
     tell_dropped: Any
+    unload: Any
 
 
 class Runtime:
@@ -121,6 +122,7 @@ class Runtime:
         self._worker = worker
         self._memory_bytes = memory_bytes
         self._slots: dict[str, int] = {}
+        self._slot_last = 0
         self._names: dict[str, bytes] = {}
         self._started: int | None = None
         self._collected_bytes = 0
@@ -164,7 +166,7 @@ class Runtime:
         """
         if bundle.digest in self._slots:
             return
-        slot = len(self._slots) + 1
+        slot = self._slot_last = self._slot_last + 1
         main = bundle.main.encode()
         files = [(b"", main, bundle.source)]
         for name, source in bundle.modules.items():
@@ -173,8 +175,17 @@ class Runtime:
             with self._window(4 * len(source)):
                 message = self._doors.compile(slot, main, module, chunk_name, source)
             if message is not None:
+                self._doors.unload(slot)
                 raise ScriptError("syntax", _message(message), job=self._job, worker=self._worker)
         self._slots[bundle.digest] = slot
+
+    def unload(self, digest: str) -> None:
+        """Forgets a bundle, with the environment that it may have had for the whole job; one that
+        is not loaded is left alone.
+        """
+        slot = self._slots.pop(digest, None)
+        if slot is not None:
+            self._doors.unload(slot)
 
     def start(self, digest: str) -> tuple[list[str], bytes]:
         """Runs the main chunk once, in the job's one environment.

@@ -10,7 +10,7 @@ comes of it is kept in the outbox until a host knows them again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 from midas_mp import limits
@@ -184,6 +184,13 @@ class Crew:
         if seat.has_unwanted:
             self._unwanted_tasks.watch()
 
+    def drop_bundles(self, job: str, digests: Container[str]) -> None:
+        """Gives back what has not begun and needs one of these."""
+        for seat in self._seats.values():
+            dropped = seat.drop_bundles(job, digests)
+            if dropped:
+                self._give_back(seat.channel, dropped)
+
     def end_job(self, job: str) -> None:
         """Drops what waits of it, and kills what runs of it."""
         for seat in self._seats.values():
@@ -297,7 +304,8 @@ class Crew:
         frames: list[Frame] = []
         for batch in seat.next_batches():
             job = self._jobs[batch.order.job]
-            frames += job.introduction(seat.known, batch.order)
+            memory_bytes = self._memory_bytes_of(batch.order)
+            frames += job.introduction(seat.known, batch.order, memory_bytes=memory_bytes)
             frames.append(batch.frame())
             process.limit(job.spec.timeout_s)
         if frames:

@@ -33,6 +33,7 @@ from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     BeginJob,
     CancelTasks,
+    DropBundles,
     EndJob,
     Goodbye,
     Hello,
@@ -232,6 +233,8 @@ class Launcher:
         for job in [job for job in self._jobs if not self._crew.is_at_work(job)]:
             del self._jobs[job]
             self._crew.forget_job(job)
+        for known in self._jobs.values():
+            known.bundles.clear()  # the next host knows only of what it brings
 
     # -- from the host -------------------------------------------------------------------------
 
@@ -244,18 +247,26 @@ class Launcher:
             case BeginJob(job=job):
                 if job not in self._jobs:  # else it is the one that went on here meanwhile
                     self._jobs[job] = NodeJob(frame)
-            case PutBundle(job=job, digest=digest):
+            case PutBundle(job=job) | DropBundles(job=job) | OfferShared(job=job):
                 if job in self._jobs:
-                    self._jobs[job].bundles[digest] = frame
-            case OfferShared(job=job) as offer:
-                if job in self._jobs:
-                    self._fetcher.fetch(self._jobs[job].copy_for(offer))
+                    self._learn(self._jobs[job], frame)
             case EndJob(job=job):
                 self._jobs.pop(job, None)
                 self._fetcher.drop_job(job)
                 self._crew.end_job(job)
             case message:
                 raise ProtocolError(f"the host sent {type(message).__name__}")
+
+    def _learn(self, job: NodeJob, frame: Frame) -> None:
+        match frame.message:
+            case PutBundle(digest=digest):
+                job.bundles[digest] = frame
+            case DropBundles(job=name, digests=digests):
+                self._crew.drop_bundles(name, frozenset(digests))
+                for digest in digests:
+                    job.bundles.pop(digest, None)
+            case OfferShared() as offer:
+                self._fetcher.fetch(job.copy_for(offer))
 
     def _shared_progressed(self, copy: SharedCopy) -> None:
         if self._uplink is not None:

@@ -1,23 +1,26 @@
 """A job as its node knows it, and as one of the node's processes does.
 
 What the host says of a job is kept as it came and passed on to each process that is to run its
-tasks, once, before the first of them.
+tasks, once, before the first of them.  A process has room for so many bundles; it is told to drop
+those that it has not run for longest, and told them again before the next task of theirs.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
+from midas_mp import limits
 from midas_mp.participant.shared import SharedCopy
-from midas_mp.wire.framing import Frame
-from midas_mp.wire.messages import BeginJob, JobSpec, OfferShared, RunTasks
+from midas_mp.scheduler.shelf import Shelf, portions
+from midas_mp.wire.framing import CONTROL_CHANNEL, Frame, size_bytes
+from midas_mp.wire.messages import BeginJob, DropBundles, JobSpec, OfferShared, RunTasks
 
 
 @dataclasses.dataclass(slots=True)
 class KnownJob:
     """What one process has been told of a job."""
 
-    digests: set[str] = dataclasses.field(default_factory=set)
+    bundles: Shelf = dataclasses.field(default_factory=Shelf)
     shared_round: int | None = None
     """Whose shared data it has."""
 
@@ -52,16 +55,27 @@ class NodeJob:
             return f"whose shared data of round {order.round} is not here"
         return ""
 
-    def introduction(self, known: dict[str, KnownJob], order: RunTasks) -> list[Frame]:
-        """What a process must be told before these tasks; it is noted as known."""
+    def introduction(
+        self, known: dict[str, KnownJob], order: RunTasks, *, memory_bytes: int = 0
+    ) -> list[Frame]:
+        """What a process must be told before these tasks; it is noted as known.
+
+        Args:
+            known: what it has been told.
+            order: the tasks.
+            memory_bytes: what its Lua state may take; 0 is no bound.
+        """
         frames: list[Frame] = []
         if order.job not in known:
             known[order.job] = KnownJob()
             frames.append(self._begin)
         told = known[order.job]
-        if order.digest not in told.digests:
-            told.digests.add(order.digest)
-            frames.append(self.bundles[order.digest])
+        if not told.bundles.use(order.digest):
+            bundle = self.bundles[order.digest]
+            told.bundles.put(order.digest, size_bytes(bundle.buffers))
+            gone = told.bundles.trim(_bundles_bytes_max(memory_bytes), lambda: (order.digest,))
+            frames += [_dropping(order.job, some) for some in portions(gone)]
+            frames.append(bundle)
         shared = self._shared_of(order)
         if shared is not None and told.shared_round != shared.round:
             told.shared_round = shared.round
@@ -71,3 +85,13 @@ class NodeJob:
     def _shared_of(self, order: RunTasks) -> SharedCopy | None:
         shared = self.shared
         return shared if shared is not None and shared.round == order.round else None
+
+
+def _dropping(job: str, digests: list[str]) -> Frame:
+    return Frame(CONTROL_CHANNEL, DropBundles(job, digests))
+
+
+def _bundles_bytes_max(memory_bytes: int) -> int:
+    """How much source a Lua state of so much memory may have compiled at a time."""
+    most = limits.BUNDLES_BYTES_MAX_PROCESS
+    return min(most, memory_bytes // limits.BUNDLES_MEMORY_SHARE_INVERSE) if memory_bytes else most

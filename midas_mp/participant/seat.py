@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -226,10 +226,18 @@ class Seat:
 
     def drop_job(self, job: str) -> list[TaskRef]:
         """Forgets a job; the tasks that had not left the queue."""
-        dropped = [ref for batch in self._queue if batch.order.job == job for ref in batch.refs()]
-        self._queue = deque(batch for batch in self._queue if batch.order.job != job)
         self._estimates.pop(job, None)
-        return dropped
+        return self._drop_if(lambda order: order.job == job)
+
+    def drop_bundles(self, job: str, digests: Container[str]) -> list[TaskRef]:
+        """Takes what needs one of these out of the queue."""
+        return self._drop_if(lambda order: order.job == job and order.digest in digests)
+
+    def _drop_if(self, is_meant: Callable[[RunTasks], bool]) -> list[TaskRef]:
+        dropped = [batch for batch in self._queue if is_meant(batch.order)]
+        if dropped:
+            self._queue = deque(batch for batch in self._queue if not is_meant(batch.order))
+        return [ref for batch in dropped for ref in batch.refs()]
 
     def drop_queue(self) -> None:
         """Forgets what has not begun, whosever it is."""

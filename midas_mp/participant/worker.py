@@ -41,6 +41,7 @@ from midas_mp.wire.messages import (
     BlobRef,
     Call,
     CallForm,
+    DropBundles,
     EndJob,
     Failure,
     JobSpec,
@@ -164,6 +165,7 @@ class LuaWorker:
             BeginJob: self._begin_job,
             EndJob: self._end_job,
             PutBundle: self._put_bundle,
+            DropBundles: self._drop_bundles,
             SharedData: self._share,
             RunTasks: self._run_tasks,
             ReleaseBlobs: self._release,
@@ -241,6 +243,12 @@ class LuaWorker:
             job.broken[message.digest] = to_failure(error)
         except UsageError as error:  # its client's fault: it costs that client's tasks
             job.broken[message.digest] = Failure("syntax", str(error)[:_REASON_CHARACTERS_MAX])
+
+    def _drop_bundles(self, message: DropBundles, _buffers: list[Buffer | None]) -> None:
+        job = self._job(message.job)
+        for digest in message.digests:
+            job.broken.pop(digest, None)
+            job.runtime.unload(digest)
 
     def _share(self, message: SharedData, buffers: list[Buffer | None]) -> None:
         if not buffers:

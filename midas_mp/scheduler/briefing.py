@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from midas_mp import limits
 from midas_mp.scheduler.records import Job, Node
+from midas_mp.scheduler.shelf import Shelf, portions
 from midas_mp.scheduler.state import State
-from midas_mp.wire.messages import BeginJob
+from midas_mp.wire import framing
+from midas_mp.wire.messages import BeginJob, DropBundles
 
 
-def begin(state: State, node: Node, job: Job) -> set[str]:
-    """BeginJob, once for each connection of a node; the digests of the bundles that it has."""
-    digests = node.begun.get(job.id)
-    if digests is None:
-        digests = node.begun[job.id] = set()
+def begin(state: State, node: Node, job: Job) -> Shelf:
+    """BeginJob, once for each connection of a node; the bundles that it has."""
+    told = node.begun.get(job.id)
+    if told is None:
+        told = node.begun[job.id] = Shelf()
         state.send(node.peer, BeginJob(job.id, job.spec))
-    return digests
+    return told
 
 
 def prepare(state: State, node: Node, job: Job, digest: str) -> None:
-    """All that the node needs to know for a task with this bundle."""
-    digests = begin(state, node, job)
-    if digest not in digests:
-        digests.add(digest)
-        bundle = job.bundles[digest]
-        state.send(node.peer, bundle.message, bundle.buffers)
+    """All that the node needs to know for a task with this bundle, which is leased there."""
+    told = begin(state, node, job)
+    if told.use(digest):
+        return
+    bundle = job.bundles[digest]
+    told.put(digest, framing.size_bytes(bundle.buffers))
+    state.send(node.peer, bundle.message, bundle.buffers)
+    for gone in portions(told.trim(limits.BUNDLES_BYTES_MAX, lambda: _leased(node, job))):
+        state.send(node.peer, DropBundles(job.id, gone))
+
+
+def _leased(node: Node, job: Job) -> set[str]:
+    """The bundles of the tasks that the node has to do."""
+    return {
+        task.batch.digest for worker in node.workers.values() for task in worker.leases.get(job, ())
+    }

@@ -90,6 +90,8 @@ def _check_tasks(state: State, job: Job) -> None:
     assert counts[TaskState.DONE] == job.done_count, job.label
     assert sum(task.size_bytes for task in tasks) == job.size_bytes, job.label
     assert job.task_count <= job.credit_max, f"{job.label}: over its credit"
+    needed = {task.batch.digest for task in tasks if task.state is not TaskState.DONE}
+    assert needed <= set(job.bundles), f"{job.label}: a bundle of an open task is gone"
 
 
 def _check_lease(state: State, job: Job, task: Task, worker: Worker) -> None:

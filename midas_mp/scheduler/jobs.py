@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import delivery, losses, returning, shared
+from midas_mp.scheduler import bundles, delivery, losses, returning, shared
 from midas_mp.scheduler.records import Batch, ClientRecord, Job, Task, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import JOB, TASK, JobState, TaskState, advance
@@ -16,6 +16,7 @@ from midas_mp.wire import framing
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     Acknowledge,
+    DropBundles,
     EndJob,
     JobEnded,
     JobOpened,
@@ -55,6 +56,7 @@ def _take_up(state: State, job: Job) -> None:
         raise ProtocolError(f"job {job.id} is open already")
     job.peer = job.client.peer
     job.away_until = None
+    bundles.forget_unneeded(job)
     state.tell(job, JobOpened(job.id, state.credit_tasks(job), limits.CREDIT_BYTES))
     job.workers_reported = 0
     if job.state is JobState.STARTED:
@@ -66,10 +68,17 @@ def _take_up(state: State, job: Job) -> None:
 
 
 def put_bundle(client: ClientRecord, frame: Frame, message: PutBundle) -> None:
-    """Keep a bundle for as long as the job lives."""
+    """The client will submit tasks of this bundle."""
     job = _job_of(client, message.job)
     if job is not None:
-        job.bundles.setdefault(message.digest, Frame(0, message, frame.buffers))
+        bundles.put(job, frame, message)
+
+
+def drop_bundles(client: ClientRecord, message: DropBundles) -> None:
+    """The client has no more use for these."""
+    job = _job_of(client, message.job)
+    if job is not None:
+        bundles.drop(job, message)
 
 
 def offer_shared(state: State, client: ClientRecord, message: OfferShared) -> None:

@@ -8,6 +8,8 @@ What a launcher owes the scheduler:
 - It takes ``BeginJob`` and ``PutBundle`` of a job that it knows already for the same job.
 - It says ``WorkerUp`` before anything else on a channel, and ``WorkerDown`` before the channel's
   next ``WorkerUp``.  ``WorkerDown`` for a worker that never came up means: it will not.
+- On ``DropBundles`` it says ``TasksReturned`` of what it has queued with those bundles, which are
+  tasks without leases.  When its connection ends it forgets all bundles.
 - For each task that a ``CancelTasks`` names and its worker has, it says ``TasksReturned`` if the
   task had not begun, or its result, or ``WorkerDown`` for a worker that it had to kill.
 - On ``EndJob`` it drops what it queued for that job and kills what runs of it.  For each worker

@@ -15,6 +15,7 @@ from midas_mp import limits
 from midas_mp.errors import IllegalTransition
 from midas_mp.scheduler.backlog import PrintBacklog
 from midas_mp.scheduler.estimate import Estimate
+from midas_mp.scheduler.shelf import Shelf
 from midas_mp.scheduler.tables import JobState, NodeState, Story, TaskState, WorkerState
 from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import CallForm, Hello, OpenJob, Outcome, TaskRef, WorkerUp
@@ -131,8 +132,8 @@ class Node:
         """Announced workers that have not been heard of yet."""
         self.seen: set[int] = set()
         """Channels that have been heard of."""
-        self.begun: dict[str, set[str]] = {}
-        """Job ids that the launcher was told of, with the digests of the bundles it has."""
+        self.begun: dict[str, Shelf] = {}
+        """Job ids that the launcher was told of, with the bundles it has."""
 
     @property
     def label(self) -> str:
@@ -320,6 +321,7 @@ class Job:
         self.credit_max = 0
         """The most that was ever granted: a client may act on an older, larger figure."""
         self.bundles: dict[str, Frame] = {}
+        """Those that its client has not dropped; that of every open task is among them."""
         self.batch: Batch | None = None
         """The last one made, shared by the frames that follow it."""
         self.rounds: dict[int, dict[int, Task]] = {}

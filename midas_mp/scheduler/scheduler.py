@@ -26,6 +26,7 @@ from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     Acknowledge,
     CancelTasks,
+    DropBundles,
     EndJob,
     FetchShared,
     Goodbye,
@@ -250,6 +251,7 @@ _FROM_CLIENT: Final[dict[type[Message], _Handler]] = {
     CancelTasks: lambda state, client, _frame, message: cancelling.cancel(state, client, message),
     OpenJob: lambda state, client, _frame, message: jobs.open_job(state, client, message),
     PutBundle: lambda _state, client, frame, message: jobs.put_bundle(client, frame, message),
+    DropBundles: lambda _state, client, _frame, message: jobs.drop_bundles(client, message),
     OfferShared: lambda state, client, _frame, message: jobs.offer_shared(state, client, message),
     EndJob: lambda state, client, _frame, message: jobs.end_job(state, client, message),
     Goodbye: lambda state, peer, _frame, message: _say_goodbye(state, peer, message),

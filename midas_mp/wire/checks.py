@@ -15,6 +15,7 @@ from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     CancelTasks,
+    DropBundles,
     Message,
     OfferShared,
     PutBundle,
@@ -130,6 +131,13 @@ def _bundle(frame: Frame) -> str:
     return ""
 
 
+def _dropped_bundles(frame: Frame) -> str:
+    message: Any = frame.message
+    if len(message.digests) > limits.DIGESTS_PER_FRAME_MAX:
+        return f"{len(message.digests)} bundles, over {limits.DIGESTS_PER_FRAME_MAX}"
+    return _has_no_buffers(frame)
+
+
 def _printed(frame: Frame) -> str:
     if len(frame.buffers) != 1:
         return f"{len(frame.buffers)} buffers for one text"
@@ -157,6 +165,7 @@ _CHECKS: Final[dict[type[Message], Check]] = {
     SharedPart: _shared_part,
     SharedData: _shared_data,
     PutBundle: _bundle,
+    DropBundles: _dropped_bundles,
     RunTasks: _calls,
     TaskResults: _outcomes,
     TasksReturned: _tasks_returned,

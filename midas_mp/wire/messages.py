@@ -251,6 +251,16 @@ class PutBundle(Message, frozen=True, tag=27):
     modules: list[Annotated[str, Meta(max_length=256)]]
 
 
+class DropBundles(Message, frozen=True, tag=28):
+    """Client → host, host → launcher, launcher → worker: forget these, until they are put again.
+
+    Whoever sends bundles keeps book of what the listener has, so nobody ever has to ask for one.
+    """
+
+    job: Name
+    digests: list[Digest]
+
+
 # -- tasks -----------------------------------------------------------------------------------
 
 
@@ -517,6 +527,7 @@ AnyMessage = (
     | BeginJob
     | EndJob
     | PutBundle
+    | DropBundles
     | RunTasks
     | TaskResults
     | RecallTasks

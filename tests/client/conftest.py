@@ -218,7 +218,10 @@ class Stage:
 
     def submit(self, *indices: int, size: int = 1, round_: int = 0) -> asyncio.Task[None]:
         payloads = [bytes([index]) * size for index in indices]
-        return asyncio.create_task(self.job.submit(self.order(*indices, round_=round_), payloads))
+        return self.submitting(self.order(*indices, round_=round_), *payloads)
+
+    def submitting(self, order: RunTasks, *payloads: bytes) -> asyncio.Task[None]:
+        return asyncio.create_task(self.job.submit(order, payloads))
 
     @staticmethod
     async def a_while() -> None:

@@ -45,7 +45,8 @@ class PlayedEngine:
         return self
 
     def put_bundle(self, bundle: Bundle) -> None:
-        self.bundles.append(bundle)
+        if bundle not in self.bundles:
+            self.bundles.append(bundle)
 
     async def submit(self, order: RunTasks, buffers: Sequence[Buffer]) -> None:
         await self.until(lambda: self.has_credit)

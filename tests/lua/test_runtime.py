@@ -99,6 +99,34 @@ def test_several_bundles_live_in_one_state(script):
     assert state.call() == 1
 
 
+def test_a_bundle_that_is_unloaded_leaves_nothing_and_may_come_again(script):
+    state = script("function execute_code() return 1 end", memory_bytes=32 * limits.MB)
+    runtime = state.runtime
+    for number in range(64):
+        source = b"text = [[%s%d]] function execute_code() return #text end"
+        other = Bundle.from_sources("o.lua", [], [source % (b"x" * limits.MB, number)])
+        runtime.load(other)
+        (length,) = runtime.call(other.digest, "execute_code", Context(0, 1))
+        assert msgpack.unpackb(length) == limits.MB + len(str(number))
+        runtime.unload(other.digest)
+        runtime.unload(other.digest)
+    runtime.load(other)
+    assert runtime.call(other.digest, "execute_code", Context(0, 1)) == [length]
+    assert state.call() == 1
+
+
+def test_of_a_bundle_that_does_not_load_nothing_stays_for_the_next(script):
+    state = script("function execute_code() return 1 end")
+    sources = [b"return require 'good'", b"return 1", b"error here"]
+    broken = Bundle.from_sources("b.lua", ["good", "wrong"], sources)
+    with pytest.raises(ScriptError):
+        state.runtime.load(broken)
+    source = b"function execute_code() return (pcall(require, 'good')) end"
+    other = Bundle.from_sources("o.lua", [], [source])
+    state.runtime.load(other)
+    assert state.runtime.call(other.digest, "execute_code", Context(0, 1)) == [b"\xc2"]
+
+
 # -- memory ----------------------------------------------------------------------------------
 
 

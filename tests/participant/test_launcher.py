@@ -11,12 +11,14 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.errors import ClusterLost, ConnectionLost, PeerRefused, ProtocolError
+from midas_mp.lua.bundle import Bundle
 from midas_mp.participant import seat
 from midas_mp.transport import memory
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame, encode
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
+    DropBundles,
     EndJob,
     Goodbye,
     Hello,
@@ -111,6 +113,53 @@ def test_a_job_may_come_again_under_the_same_id(run: Callable, node: Callable) -
                 assert (await host.results(index + 1))[index] == ("OK", index)
                 host.say(EndJob("job"))
             assert host.heard(WorkerDown) == []
+
+    run(main())
+
+
+# -- bundles -------------------------------------------------------------------------------------
+
+
+def test_what_is_queued_with_a_dropped_bundle_goes_back_and_the_bundle_may_come_again(
+    run: Callable, node: Callable
+) -> None:
+    async def main() -> None:
+        async with node() as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin(BY_NAME)
+            host.submit(1, {0: ["loop"], 1: ["echo"]})
+            await host.printed(b"looping")
+            host.begin(ECHO)
+            host.submit(1, {2: "x"})
+            host.say(
+                DropBundles("job", [Bundle.from_sources("job.lua", [], [BY_NAME.encode()]).digest])
+            )
+            host.say(DropBundles("nobody's", ["0" * 64]))
+            (returned,) = await host.hear(TasksReturned)
+            assert returned.tasks == [TaskRef("job", 0, 1)]
+            n.worker().kill()
+            await host.hear(WorkerUp, 2)
+            host.begin(BY_NAME)
+            host.submit(1, {1: ["echo", "again"]})
+            assert await host.results(1) == {1: ("OK", "again")}
+
+    run(main())
+
+
+def test_a_host_that_is_lost_leaves_no_bundle_behind(run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node() as n:
+            away = await Away.of(n, {0: ["echo", "still here"]})
+            await away.lose()
+            assert [job.bundles for job in n.launcher._jobs.values()] == [{}]
+            away.process.resume()
+            second = n.meet()
+            await second.welcome(epoch=1)
+            assert await second.results(1) == {0: ("OK", "still here")}
+            second.begin(BY_NAME)
+            second.submit(1, {1: ["echo", "next"]})
+            assert (await second.results(2))[1] == ("OK", "next")
 
     run(main())
 

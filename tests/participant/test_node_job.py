@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from midas_mp.participant.node_job import KnownJob, NodeJob
+from midas_mp.participant.node_job import NodeJob
 from midas_mp.wire.framing import Frame
-from midas_mp.wire.messages import BeginJob, JobSpec, OfferShared, PutBundle, RunTasks, SharedData
+from midas_mp.wire.messages import (
+    BeginJob,
+    DropBundles,
+    JobSpec,
+    OfferShared,
+    PutBundle,
+    RunTasks,
+    SharedData,
+)
 
 BEGIN = Frame(0, BeginJob("job", JobSpec(timeout_s=2)))
 BUNDLES = {
@@ -28,8 +36,30 @@ def test_a_process_is_told_everything_once() -> None:
     assert it.introduction(known, order()) == [BEGIN, BUNDLES[A]]
     assert it.introduction(known, order()) == []
     assert it.introduction(known, order(B)) == [BUNDLES[B]]
-    assert known == {"job": KnownJob({A, B})}
+    assert list(known["job"].bundles) == [A, B]
     assert it.introduction({}, order(B)) == [BEGIN, BUNDLES[B]], "another process"
+
+
+def test_a_process_with_little_memory_is_told_to_forget_what_it_ran_longest_ago() -> None:
+    it, known, memory_bytes = job(), {}, 32 * 2_500
+    c = "c" * 64
+    it.bundles[c] = Frame(0, PutBundle("job", c, "job.lua", []), [b"source"])
+    it.introduction(known, order(A), memory_bytes=memory_bytes)
+    it.introduction(known, order(B), memory_bytes=memory_bytes)
+    it.introduction(known, order(A), memory_bytes=memory_bytes)
+    dropping, bundle = it.introduction(known, order(c), memory_bytes=memory_bytes)
+    assert (dropping.message, bundle) == (DropBundles("job", [B, A]), it.bundles[c])
+    assert it.introduction(known, order(A), memory_bytes=memory_bytes) == [BUNDLES[A]]
+    assert it.introduction(known, order(c), memory_bytes=memory_bytes) == []
+
+
+def test_a_bundle_that_is_too_large_for_its_process_goes_there_alone() -> None:
+    it, known, c = job(), {}, "c" * 64
+    it.bundles[c] = Frame(0, PutBundle("job", c, "job.lua", []), [b"source" * 1_000])
+    for digest in (A, B, c):
+        frames = it.introduction(known, order(digest), memory_bytes=32)
+        assert frames[-1] == it.bundles[digest]
+    assert list(known["job"].bundles) == [c]
 
 
 def test_shared_data_come_before_the_first_task_of_their_round() -> None:

@@ -12,9 +12,9 @@ from midas_mp.wire.messages import Call, Outcome, RunTasks, Status, TaskRef, Tas
 DIGEST = "0" * 64
 
 
-def work(*indices: int, job: str = "job") -> Frame:
+def work(*indices: int, job: str = "job", digest: str = DIGEST) -> Frame:
     calls = [Call(index) for index in indices]
-    order = RunTasks(job, 0, 1000, DIGEST, "execute_code", calls)
+    order = RunTasks(job, 0, 1000, digest, "execute_code", calls)
     return Frame(1, order, [b"p%d" % index for index in indices])
 
 
@@ -181,3 +181,15 @@ def test_cancelled_tasks_in_hand_are_unwanted_until_they_are_out_of_it() -> None
     seat.cancel("job", 0, {1})
     seat.vacate()
     assert not seat.has_unwanted
+
+
+def test_what_needs_a_dropped_bundle_leaves_the_queue_but_not_the_hands_of_the_process() -> None:
+    seat, other = Seat(1), "1" * 64
+    seat.enqueue(work(0, 1))
+    seat.enqueue(work(2, 3, digest=other))
+    seat.enqueue(work(4, job="another"))
+    assert sent(seat) == [[0]]
+    assert seat.drop_bundles("job", {DIGEST}) == [TaskRef("job", 0, 1)]
+    assert seat.drop_bundles("job", {DIGEST}) == []
+    seat.finish(results(0, duration_us=50_000))
+    assert sent(seat) == [[2]]

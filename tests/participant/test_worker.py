@@ -26,6 +26,7 @@ from midas_mp.wire.messages import (
     BeginJob,
     Call,
     CallForm,
+    DropBundles,
     EndJob,
     Failure,
     Hello,
@@ -275,6 +276,16 @@ def test_jobs_have_states_of_their_own(ready: Callable) -> None:
     peer.send(EndJob("j1"))
     assert Job(peer, source, isolate=False).run(1) == [2]
     assert second.run(1) == [3]
+
+
+def test_a_dropped_bundle_is_forgotten_and_may_come_again(ready: Callable) -> None:
+    peer = ready()
+    source = "function execute_code() n = (n or 0) + 1 return n end"
+    job = Job(peer, source, isolate=False)
+    assert [job.run(None), job.run(None)] == [[1], [2]]
+    peer.send(DropBundles(job.name, [job.digest, "0" * 64]))
+    peer.send(PutBundle(job.name, job.digest, "job.lua", []), [source.encode()])
+    assert job.run(None) == [1]
 
 
 def test_a_message_that_is_not_for_it_is_the_end(ready: Callable) -> None:

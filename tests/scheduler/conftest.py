@@ -141,9 +141,12 @@ class Cluster:
         *,
         round_: int = 0,
         payload: bytes = b"payload",
+        digest: str = DIGEST,
     ) -> Ready:
+        if digest != DIGEST:
+            self.say(client, PutBundle(job, digest, "other.lua", []), [b"-- lua"])
         calls = [Call(index) for index in indices]
-        message = RunTasks(job, round_, 100, DIGEST, "execute_code", calls)
+        message = RunTasks(job, round_, 100, digest, "execute_code", calls)
         return self.say(client, message, [payload] * len(calls))
 
     def leased(self, peer: int, channel: int = 1) -> list[TaskRef]:

@@ -44,6 +44,7 @@ DAMAGES: dict[str, Callable[[State], object]] = {
     "lease on a lost node": lambda s: s.nodes.clear(),
     "lease on a lost worker": lambda s: s.nodes[NODE].workers.clear(),
     "unsuitable worker": lambda s: setattr(_worker(s), "engines", frozenset({"5.4"})),
+    "bundle of an open task dropped": lambda s: _job(s).bundles.clear(),
     "bundle unknown to the node": lambda s: s.nodes[NODE].begun.clear(),
     "node knows an ended job": lambda s: s.nodes[NODE].begun.update(old=set()),
     "lost node": lambda s: setattr(s.nodes[NODE], "state", NodeState.LOST),

@@ -27,6 +27,7 @@ from midas_mp.wire.messages import (
     BeginJob,
     Call,
     CancelTasks,
+    DropBundles,
     EndJob,
     FetchShared,
     Goodbye,
@@ -224,14 +225,27 @@ class Stage:
             self.said(client, PutBundle(job, DIGEST, "main.lua", []), [b"-- lua"]),
         ]
 
-    def do_submit(self, client: str, tasks: str, *, size: str = "8") -> list[Event]:
+    def do_put(self, client: str, job: str, bundle: str) -> Event:
+        return self.said(client, PutBundle(job, bundle * 64, "other.lua", []), [b"-- lua"])
+
+    def do_drop(self, client: str, job: str, bundles: str) -> Event:
+        return self.said(client, DropBundles(job, [bundle * 64 for bundle in bundles]))
+
+    def do_submit(
+        self, client: str, tasks: str, *, size: str = "8", bundle: str = DIGEST[0]
+    ) -> list[Event]:
         found = refs(tasks)
         batches = [found[start : start + 256] for start in range(0, len(found), 256)]
         return [
             self.said(
                 client,
                 RunTasks(
-                    batch[0].job, batch[0].round, 1, DIGEST, "f", [Call(ref.index) for ref in batch]
+                    batch[0].job,
+                    batch[0].round,
+                    1,
+                    bundle * 64,
+                    "f",
+                    [Call(ref.index) for ref in batch],
                 ),
                 [bytes(int(size))] * len(batch),
             )
@@ -356,7 +370,8 @@ _DETAILS: Final[dict[type[Any], _Detail]] = {
     JobEnded: lambda m, _: f"{m.job}: ({m.code}) {m.reason}",
     BeginJob: lambda m, _: m.job,
     EndJob: lambda m, _: f"{m.job}: {m.reason}",
-    PutBundle: lambda m, _: m.job,
+    PutBundle: lambda m, _: m.job + (f" {m.digest[0]}" if m.digest != DIGEST else ""),
+    DropBundles: lambda m, _: f"{m.job} {''.join(digest[0] for digest in m.digests)}",
     RunTasks: lambda m, _: run_tasks(m),
     TaskResults: lambda m, _: task_results(m),
     RecallTasks: lambda m, _: str(m.count),

@@ -42,4 +42,4 @@ real.debug = { traceback = traceback }
 
 return doors.compile, doors.call, doors.batch, doors.start, doors.config_after_failure, doors.store,
   doors.store_error, doors.share, doors.watch_shared, doors.check_shared, doors.forget,
-  doors.tell_dropped
+  doors.tell_dropped, doors.unload

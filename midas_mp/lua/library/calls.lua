@@ -299,6 +299,10 @@ function doors.compile(slot, name, module, chunk_name, source)
   return nil
 end
 
+function doors.unload(slot)
+  bundles[slot] = nil
+end
+
 local function place_of(bundle, name)
   local place = bundle.places[name]
   if not place then
