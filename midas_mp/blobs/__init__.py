@@ -4,6 +4,7 @@ memfd     one sealed, sparse file without a name: nothing of it can ever be left
 extents   which parts of it are free
 mapping   such a file in this process' memory, and views that keep their place
 pool      the file of this process: ``share`` and ``allocate``
+upkeep    gives back what of it lies idle
 exchange  how two processes speak of buffers that neither sends
 
 Nothing here knows a connection: what travels goes through ``wire``.

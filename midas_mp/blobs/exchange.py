@@ -4,6 +4,7 @@
            ── frame with BlobRefs ───▶              into the parent's pool, or another process' own
            ◀── frame with BlobRefs ──               into the pool that the process writes
            ◀─▶ ReleaseBlobs                         not read any more, with whatever is said next
+           ── ReleaseBlobs ──────────▶              now and then: what lies idle
 
 The parent makes all pools.  Each process has one to write, its outbound pool, mapped before it
 was confined; all others it maps for reading only, and nobody can make it shorter.  A process that
@@ -18,7 +19,7 @@ import socket
 import struct
 import weakref
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -40,6 +41,8 @@ class _Reading:
 
     def __init__(self) -> None:
         self._let_go: deque[BlobRef] = deque()
+        self.held_bytes = 0
+        """Of what the other end was not told yet."""
 
     def view(self, mapping: Mapping, ref: BlobRef) -> memoryview:
         """Raises ProtocolError: it does not lie there."""
@@ -49,6 +52,7 @@ class _Reading:
                 f"{mapping.size_bytes}"
             )
         view = mapping.view(ref.offset, ref.size_bytes, partial(self._end, ref))
+        self.held_bytes += ref.size_bytes
         return view.toreadonly()
 
     @property
@@ -58,7 +62,9 @@ class _Reading:
     def take_released(self) -> list[BlobRef]:
         released: list[BlobRef] = []
         while self._let_go and len(released) < REFS_MAX:
-            released.append(self._let_go.popleft())
+            ref = self._let_go.popleft()
+            self.held_bytes -= ref.size_bytes
+            released.append(ref)
         return released
 
     def _end(self, ref: BlobRef, _offset: int, _size_bytes: int) -> None:
@@ -84,6 +90,10 @@ class ParentBlobs:
         self._known: dict[int, weakref.ref[SharedFile]] = {}
         self._gone: deque[int] = deque()
         """Known pools that are no more."""
+        self._needed_end = 0
+        """Of what the process wrote since ``idle`` was last asked."""
+        self._is_trimming = False
+        """Whether the process may not have heard yet that it should."""
         self._know(outbound)
 
     def refer(self, buffer: Buffer) -> BlobRef | None:
@@ -101,7 +111,12 @@ class ParentBlobs:
     def resolve(self, ref: BlobRef) -> Buffer:
         if self._outbound is None or ref.pool != self._outbound.id:
             raise ProtocolError(f"a reference to pool {ref.pool}, which it does not write")
+        self._needed_end = max(self._needed_end, ref.offset + ref.size_bytes)
         return self._reading.view(self._outbound, ref)
+
+    def heard(self) -> None:
+        """The process has said something, so it may have heard something."""
+        self._is_trimming = False
 
     def released(self, message: ReleaseBlobs) -> None:
         """The process reads these no more.
@@ -123,6 +138,23 @@ class ParentBlobs:
         while self._gone or self._reading.has_released:
             gone = [self._gone.popleft() for _ in range(min(len(self._gone), REFS_MAX))]
             yield ReleaseBlobs(self._reading.take_released(), gone)
+
+    def idle(self) -> Iterator[ReleaseBlobs]:
+        """What the process should be told even if there is nothing else to say, if anything; to be
+        asked now and then.
+
+        What it wrote since the last time tells how much it needs; what the kernel keeps beyond that
+        for it, and nobody reads, is to be given back.
+        """
+        for message in self.releases():
+            self._is_trimming = False  # there is more to give back
+            yield message
+        needed_end, self._needed_end = self._needed_end, 0
+        if self._outbound is None or self._is_trimming:
+            return
+        if self._outbound.touched_bytes - self._reading.held_bytes > needed_end:
+            self._is_trimming = True
+            yield ReleaseBlobs([], idle_from=needed_end)
 
     def close(self) -> None:
         """The process is gone, and reads nothing any more; idempotent."""
@@ -195,6 +227,11 @@ class ProcessBlobs:
         for pool in message.pools:
             self._pools.pop(pool, None)
         return message.refs
+
+    def give_up(self, pieces: Iterable[tuple[int, int]]) -> None:
+        """Gives the kernel these pieces of the outbound pool (from, to), which nobody reads."""
+        for start, end in pieces:
+            self.outbound.give_up_pages(start, end - start)
 
     def releases(self) -> Iterator[ReleaseBlobs]:
         """What the parent should be told now, if anything."""

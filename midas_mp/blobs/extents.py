@@ -1,7 +1,7 @@
 """Which parts of a pool are free: first fit, lowest address first.
 
-Lowest first, since pages that were touched before cost a tenth of fresh ones: what is used stays
-at the bottom, and all above the highest of it can be given back to the kernel.
+Lowest first, since pages that were touched before cost a tenth of fresh ones: what is used often
+stays at the bottom, and what is free above it can be given back to the kernel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class Extents:
 
     Attributes:
         used: how much is taken.
-        high_water: the highest end of anything taken since ``lower_high_water``.
+        high_water: the highest end of anything taken since it was last set.
     """
 
     def __init__(self, size: int) -> None:
@@ -64,7 +64,9 @@ class Extents:
             self._starts.insert(number, start)
             self._ends.insert(number, end)
 
-    def lower_high_water(self) -> int:
-        """Begins to watch anew; the high water until now."""
-        before, self.high_water = self.high_water, self.end
-        return before
+    def free_between(self, low: int, high: int) -> list[tuple[int, int]]:
+        """From where to where there is nothing, ascending."""
+        first = bisect.bisect_right(self._ends, low)
+        last = bisect.bisect_left(self._starts, high)
+        pieces = zip(self._starts[first:last], self._ends[first:last], strict=True)
+        return [(max(start, low), min(end, high)) for start, end in pieces]

@@ -12,6 +12,7 @@ import itertools
 import mmap
 import os
 import threading
+import time
 import warnings
 from collections import deque
 from typing import Final, NamedTuple, Self
@@ -23,9 +24,16 @@ from midas_mp.blobs.mapping import Mapping, address_of, locate
 from midas_mp.wire.framing import Buffer, size_bytes
 
 _PAGE_BYTES: Final = mmap.PAGESIZE
+_STAT_BLOCK_BYTES: Final = 512
 
 TRIM_BYTES: Final = 64 * limits.MB
 """Given back at a time."""
+
+TRIM_INTERVAL_S: Final = 10.0
+"""How long shared memory may lie idle; touched anew it costs ten times as much."""
+
+TRIM_PAUSE_S: Final = 0.05
+"""Between two pieces of it, so that nobody waits for long."""
 
 _LONG_COPY_BYTES: Final = limits.MB
 """From here on (some 0.1 ms) other threads may run meanwhile."""
@@ -63,6 +71,11 @@ class SharedFile(Mapping):
         self.id = next(_ids)
         self.read_fd = memfd.open_to_read(fd)
 
+    @property
+    def touched_bytes(self) -> int:
+        """What the kernel keeps of it: pages that somebody has touched."""
+        return os.fstat(self.read_fd).st_blocks * _STAT_BLOCK_BYTES
+
     def __del__(self) -> None:
         if self.read_fd >= 0:
             os.close(self.read_fd)
@@ -92,7 +105,13 @@ class Pool:
         self._touched_end = 0
         self._needed_end = 0
         """What trimming leaves alone."""
-        self._is_trimming = False
+        self._trimmed_from: int | None = None
+        """All that is free above was given back; None between two rounds of trimming."""
+
+    @property
+    def touched_bytes(self) -> int:
+        """What the kernel keeps of it."""
+        return self._file.touched_bytes
 
     @property
     def used_bytes(self) -> int:
@@ -125,15 +144,32 @@ class Pool:
         """
         with self._lock:
             self._take_back()
-            if not self._is_trimming:
-                self._needed_end = self._extents.lower_high_water()
-            needed = max(self._needed_end, self._extents.high_water)
-            start = max(needed, self._touched_end - TRIM_BYTES)
-            if start < self._touched_end:
-                self._file.give_up_pages(start, self._touched_end - start)
-                self._touched_end = start
-            self._is_trimming = start > needed
-            return self._is_trimming
+            extents = self._extents
+            if self._trimmed_from is None:
+                self._needed_end, extents.high_water = extents.high_water, 0
+                self._trimmed_from = self._touched_end
+            floor = max(self._needed_end, extents.high_water)
+            pieces = extents.free_between(floor, self._trimmed_from)
+            room = TRIM_BYTES
+            while pieces and room:
+                start, end = pieces.pop()
+                start = max(start, end - room)
+                self._file.give_up_pages(start, end - start)
+                self._trimmed_from = start
+                room -= end - start
+            if room:
+                self._touched_end = max(floor, min(self._touched_end, extents.end))
+                self._trimmed_from = None
+            return not room
+
+    def empty(self) -> None:
+        """Gives the kernel all that is not in use."""
+        with self._lock:
+            self._take_back()
+            for start, end in self._extents.free_between(0, self._touched_end):
+                self._file.give_up_pages(start, end - start)
+            self._touched_end = min(self._touched_end, self._extents.end)
+            self._trimmed_from = None
 
     def _let_go(self, offset: int, size_bytes: int) -> None:
         self._freed.append((offset, _pages(size_bytes)))
@@ -150,6 +186,8 @@ class _OfThisProcess:
         self._lock = threading.Lock()
         self._pid = 0
         self._pool: Pool | None = None
+        self._trim_s = 0.0
+        """When to trim again."""
 
     @property
     def made(self) -> Pool | None:
@@ -162,6 +200,14 @@ class _OfThisProcess:
                     self._pool = _make()
                     self._pid = os.getpid()
         return self._pool
+
+    def trim(self) -> float:
+        now_s = time.monotonic()
+        if now_s >= self._trim_s:
+            pool = self.made
+            has_more = pool is not None and pool.trim()
+            self._trim_s = now_s + (TRIM_PAUSE_S if has_more else TRIM_INTERVAL_S)
+        return self._trim_s - now_s
 
     def after_fork(self) -> None:
         """Somebody else may have held it."""
@@ -250,10 +296,22 @@ def _copy(buffer: Buffer) -> Place | None:
     return place
 
 
-def trim() -> bool:
-    """See ``Pool.trim``, of this process' pool; makes none."""
+def trim() -> float:
+    """Gives the kernel what of this process' pool lies idle.
+
+    Whoever has a loop calls it, again and again; several who do are as good as one.
+
+    Returns:
+        After how many seconds to call it again.
+    """
+    return _of_this_process.trim()
+
+
+def empty() -> None:
+    """Gives the kernel all of this process' pool that is not in use: it may never be again."""
     pool = _of_this_process.made
-    return pool is not None and pool.trim()
+    if pool is not None:
+        pool.empty()
 
 
 def _pages(size_bytes: int) -> int:

@@ -131,9 +131,8 @@ class FunctionCalls:
     async def _submit_queued(self) -> None:
         while True:
             while self._queue:
-                batch = self._next_batch()
-                if batch:
-                    await self._submit_batch(batch)
+                # nothing here keeps a batch: large payloads are freed when their results are there
+                await self._submit_batch(self._next_batch())
             self._queue_filled.clear()
             await self._queue_filled.wait()
 
@@ -154,6 +153,8 @@ class FunctionCalls:
         return batch
 
     async def _submit_batch(self, batch: list[_QueuedCall]) -> None:
+        if not batch:
+            return
         calls = [Call(queued.number, 0, len(queued.payload)) for queued in batch]
         buffers = [buffer for queued in batch for buffer in queued.payload]
         try:

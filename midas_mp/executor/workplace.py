@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from midas_mp.blobs.upkeep import Upkeep
 from midas_mp.client.client import Client
 from midas_mp.client.cluster import InProcessCluster
 from midas_mp.errors import MidasError
@@ -87,6 +88,7 @@ async def open_workplace(site: WorkplaceSpec, lost: Callable[[MidasError], None]
         if site.address is not None:
             dialled = _Dialled(site.address)
             closing.push_async_callback(dialled.wait_ended)
+            closing.callback(Upkeep().close)
             client = Client(dialled)
             closing.callback(client.close)
             await client.connect()

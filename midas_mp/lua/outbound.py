@@ -8,11 +8,14 @@ granule.  All Lua states of the process share the map, for the process has one t
 from __future__ import annotations
 
 import ctypes
+import re
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from midas_mp import limits
 
 _FREE: Final = b"\0"
+_FREE_RUN: Final = re.compile(rb"\0+")
 
 
 class OutboundBlock(NamedTuple):
@@ -50,6 +53,12 @@ class Outbound:
         """Of all granules that are in use: by an array of a task, or by a reader."""
         free = self._map.count(_FREE)
         return (len(self._map) - free) * limits.OUTBOUND_GRANULE_BYTES
+
+    def free_from(self, offset: int) -> Iterator[tuple[int, int]]:
+        """From where to where nothing is in use, from an offset on."""
+        granule = limits.OUTBOUND_GRANULE_BYTES
+        for run in _FREE_RUN.finditer(self._map, -(-offset // granule)):
+            yield run.start() * granule, run.end() * granule
 
     def release(self, offset: int, size_bytes: int) -> None:
         """Frees a block that its reader no longer needs."""

@@ -20,11 +20,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from midas_mp.blobs import pool
 from midas_mp.blobs.exchange import ParentBlobs
+from midas_mp.blobs.pool import TRIM_INTERVAL_S
+from midas_mp.blobs.upkeep import Upkeep
 from midas_mp.errors import MidasError, ProcessLost, ProtocolError
 from midas_mp.lua.output import OutputParser, Printed, Progressed
-from midas_mp.participant.releases import releases, take_releases
+from midas_mp.participant.releases import idle, releases, take_releases
 from midas_mp.participant.status_page import RunningTask
 from midas_mp.participant.zygote import Child, ChildExit, ChildSpec, Zygote
 from midas_mp.transport.link import Link
@@ -35,9 +36,6 @@ from midas_mp.wire.messages import ResultsStored, Role, ScriptLoaded, TaskResult
 
 WATCH_INTERVAL_S: Final = 0.05
 """How often deadlines are looked at; a task may overrun its limit by this much."""
-
-TRIM_INTERVAL_S: Final = 10.0
-"""How long shared memory may lie idle; touched anew it costs ten times as much."""
 
 STOP_SETTLE_S: Final = 0.01
 """From SIGSTOP to the second look at the page: the signal goes through the zygote."""
@@ -96,7 +94,8 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(zygote.fileno(), self._dispatch)
         self._watch_timer: asyncio.TimerHandle | None = None
-        self._trim_timer = self._loop.call_later(TRIM_INTERVAL_S, self._trim)
+        self._upkeep = Upkeep()
+        self._idle_timer = self._loop.call_later(TRIM_INTERVAL_S, self._tell_idle)
         self._is_closed = False
 
     def start(self, spec: ChildSpec, listener: ProcessListener) -> LuaProcess:
@@ -138,7 +137,7 @@ class Supervisor:
         if self._is_closed:
             return
         self._is_closed = True
-        self._trim_timer.cancel()
+        self._idle_timer.cancel()
         if self._watch_timer is not None:
             self._watch_timer.cancel()
         self._loop.remove_reader(self._zygote.fileno())
@@ -146,6 +145,7 @@ class Supervisor:
         for process in list(self._processes):
             process.abandon()
         self._processes.clear()
+        self._upkeep.close()
 
     def _dispatch(self) -> None:
         try:
@@ -164,12 +164,10 @@ class Supervisor:
         if sum(process.check_deadline(now_ns) for process in self._processes):
             self.watch()
 
-    def _trim(self) -> None:
-        """Shared memory that was not needed for a while goes back to the kernel, a piece at a time
-        so that nobody waits.
-        """
-        interval_s = WATCH_INTERVAL_S if pool.trim() else TRIM_INTERVAL_S
-        self._trim_timer = self._loop.call_later(interval_s, self._trim)
+    def _tell_idle(self) -> None:
+        for process in self._processes:
+            process.tell_idle()
+        self._idle_timer = self._loop.call_later(TRIM_INTERVAL_S, self._tell_idle)
 
 
 class _Suspect(NamedTuple):
@@ -222,6 +220,12 @@ class LuaProcess:
     def send(self, frames: Sequence[Frame]) -> None:
         if self.link is not None:
             self.link.send([*releases(self._blobs), *frames])
+
+    def tell_idle(self) -> None:
+        """Says what is not read any more, and that what lies idle shall be given back."""
+        frames = idle(self._blobs)
+        if frames and self.link is not None:
+            self.link.send(frames)
 
     def running(self) -> RunningTask | None:
         """What its page says now."""

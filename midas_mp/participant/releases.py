@@ -20,6 +20,11 @@ def releases(blobs: ParentBlobs | None) -> Iterator[Frame]:
             yield Frame(CONTROL_CHANNEL, message)
 
 
+def idle(blobs: ParentBlobs | None) -> list[Frame]:
+    """What a process is to be told of shared memory now and then, whatever else it is told."""
+    return [] if blobs is None else [Frame(CONTROL_CHANNEL, each) for each in blobs.idle()]
+
+
 def take_releases(blobs: ParentBlobs | None, frames: Iterable[Frame]) -> list[Frame]:
     """Notes what a process reads no more; the rest of what it said.
 
@@ -27,6 +32,8 @@ def take_releases(blobs: ParentBlobs | None, frames: Iterable[Frame]) -> list[Fr
         ProtocolError: it was not shown that.
     """
     rest: list[Frame] = []
+    if blobs is not None:
+        blobs.heard()
     for frame in frames:
         if not isinstance(frame.message, ReleaseBlobs):
             rest.append(_out_of_its_reach(frame))

@@ -256,9 +256,13 @@ class LuaWorker:
         self._job(message.job).share(message.round, buffers)
 
     def _release(self, message: ReleaseBlobs, _buffers: list[Buffer | None]) -> None:
-        if self._frames.blobs is None:
+        blobs = self._frames.blobs
+        if blobs is None or self._outbound is None:
             raise ProtocolError("shared memory is given back, where there is none")
-        self._free(self._frames.blobs.released(message))
+        self._free(blobs.released(message))
+        if message.idle_from is not None:
+            # no task is under way, so whatever is in use has been sent
+            blobs.give_up(self._outbound.free_from(message.idle_from))
 
     def _free(self, buffers: Iterable[Buffer | BlobRef]) -> None:
         """Frees those that lie in the outbound memory."""

@@ -450,6 +450,9 @@ class ReleaseBlobs(Message, frozen=True, tag=60):
     refs: list[BlobRef]
     pools: list[Count] = []
     """Only from the launcher: nothing in these files will be referred to again."""
+    idle_from: Count | None = None
+    """Only from the launcher: what is free in the worker's own file from here on was not needed for
+    a while, and goes back to the kernel."""
 
 
 # -- script process (never on the network) ---------------------------------------------------

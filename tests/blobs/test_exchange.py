@@ -247,6 +247,36 @@ def test_ten_thousand_payloads_leave_nothing(make):
     assert len(pair.parent._held) == len(pair.parent._held_count) == 0
 
 
+def test_a_process_is_told_what_of_its_memory_lies_idle(make):
+    pair = make()
+    process, parent = pair.process, pair.parent
+    assert list(parent.idle()) == [], "nothing was ever written"
+    kept = parent.resolve(pair.write(0, b"k" * BLOB))
+    dropped = parent.resolve(pair.write(BLOB, b"d" * 3 * BLOB))
+    assert list(parent.idle()) == [], "it was needed a moment ago"
+    del dropped
+    released, idle = parent.idle()
+    assert (released.refs, released.idle_from) == ([process.place(BLOB, 3 * BLOB)], None)
+    assert idle == ReleaseBlobs([], idle_from=0)
+    assert list(parent.idle()) == [], "it has not said anything since"
+    process.give_up([(BLOB, SIZE)])
+    parent.heard()
+    assert list(parent.idle()) == [], "nothing is left but what is read"
+    assert bytes(kept) == b"k" * BLOB
+    del kept
+    assert [each.idle_from for each in parent.idle()] == [None, 0]
+
+
+def test_what_a_process_needs_it_keeps(make):
+    pair = make()
+    pair.write(0, b"x" * 6 * BLOB)
+    for _ in range(3):
+        seen = pair.parent.resolve(pair.process.place(0, 2 * BLOB))
+        del seen
+        pair.parent.heard()
+        assert [each.idle_from for each in pair.parent.idle()] == [None, 2 * BLOB]
+
+
 def test_many_releases_come_in_messages_that_fit_their_header(make):
     pair = make()
     views = [pair.parent.resolve(pair.process.place(0, 1)) for _ in range(2_500)]

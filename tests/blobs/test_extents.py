@@ -51,13 +51,30 @@ def test_in_any_order_nothing_overlaps_and_nothing_is_lost(sizes, chance):
     assert extents.take(SIZE) == 0
 
 
-def test_the_high_water_is_what_was_needed_since_the_last_look():
+def test_the_high_water_is_what_was_taken_since_it_was_set():
     extents = Extents(SIZE)
     extents.take(8)
     extents.take(8)
-    extents.give_back(8, 8)
-    assert extents.lower_high_water() == 16
-    assert extents.lower_high_water() == 8
     extents.give_back(0, 8)
-    assert extents.lower_high_water() == 8
-    assert extents.lower_high_water() == 0
+    assert extents.high_water == 16
+    extents.high_water = 0
+    extents.take(4)
+    assert extents.high_water == 4
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=12), st.data())
+def test_what_is_free_between_two_places_is_all_that_is_free_there(blocks, data):
+    extents = Extents(SIZE)
+    taken = [(extents.take(size), size, is_kept) for size, is_kept in blocks]
+    used = set()
+    for start, size, is_kept in taken:
+        if start is None:
+            continue
+        if is_kept:
+            used |= set(range(start, start + size))
+        else:
+            extents.give_back(start, size)
+    low = data.draw(st.integers(0, SIZE))
+    high = data.draw(st.integers(low, SIZE))
+    free = [unit for start, end in extents.free_between(low, high) for unit in range(start, end)]
+    assert free == [unit for unit in range(low, high) if unit not in used]

@@ -103,19 +103,16 @@ def test_many_threads_never_share_a_block():
 def test_trimming_gives_back_what_was_not_needed_for_a_while():
     here = Pool(SIZE)
 
-    def touched() -> int:
-        return os.fstat(here._file.read_fd).st_blocks * 512
-
     kept, dropped = here.allocate(4 * PAGE), here.allocate(20 * PAGE)
     kept[:], dropped[:] = b"k" * len(kept), b"d" * len(dropped)
     del dropped
     here.trim()
-    assert touched() == 24 * PAGE, "it was needed a moment ago"
+    assert here.touched_bytes == 24 * PAGE, "it was needed a moment ago"
     here.trim()
-    assert touched() == 4 * PAGE
+    assert here.touched_bytes == 4 * PAGE
     assert bytes(kept) == b"k" * len(kept)
     here.trim()
-    assert touched() == 4 * PAGE
+    assert here.touched_bytes == 4 * PAGE
 
 
 def test_trimming_goes_on_where_it_stopped(monkeypatch):
@@ -129,8 +126,59 @@ def test_trimming_goes_on_where_it_stopped(monkeypatch):
     late = here.allocate(6 * PAGE)
     late[:] = b"l" * len(late)
     assert here.trim() is False, "down to what has come meanwhile"
-    assert os.fstat(here._file.read_fd).st_blocks * 512 == 6 * PAGE
+    assert here.touched_bytes == 6 * PAGE
     assert bytes(late) == b"l" * len(late)
+
+
+def test_trimming_reaches_below_what_is_kept_for_long():
+    here = Pool(SIZE)
+    below, kept = here.allocate(20 * PAGE), here.allocate(4 * PAGE)
+    below[:], kept[:] = b"b" * len(below), b"k" * len(kept)
+    del below
+    often = here.allocate(2 * PAGE)
+    often[:] = bytes(len(often))
+    here.trim()
+    del often
+    again = here.allocate(2 * PAGE)
+    assert not here.trim()
+    assert here.touched_bytes == 6 * PAGE, "what is used again and again stays warm"
+    assert bytes(kept) == b"k" * len(kept)
+    del again
+
+
+def test_an_emptied_pool_has_nothing_but_what_is_in_use():
+    here = Pool(SIZE)
+    blocks = [here.allocate(4 * PAGE) for _ in range(4)]
+    for block in blocks:
+        block[:] = b"b" * len(block)
+    kept = blocks[2]
+    del block, blocks
+    here.empty()
+    assert here.touched_bytes == 4 * PAGE
+    assert bytes(kept) == b"b" * len(kept)
+    del kept
+    here.empty()
+    assert here.touched_bytes == 0
+
+
+def test_several_who_trim_are_as_good_as_one(fresh, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(pool.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(pool, "TRIM_BYTES", BLOB)
+    assert pool.trim() == pool.TRIM_INTERVAL_S, "nothing was ever shared"
+    shared = pool.share(os.urandom(3 * BLOB))
+    del shared
+    clock[0] += 4
+    assert pool.trim() == pool.TRIM_INTERVAL_S - 4
+    here = pool._of_this_process.get()
+    assert here.touched_bytes == 3 * BLOB
+    clock[0] += 6
+    assert pool.trim() == pool.TRIM_INTERVAL_S, "it was needed a moment ago"
+    clock[0] += pool.TRIM_INTERVAL_S
+    assert pool.trim() == pytest.approx(pool.TRIM_PAUSE_S)
+    assert here.touched_bytes == 2 * BLOB
+    pool.empty()
+    assert here.touched_bytes == 0
 
 
 def test_large_buffers_are_shared_by_a_copy_and_small_ones_stay(fresh):

@@ -167,6 +167,20 @@ def test_a_closed_state_leaves_nothing(state, memory):
     assert memory.used_bytes == 0
 
 
+def test_what_is_free_is_known_from_a_place_on(state, memory):
+    task = state(LARGE + "function execute_code() return { make(1, 70000), make(2, 70000) } end")
+    _, first, second = task.call_buffers()
+    end = GRANULES * GRANULE
+    assert list(memory.free_from(0)) == [(4 * GRANULE, end)]
+    memory.release(*first)
+    assert list(memory.free_from(0)) == [(0, 2 * GRANULE), (4 * GRANULE, end)]
+    assert list(memory.free_from(GRANULE + 1)) == [(4 * GRANULE, end)]
+    assert list(memory.free_from(4 * GRANULE + 1)) == [(5 * GRANULE, end)]
+    memory.release(*second)
+    assert list(memory.free_from(0)) == [(0, end)]
+    assert list(memory.free_from(end)) == []
+
+
 def test_a_script_cannot_write_to_what_was_sent(state, memory):
     source = (
         LARGE

@@ -428,26 +428,6 @@ def test_a_process_that_is_killed_in_the_middle_leaves_nothing(run: Callable) ->
     run(main())
 
 
-def test_shared_memory_that_lies_idle_is_given_back(
-    run: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process_module, "TRIM_INTERVAL_S", 0.01)
-    monkeypatch.setattr(pool, "_of_this_process", pool._OfThisProcess())
-
-    async def main() -> None:
-        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
-        block = pool.allocate(64 * limits.KB)
-        block[:] = b"x" * len(block)
-        file, _ = locate(block)
-        assert os.fstat(file.read_fd).st_blocks
-        del block
-        while os.fstat(file.read_fd).st_blocks:  # noqa: ASYNC110 - nobody tells of it
-            await asyncio.sleep(0.01)
-        supervisor.close()
-
-    run(main())
-
-
 def test_without_shared_memory_all_goes_as_bytes(
     run: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -506,6 +486,28 @@ def test_results_stay_where_the_process_made_them(run: Callable) -> None:
         reader.send([Frame(0, order, [packed, array])])
         await listeners[1].until(lambda: listeners[1].messages(TaskResults))
         assert msgpack.unpackb(listeners[1].told[-1].buffers[0]) == 100_000
+        supervisor.close()
+
+    run(main())
+
+
+def test_what_a_process_wrote_is_given_back_when_nobody_reads_it_and_it_lies_idle(
+    run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "TRIM_INTERVAL_S", 0.01)
+
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        listener = Listener()
+        process = supervisor.start(SPEC, listener)
+        await listener.ready()
+        call(process, ARRAY)
+        await listener.until(lambda: listener.messages(TaskResults))
+        file, _ = locate(listener.told[-1].buffers[1])
+        assert file.touched_bytes >= 800_000
+        listener.told.clear()
+        while file.touched_bytes:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.01)
         supervisor.close()
 
     run(main())

@@ -11,7 +11,7 @@ from midas_mp.blobs.exchange import ParentBlobs
 from midas_mp.blobs.mapping import locate
 from midas_mp.blobs.pool import SharedFile
 from midas_mp.errors import ProtocolError
-from midas_mp.participant.releases import releases, take_releases
+from midas_mp.participant.releases import idle, releases, take_releases
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     BlobRef,
@@ -53,6 +53,14 @@ def test_what_is_not_read_any_more_is_one_frame(blobs: ParentBlobs) -> None:
     (frame,) = releases(blobs)
     assert (frame.channel, len(frame.message.refs)) == (0, 2)
     assert list(releases(blobs)) == list(releases(None)) == []
+
+
+def test_a_process_is_told_now_and_then_what_lies_idle(blobs: ParentBlobs) -> None:
+    view = of_process(blobs)
+    assert idle(blobs) == idle(None) == []
+    del view
+    (frame,) = idle(blobs)
+    assert (frame.channel, len(frame.message.refs)) == (0, 1)
 
 
 def test_what_the_process_read_is_noted_and_nobody_elses_business(blobs: ParentBlobs) -> None:
