@@ -42,11 +42,15 @@ class Verdict:
     Attributes:
         came_to: the ratio, or the value itself where there are no others.
         measure: 1 or more when it was reached.
+        mine: the row that was held against it.
+        other: the best of the others.
     """
 
     figure: Figure
     came_to: float
     measure: float
+    mine: Row
+    other: Row | None = None
 
     @property
     def is_reached(self) -> bool:
@@ -73,21 +77,14 @@ def _chunks() -> list[Figure]:
 
 
 def _round_trips() -> list[Figure]:
-    case = "one no-op after the other"
-    raw = ("limit: raw Unix socket",)
+    client = ("round_trip", "one no-op after the other", "Midas aio.Client")
     return [
-        Figure(
-            "round trip, asyncio client: ≤ 2 × a raw Unix socket",
-            ("round_trip", case, "Midas aio.Client"),
-            1 / 2,
-            raw,
-        ),
-        Figure(
-            "round trip, Executor: ≤ 4 × a raw Unix socket",
-            ("round_trip", case, EXECUTOR),
-            1 / 4,
-            raw,
-        ),
+        Figure(f"round trip, {name}: ≤ {times} × {words}", (*client[:2], way), 1 / times, (limit,))
+        for words, limit in (
+            ("a raw Unix socket", "limit: raw Unix socket"),
+            ("a raw Unix socket, a core each", "limit: raw Unix socket, a core each"),
+        )
+        for name, way, times in (("asyncio client", client[2], 2), ("Executor", EXECUTOR, 4))
     ]
 
 
@@ -143,12 +140,13 @@ def verdict(figure: Figure, rows: Mapping[Cell, Row]) -> Verdict | None:
     if mine is None:
         return None
     if not figure.others:
-        return Verdict(figure, mine.best, figure.factor / mine.best)
+        return Verdict(figure, mine.best, figure.factor / mine.best, mine)
     found = [rows[(*figure.of[:2], way)] for way in figure.others if (*figure.of[:2], way) in rows]
     if not found:
         return None
-    came_to = min(ratio(mine, other) for other in found)
-    return Verdict(figure, came_to, came_to / figure.factor)
+    other = min(found, key=lambda row: ratio(mine, row))
+    came_to = ratio(mine, other)
+    return Verdict(figure, came_to, came_to / figure.factor, mine, other)
 
 
 def best_verdict(figure: Figure, runs: Sequence[Mapping[Cell, Row]]) -> Verdict | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import FIGURES, Cell, best_verdict
+from benchmarks.figures import FIGURES, Cell, Verdict, best_verdict
 from benchmarks.rows import RATES, Row, number
 
 FOLDER = Path(__file__).parent
@@ -88,19 +88,29 @@ def _machine(runs: list[Run]) -> str:
 
 
 def _figures(runs: list[Run]) -> str:
-    lines = ["| to reach | came to | |", "|---|---:|---|"]
+    lines = ["| to reach | came to | | measured |", "|---|---:|---|---|"]
     for figure in FIGURES:
         found = best_verdict(figure, [run.rows for run in runs])
         if found is None:
-            lines.append(f"| {figure.says} | | not measured |")
+            lines.append(f"| {figure.says} | | not measured | |")
             continue
         told = number(found.came_to)
-        if figure.others:
-            told = f"{told} ×" if figure.factor >= 0.8 else f"1 / {number(1 / found.came_to)}"
+        if found.other is None:
+            told += f" {found.mine.unit}"
         else:
-            told += f" {next(r.rows[figure.of].unit for r in runs if figure.of in r.rows)}"
-        lines.append(f"| {figure.says} | {told} | {'reached' if found.is_reached else 'missed'} |")
+            told = f"{told} ×" if figure.factor >= 0.8 else f"1 / {number(1 / found.came_to)}"
+        reached = "reached" if found.is_reached else "missed"
+        lines.append(f"| {figure.says} | {told} | {reached} | {_measured(found)} |")
     return "\n".join(lines)
+
+
+def _measured(found: Verdict) -> str:
+    """The two values of a ratio."""
+    if found.other is None:
+        return ""
+    unit = found.mine.unit
+    apart = "" if unit.startswith("/") else " "
+    return f"{number(found.mine.best)}{apart}{unit}; {found.other.way}: {number(found.other.best)}"
 
 
 def _tables(question: str, runs: list[Run]) -> list[str]:

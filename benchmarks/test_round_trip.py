@@ -49,9 +49,10 @@ def test_call(way: Way, case: str, record: Any, quick: bool, request: Any) -> No
     ("title", "ping_pong"),
     [
         ("limit: raw Unix socket", limits.unix_ping_pong),
+        ("limit: raw Unix socket, a core each", limits.unix_ping_pong_apart),
         ("limit: raw TCP socket", limits.tcp_ping_pong),
     ],
-    ids=["unix", "tcp"],
+    ids=["unix", "unix-apart", "tcp"],
 )
 def test_raw(
     title: str, case: str, ping_pong: Callable[[int], list[float]], record: Any, quick: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import socket
 from time import perf_counter
 
@@ -12,9 +13,23 @@ MESSAGE = b"x" * 64
 
 
 def unix_ping_pong(count: int) -> list[float]:
-    """Seconds of each message to another process and back over a Unix socket."""
+    """Seconds of each message to another process and back over a Unix socket.
+
+    Since the two never work at the same time, the kernel likes to run both on one core.
+    """
     here, there = socket.socketpair()
     return _ping_pong(here, there, count)
+
+
+def unix_ping_pong_apart(count: int) -> list[float]:
+    """The same, where each process has a core of its own, as a worker mostly has."""
+    here, there = socket.socketpair()
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        return _ping_pong(here, there, count, {max(cores)})
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def tcp_ping_pong(count: int) -> list[float]:
@@ -34,8 +49,12 @@ def memcpy(source: np.ndarray, target: np.ndarray) -> float:
     return perf_counter() - start
 
 
-def _ping_pong(here: socket.socket, there: socket.socket, count: int) -> list[float]:
-    echoing = multiprocessing.get_context("fork").Process(target=_echo, args=(here, there))
+def _ping_pong(
+    here: socket.socket, there: socket.socket, count: int, cores_there: set[int] | None = None
+) -> list[float]:
+    echoing = multiprocessing.get_context("fork").Process(
+        target=_echo, args=(here, there, cores_there)
+    )
     echoing.start()
     there.close()
     seconds = []
@@ -51,7 +70,9 @@ def _ping_pong(here: socket.socket, there: socket.socket, count: int) -> list[fl
     return seconds
 
 
-def _echo(theirs: socket.socket, mine: socket.socket) -> None:
+def _echo(theirs: socket.socket, mine: socket.socket, cores: set[int] | None) -> None:
+    if cores is not None:
+        os.sched_setaffinity(0, cores)
     theirs.close()
     while data := mine.recv(len(MESSAGE)):
         mine.sendall(data)
