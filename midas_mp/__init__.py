@@ -12,6 +12,7 @@ The house, from the cellar up; imports go down only:
     driver/        floor 5   the three-function job
     executor/      floor 5   Lua functions as futures, for programs in Python
     aio.py         floor 6   the same for asyncio
+    local_cluster.py floor 7 a cluster of real processes, for tests of programs
     cli/           floor 6   arguments, printing, exit codes
 
 One task's way:  generate_data (script process) → driver → client → host → launcher → worker:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from midas_mp.executor.broken import BrokenCluster, ExecutorClosed
     from midas_mp.executor.executor import Executor
     from midas_mp.executor.function import LuaFunction, lua_function
+    from midas_mp.local_cluster import LocalCluster
 
 __version__ = "0.1.0"
 
@@ -46,6 +48,7 @@ __all__ = [
     "Executor",
     "ExecutorClosed",
     "HostUnreachable",
+    "LocalCluster",
     "LuaFunction",
     "MidasError",
     "PeerRefused",
@@ -63,6 +66,7 @@ _HOMES: Final = {
     "Executor": "midas_mp.executor.executor",
     "ExecutorClosed": "midas_mp.executor.broken",
     "HostUnreachable": "midas_mp.errors",
+    "LocalCluster": "midas_mp.local_cluster",
     "LuaFunction": "midas_mp.executor.function",
     "MidasError": "midas_mp.errors",
     "PeerRefused": "midas_mp.errors",

@@ -45,8 +45,11 @@ class AsyncClient:
         lua: str = "luajit",
         raw: bool = False,
         sandbox_level_max: int = 3,
+        host_process: bool = False,
     ) -> None:
-        self._site = make_site(address, max_workers, memory, sandbox_level_max)
+        self._site = make_site(
+            address, max_workers, memory, sandbox_level_max, host_process=host_process
+        )
         self._spec = make_spec(timeout, memory, seed, lua)
         self._raw = raw
         self._packer = Packer()

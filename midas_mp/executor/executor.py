@@ -45,6 +45,8 @@ class Executor(concurrent.futures.Executor):
         lua: ``"luajit"``, ``"5.4"`` or ``"5.5"``.
         raw: every string of Lua comes as bytes.
         sandbox_level_max: of the workers here.
+        host_process: the host here has a process of its own.  It helps where other threads of this
+            program compute in Python while calls run, and costs where they do not.
 
     Raises:
         UsageError: an option makes no sense.
@@ -64,8 +66,9 @@ class Executor(concurrent.futures.Executor):
         lua: str = "luajit",
         raw: bool = False,
         sandbox_level_max: int = 3,
+        host_process: bool = False,
     ) -> None:
-        site = make_site(address, max_workers, memory, sandbox_level_max)
+        site = make_site(address, max_workers, memory, sandbox_level_max, host_process=host_process)
         spec = make_spec(timeout, memory, seed, lua)
         self._raw = raw
         self._where = str(site.address) if site.address else "this machine"

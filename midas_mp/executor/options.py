@@ -47,7 +47,12 @@ class MapOptions(NamedTuple):
 
 
 def make_site(
-    address: str | None, workers: int | None, memory: int | str | None, sandbox_level_max: int
+    address: str | None,
+    workers: int | None,
+    memory: int | str | None,
+    sandbox_level_max: int,
+    *,
+    host_process: bool = False,
 ) -> WorkplaceSpec:
     """Where calls run.
 
@@ -56,13 +61,16 @@ def make_site(
     """
     if address is not None and workers is not None:
         raise UsageError("max_workers is for this machine; at an address the host has workers")
+    if address is not None and host_process:
+        raise UsageError("host_process is for this machine; at an address there is a host")
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise UsageError(f"max_workers must be a whole number of 1 or more, not {workers!r}")
     return WorkplaceSpec(
         Address.parse(address) if address is not None else None,
         workers,
-        _memory_bytes(memory) or None,
+        memory_bytes(memory) or None,
         sandbox_level_max,
+        host_process,
     )
 
 
@@ -73,11 +81,16 @@ def make_spec(
         engine=parse_engine(lua),
         seed=seed,
         timeout_s=0.0 if timeout is None else parse_duration(_plain(timeout)),
-        memory_bytes=_memory_bytes(memory),
+        memory_bytes=memory_bytes(memory),
     )
 
 
-def _memory_bytes(memory: int | str | None) -> int:
+def memory_bytes(memory: int | str | None) -> int:
+    """What somebody said of memory; 0 is nothing.
+
+    Raises:
+        UsageError: that is no size.
+    """
     return 0 if memory is None else parse_size(_plain(memory))
 
 

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from midas_mp.blobs.upkeep import Upkeep
 from midas_mp.client.client import Client
 from midas_mp.client.cluster import InProcessCluster
-from midas_mp.errors import MidasError
+from midas_mp.errors import ClusterLost, MidasError, ProcessLost
+from midas_mp.executor.host_process import HostProcess
 from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.naming import node_name
@@ -33,12 +34,14 @@ class WorkplaceSpec(NamedTuple):
         workers: on this machine; None is one for each usable CPU.
         memory_bytes: bound of each Lua state here; None shares out what the machine has.
         sandbox_level_max: of the workers here.
+        host_process: the host here has a process of its own.
     """
 
     address: Address | None = None
     workers: int | None = None
     memory_bytes: int | None = None
     sandbox_level_max: int = 3
+    host_process: bool = False
 
 
 class Workplace:
@@ -86,12 +89,10 @@ async def open_workplace(site: WorkplaceSpec, lost: Callable[[MidasError], None]
     """
     async with contextlib.AsyncExitStack() as closing:
         if site.address is not None:
-            dialled = _Dialled(site.address)
-            closing.push_async_callback(dialled.wait_ended)
-            closing.callback(Upkeep().close)
-            client = Client(dialled)
-            closing.callback(client.close)
-            await client.connect()
+            client = await _client_of_standing_host(site.address, closing)
+            return Workplace(client, closing.pop_all(), site)
+        if site.host_process:
+            client = await _client_of_host_process(_node_settings(site), closing)
             return Workplace(client, closing.pop_all(), site)
         supervisor = Supervisor(Zygote.start(), zygote_lost=lost)
         closing.callback(supervisor.close)
@@ -105,6 +106,31 @@ async def open_workplace(site: WorkplaceSpec, lost: Callable[[MidasError], None]
         workplace._supervisor = supervisor  # noqa: SLF001 - the same processes serve a script
         return workplace
     raise AssertionError
+
+
+async def _client_of_standing_host(address: Address, closing: contextlib.AsyncExitStack) -> Client:
+    dialled = _Dialled(address)
+    closing.push_async_callback(dialled.wait_ended)
+    closing.callback(Upkeep().close)
+    client = Client(dialled)
+    closing.callback(client.close)
+    await client.connect()
+    return client
+
+
+async def _client_of_host_process(
+    settings: NodeSettings, closing: contextlib.AsyncExitStack
+) -> Client:
+    host = HostProcess(settings)
+    closing.push_async_callback(host.close)
+    closing.callback(Upkeep().close)
+    client = Client(host, patience_s=0)
+    closing.callback(client.close)
+    try:
+        await client.connect()
+    except ClusterLost as error:
+        raise ProcessLost(str(error)) from None
+    return client
 
 
 class _Dialled:

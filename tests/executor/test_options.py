@@ -58,14 +58,17 @@ def test_only_tasks_of_one_item_have_results_that_are_no_list():
 
 
 def test_no_address_is_this_machine():
-    assert make_site(None, None, None, 3) == (None, None, None, 3)
-    assert make_site(None, 4, "256MB", 2) == (None, 4, 256 * limits.MB, 2)
+    assert make_site(None, None, None, 3) == (None, None, None, 3, False)
+    assert make_site(None, 4, "256MB", 2) == (None, 4, 256 * limits.MB, 2, False)
+    assert make_site(None, None, None, 3, host_process=True).host_process
 
 
 def test_an_address_is_a_host():
     assert make_site("[::1]:4000", None, None, 3).address == Address.parse("[::1]:4000")
     with pytest.raises(UsageError, match="at an address the host has workers"):
         make_site("[::1]:4000", 2, None, 3)
+    with pytest.raises(UsageError, match="at an address there is a host"):
+        make_site("[::1]:4000", None, None, 3, host_process=True)
 
 
 def test_times_and_sizes_may_be_numbers_or_words():

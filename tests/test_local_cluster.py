@@ -1,0 +1,202 @@
+"""Clusters of real processes, which users of the library may harm in their tests."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import os
+import sys
+import threading
+
+import pytest
+
+from midas_mp import ExecutorClosed, LocalCluster, ScriptError, UsageError
+from midas_mp.errors import ProcessLost
+
+SQUARE = "function(x) return x * x end"
+ENDLESS = "function() while true do end end"
+NODE = "function() return midas.node end"
+BUSY = """
+function(x)
+  local start = os.clock()
+  while os.clock() - start < 0.004 do end
+  return { x * x, midas.node }
+end
+"""
+
+
+@pytest.fixture(scope="module")
+def shared_cluster():
+    with LocalCluster(workers=1, participants=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(shared_cluster):
+    """Must be left as it was."""
+    return shared_cluster
+
+
+@pytest.fixture
+def broken_python(tmp_path, monkeypatch):
+    """Processes of ours do not start."""
+    (tmp_path / "uvloop.py").write_text("raise RuntimeError('no loop today')")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+
+
+def test_all_its_workers_compute(cluster):
+    with cluster.executor() as executor:
+        assert executor.submit(SQUARE, 7).result() == 49
+        results = list(executor.map(BUSY, range(200), chunksize=1))
+    assert [result[0] for result in results] == [x * x for x in range(200)]
+    assert {result[1] for result in results} == {"node-0", "node-1"}
+
+
+def test_it_says_what_it_is(cluster):
+    assert repr(cluster) == (
+        f"<midas_mp.LocalCluster at {cluster.address}, 2 participants of 1 worker>"
+    )
+    assert [member.name for member in (cluster.host, *cluster.participants)] == [
+        *("host", "node-0", "node-1")
+    ]
+    assert repr(cluster.participants[0]) == f"<node-0, process {cluster.participants[0].pid}>"
+
+
+def test_other_programs_find_it_at_its_address(cluster, midas, script):
+    ended = midas("run", script(), "--tasks", "3", "--address", cluster.address)
+    assert ended == (0, "0,1,2\n", "")
+
+
+def test_threads_have_executors_of_their_own(cluster):
+    results = {}
+
+    def work(number):
+        with cluster.executor() as executor:
+            results[number] = list(executor.map(SQUARE, range(number, number + 500)))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {n: [x * x for x in range(n, n + 500)] for n in range(6)}
+
+
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+def test_a_participant_that_goes_takes_no_result_along(how, nothing_left):
+    with LocalCluster(workers=2, participants=2) as cluster, cluster.executor() as executor:
+        results = executor.map(BUSY, range(200), chunksize=1)
+        seen = list(itertools.islice(results, 50))
+        getattr(cluster.participants[0], how)()
+        assert [member.is_alive for member in cluster.participants] == [False, True]
+        assert repr(cluster.participants[0]) == "<node-0, ended>"
+        seen += results
+        assert [result[0] for result in seen] == [x * x for x in range(200)]
+        assert executor.submit(NODE).result() == "node-1"
+
+
+def test_a_program_on_asyncio_uses_it_too(run):
+    async def main():
+        async with LocalCluster(workers=1) as cluster, cluster.client() as client:
+            assert await client.submit(SQUARE, 3) == 9
+            return [x async for x in client.map(SQUARE, range(100))]
+
+    assert run(main()) == [x * x for x in range(100)]
+
+
+def test_a_start_that_is_given_up_leaves_nothing(run):
+    async def main():
+        cluster = LocalCluster(workers=1)
+        entering = asyncio.ensure_future(cluster.__aenter__())
+        await asyncio.sleep(0)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        assert not cluster.host.is_alive
+
+    run(main())
+
+
+def test_closing_it_ends_its_executors(nothing_left):
+    cluster = LocalCluster(workers=1)
+    executor = cluster.executor(timeout=100)
+    future = executor.submit(ENDLESS)
+    cluster.close()
+    assert future.cancelled()
+    with pytest.raises(ExecutorClosed):
+        executor.submit(SQUARE, 1)
+    cluster.close()
+    executor.shutdown()
+
+
+def test_an_exception_leaves_nothing(nothing_left):
+    with pytest.raises(ZeroDivisionError), LocalCluster(workers=1):
+        raise ZeroDivisionError
+
+
+def test_one_that_is_forgotten_is_gone(nothing_left):
+    cluster = LocalCluster(workers=1)
+    cluster.wait_ready()
+    del cluster
+    gc.collect()
+
+
+def test_an_executor_keeps_its_cluster(nothing_left):
+    executor = LocalCluster(workers=1).executor()
+    gc.collect()
+    assert executor.submit(SQUARE, 5).result() == 25
+    executor.shutdown()
+    del executor
+    gc.collect()
+
+
+def test_memory_is_that_of_each_lua_state(nothing_left):
+    with LocalCluster(workers=1, memory="32MB") as cluster, cluster.executor() as executor:
+        with pytest.raises(ScriptError) as told:
+            executor.submit("function() return #string.rep('x', 100 * 2 ^ 20) end").result()
+        assert told.value.kind == "memory"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"workers": 0}, "workers must be a whole number of 1 or more, not 0"),
+        ({"participants": 1.5}, "participants must be a whole number of 1 or more, not 1.5"),
+        ({"memory": "much"}, "much"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, text):
+    with pytest.raises(UsageError, match=text):
+        LocalCluster(**options)
+
+
+def test_why_it_does_not_start_is_shown(broken_python, nothing_left):
+    with pytest.raises(ProcessLost, match=r"(?s)ended: exit code 1.*no loop today"), LocalCluster():
+        pass
+    with pytest.raises(ProcessLost, match="no loop today"):
+        LocalCluster().executor()
+
+
+def test_a_start_takes_no_longer_than_it_may(nothing_left):
+    with pytest.raises(ProcessLost, match=r"not there within 0\.001 s"):
+        LocalCluster(workers=1, start_timeout=0.001).__enter__()
+
+
+PROGRAM = """
+import sys, time, midas_mp
+cluster = midas_mp.LocalCluster(workers=1)
+executor = cluster.executor()
+future = executor.submit("function() while true do end end")
+print("ready", flush=True)
+"""
+
+
+def test_nothing_is_left_by_a_program_that_is_killed(commands):
+    parent = commands.start("-c", PROGRAM + "time.sleep(1000)", command=[sys.executable])
+    parent.wait_for("ready")
+    parent.kill()
+
+
+def test_nothing_is_left_by_a_program_that_forgets_it(commands):
+    assert commands.start("-c", PROGRAM, command=[sys.executable]).wait() == (0, "ready\n", "")
