@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,7 @@ def library_settings(job: str, spec: JobSpec, *, is_driver: bool) -> dict[bytes,
         b"seed": spec.seed if spec.seed in _LUA_INTEGERS else float(spec.seed),
         b"seed_low": int.from_bytes(seed[:4]),
         b"seed_high": int.from_bytes(seed[4:8]),
+        b"secret": os.urandom(16).hex().encode(),
         b"arg": _arguments(spec),
         **_limits(),
         **_print_rates(is_driver=is_driver),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import struct
 from typing import NamedTuple
 
 import msgpack
+
+from midas_mp import limits
+from midas_mp.lua.outbound import Outbound
 
 EXT_ARRAY = 1
 
@@ -22,6 +26,7 @@ CODES = {
     "int64": (9, "q"),
     "uint64": (10, "Q"),
 }
+TYPES = tuple(CODES)
 NAMES = {code: name for name, (code, _) in CODES.items()}
 
 
@@ -79,3 +84,14 @@ def _array(code: int, data: bytes) -> Array:
 def address_of(memory) -> int:
     """Of something writable."""
     return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+
+class OutboundMemory(Outbound):
+    """Of this process alone."""
+
+    def __init__(self, granules):
+        self.memory = mmap.mmap(-1, granules * limits.OUTBOUND_GRANULE_BYTES)
+        super().__init__(address_of(self.memory), len(self.memory))
+
+    def read(self, block):
+        return self.memory[block.offset : block.offset + block.size_bytes]

@@ -10,7 +10,7 @@
 -- within 2^53.  float32 rounds, and what is too large for it becomes infinite.
 local settings = ...
 local error, select, tostring, type = error, select, tostring, type
-local format, huge, floor = string.format, math.huge, math.floor
+local format, huge, floor, max = string.format, math.huge, math.floor, math.max
 
 local BYTES_MAX = settings.payload_bytes_max -- nothing larger could be sent
 local DIMENSIONS_MAX = 8
@@ -60,6 +60,8 @@ function rules.layout(kind, first, ...)
   local problem = bad_dimension(first)
   if problem then return nil, problem end
   local count, shape, more = first, nil, select("#", ...)
+  -- Dimensions of 0 hide nothing: NumPy leaves them out when it counts.  A float does not overflow.
+  local bound = 1.0 * max(first, 1)
   if more > 0 then
     if more >= DIMENSIONS_MAX then
       return nil, format("an array has at most %d dimensions", DIMENSIONS_MAX)
@@ -68,12 +70,12 @@ function rules.layout(kind, first, ...)
     for i = 2, more + 1 do
       problem = bad_dimension(shape[i])
       if problem then return nil, problem end
-      count = count * shape[i]
+      count, bound = count * shape[i], bound * max(shape[i], 1)
     end
   end
-  if not (count * kind.size_bytes <= BYTES_MAX) then -- it may be nan
-    return nil, format("an array of %.0f bytes is larger than %d MB", count * kind.size_bytes,
-      BYTES_MAX / 2 ^ 20)
+  bound = bound * kind.size_bytes
+  if not (bound <= BYTES_MAX) then -- it may be nan
+    return nil, format("an array of %.0f bytes is larger than %d MB", bound, BYTES_MAX / 2 ^ 20)
   end
   return count, shape
 end

@@ -50,7 +50,7 @@ end
 
 -- -- what a script may do to its own world --------------------------------------------------------
 
-function base.rawlen(v)
+base.rawlen = rawlen or function(v)
   if type(v) ~= "table" and type(v) ~= "string" then error("table or string expected", 2) end
   return #v
 end

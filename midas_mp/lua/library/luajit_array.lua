@@ -23,15 +23,20 @@
 -- elements, so that any access is an error.  A driver keeps what it receives, so it gets copies.
 -- An array that a script makes lies in Lua's memory.  Where a task's world ends with the task, a
 -- large one lies in shared memory, where whoever gets the result reads it in place.
-local use, settings, rules, outbound = ...
+local use, settings, rules, room, outbound = ...
 local ffi = require("ffi")
 local error, next, rawequal, setmetatable = error, next, rawequal, setmetatable
 local tonumber, type = tonumber, type
 local floor, ceil, format = math.floor, math.ceil, string.format
 local cast, copy, fill, typeof = ffi.cast, ffi.copy, ffi.fill, ffi.typeof
 
--- Names that no script has: `a.address` is no field of an array on any engine.
-local ADDRESS, COUNT, PLACE = "(address)", "(count)", "(place)"
+-- Names that no script can know: a field is found before any __index is asked, and that of the
+-- elements would be a pointer.
+local function field(name)
+  return name .. " " .. settings.secret
+end
+
+local ADDRESS, COUNT, PLACE, ROOM = field("address"), field("count"), field("place"), field("room")
 local OWN, RECEIVED, OUTBOUND = 0, 1, 2
 local DECLARATION = "struct { const int64_t $; const int32_t $; const int32_t $;"
   .. " const struct { uint32_t : 32; } $[?]; }"
@@ -84,7 +89,7 @@ end
 local host = {
   ffi = ffi, type = type, error = error, floor = floor, ceil = ceil, format = format,
   tonumber = tonumber, rawequal = rawequal, look_up = look_up, show = show, C_NAMES = C_NAMES,
-  ADDRESS = ADDRESS, COUNT = COUNT, PLACE = PLACE, ROOM = "(room)", ROOM_BYTES = 4,
+  ADDRESS = ADDRESS, COUNT = COUNT, PLACE = PLACE, ROOM = ROOM, ROOM_BYTES = 4,
   DECLARATION = DECLARATION,
 }
 
@@ -109,11 +114,10 @@ local function set_header(a, address, count, place)
   header.address, header.count, header.place = address, count, place
 end
 
--- In Lua's memory.  Beside what lies in shared memory the limit may be reached where the allocator
--- does not see it: then it is asked for as much as it refuses, so that this ends as it always does.
+-- In Lua's memory.
 local function own(kind, count, is_read_only)
   local size = count * kind.size_bytes
-  if outbound and not outbound.leaves_room(size) then size = settings.memory_bytes end
+  if not room.claim(size) then room.refuse() end
   local a = element_of(kind).make(is_read_only, size)
   set_header(a, cast(address_t, cast(bytes_t, a)) + HEADER_BYTES, count,
     is_read_only and RECEIVED or OWN)
@@ -146,11 +150,20 @@ local function make_copy(kind, count, shape, address)
   return copy_into(make(kind, count), kind, shape, address)
 end
 
+-- What is copied may have nobody else who holds it, and to make an array may collect garbage: its
+-- address is asked for afterwards, and it is needed once more after that.
+local function copy_from(a, into)
+  copy_into(into, kind_of(a), nil, a[ADDRESS])
+  shapes[into] = shapes[a]
+  return into
+end
+
 function methods.copy(a)
   local kind = kind_of(a)
   if not kind then error("bad argument #1 to 'copy' (array expected, got " .. type(a) .. ")", 2) end
   if is_gone(a) then error(rules.GONE, 2) end
-  return make_copy(kind, a[COUNT], shapes[a], a[ADDRESS])
+  local b = make(kind, a[COUNT])
+  return copy_from(a, b)
 end
 
 function arrays.new(name, ...)
@@ -158,14 +171,13 @@ function arrays.new(name, ...)
   if not kind then error("midas.array: " .. count, 2) end
   local a = make(kind, count, shape)
   if not values then return a end
-  local element = element_of(kind)
-  local refuses, set = element.refuses, element.set
+  local refuses = element_of(kind).refuses
   for i = 1, count do
     local x = values[i]
     if refuses(x) then
       error(format("midas.array: value %d: %s", i, rules.bad_value(kind, x)), 2)
     end
-    set(a, i - 1, x)
+    a[i] = x -- checked again: a metatable of the values may have let the task end meanwhile
   end
   return a
 end
@@ -229,7 +241,8 @@ function arrays.address(a) return a[ADDRESS] end
 
 function arrays.own_copy(a)
   local kind = kind_of(a)
-  return copy_into(own(kind, a[COUNT], false), kind, shapes[a], a[ADDRESS])
+  local b = own(kind, a[COUNT], false)
+  return copy_from(a, b)
 end
 
 function arrays.is_received(a) return a[PLACE] == RECEIVED end

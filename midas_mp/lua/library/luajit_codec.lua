@@ -2,9 +2,9 @@
 -- PUC-Rio.  Returns arrays, writer, reader.
 local use, settings, rules = ...
 
-local outbound
-if settings.outbound_bytes > 0 then outbound = use("luajit_outbound", settings) end
-local arrays = use("luajit_array", use, settings, rules, outbound)
+local room, outbound = use("luajit_room", settings), nil
+if settings.outbound_bytes > 0 then outbound = use("luajit_outbound", settings, room) end
+local arrays = use("luajit_array", use, settings, rules, room, outbound)
 local incoming = use("luajit_incoming", rules, arrays)
 local outgoing = use("luajit_outgoing", settings, arrays, outbound)
 

@@ -1,13 +1,12 @@
 -- The arrays of one element type, for LuaJIT: compiled once for each, so that machine code made for
 -- one knows its type.
 --
--- An array is a cdata: a header, and room for the elements unless they lie elsewhere.  What a script
--- could reach of it without its metatable is numbers that cannot be written, and elements of no
--- fields that cannot be written either: there is no pointer in it.  The cast is inside of __index,
--- behind the check; no allocation lies between them, so the array cannot be collected there.
+-- An array is a cdata: a header, and room for the elements unless they lie elsewhere.  The names of
+-- its fields are secret; a script that knew them could reach numbers that cannot be written, and
+-- elements of no fields, whose address can be counted with and nothing else.  The cast is inside of
+-- __index, behind the check; no allocation lies between them, so the array cannot be collected there.
 --
 --   element.make(is_read_only, room bytes) -> an array, its header not set yet
---   element.set(a, i, x)                   a[i + 1] = x; x has been checked
 --   element.refuses(x)                     whether x cannot be an element
 local kind, rules, host = ...
 local ffi, type, error, floor, ceil = host.ffi, host.type, host.error, host.floor, host.ceil
@@ -118,10 +117,6 @@ local element = { refuses = refuses, ids = { tonumber(writable), tonumber(read_o
 
 function element.make(is_read_only, room_bytes)
   return new(is_read_only and read_only or writable, ceil(room_bytes / host.ROOM_BYTES))
-end
-
-function element.set(a, i, x)
-  cast(element_p, a[ADDRESS])[i] = x
 end
 
 return element

@@ -3,7 +3,6 @@
 --   outbound.take(bytes) -> address     nil: no block of that size, or none is free
 --   outbound.give_back(address)         nobody will read it
 --   outbound.offset(address)
---   outbound.leaves_room(bytes)         whether so much fits within the memory limit beside it
 --   outbound.watch(a, address)          the block is array a's, and free when nobody holds a
 --   outbound.unwatch(a)                 no longer
 --   outbound.let_out(bytes)             a block is its reader's, who frees it through Python
@@ -11,25 +10,19 @@
 --
 -- A map says of each granule whether it is free (0), begins a block (1) or goes on with it (2); the
 -- states of all jobs of the process allocate by it, lowest address first: pages that were used
--- before cost a tenth of new ones.  What the collector knows of an array is its header, so it is
--- asked to collect when as much has been taken as was in use after the last time.
-local settings = ...
+-- before cost a tenth of new ones.
+local settings, room = ...
 local ffi = require("ffi")
-local collect, next, setmetatable = collectgarbage, next, setmetatable
-local ceil, max = math.ceil, math.max
+local next, setmetatable, ceil = next, setmetatable, math.ceil
 local cast, gc = ffi.cast, ffi.gc
 
 local GRANULE_BYTES = settings.granule_bytes
-local DEBT_BYTES = 2 ^ 25
 local BEGINS, GOES_ON = 1, 2
 
 local base, granule_count = settings.outbound_address, settings.outbound_bytes / GRANULE_BYTES
 local map = cast("uint8_t *", settings.outbound_map)
-local memory_bytes = settings.memory_bytes > 0 and settings.memory_bytes or 1 / 0
 
 local live = setmetatable({}, { __mode = "k" }) -- array -> its first granule
-local held = 0 -- bytes of blocks that this state took and did not hand over
-local debt, debt_max = 0, DEBT_BYTES
 
 local function find(count)
   local free = 0
@@ -52,38 +45,21 @@ local function free(first)
     map[i] = 0
     i = i + 1
   end
-  held = held - (i - first) * GRANULE_BYTES
-end
-
-local function collect_garbage()
-  collect("collect")
-  debt, debt_max = 0, max(DEBT_BYTES, held)
+  room.hold((first - i) * GRANULE_BYTES)
 end
 
 local outbound = {}
 
-function outbound.leaves_room(bytes)
-  return held == 0 or held + bytes + collect("count") * 1024 <= memory_bytes
-end
-
-local function find_within_limit(count)
-  if held + count * GRANULE_BYTES + collect("count") * 1024 > memory_bytes then return nil end
-  return find(count)
-end
-
 function outbound.take(bytes)
   if bytes < GRANULE_BYTES then return nil end
   local count = ceil(bytes / GRANULE_BYTES)
-  if debt + bytes > debt_max then collect_garbage() end
-  local first = find_within_limit(count)
-  if not first and debt > 0 then
-    collect_garbage()
-    first = find_within_limit(count)
-  end
+  if not room.claim(count * GRANULE_BYTES) then return nil end
+  local first = find(count)
+  if not first and room.collect() then first = find(count) end
   if not first then return nil end
   map[first] = BEGINS
   for i = first + 1, first + count - 1 do map[i] = GOES_ON end
-  held, debt = held + count * GRANULE_BYTES, debt + count * GRANULE_BYTES
+  room.hold(count * GRANULE_BYTES)
   return base + first * GRANULE_BYTES
 end
 
@@ -121,7 +97,7 @@ function outbound.unwatch(a)
 end
 
 function outbound.let_out(bytes)
-  held = held - ceil(bytes / GRANULE_BYTES) * GRANULE_BYTES
+  room.hold(-ceil(bytes / GRANULE_BYTES) * GRANULE_BYTES)
 end
 
 return outbound

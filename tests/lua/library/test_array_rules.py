@@ -2,10 +2,8 @@
 
 import pytest
 
-TYPES = (
-    *("float64", "float32", "int8", "int16", "int32"),
-    *("int64", "uint8", "uint16", "uint32", "uint64"),
-)
+from tests.lua.arrays import TYPES
+
 INTEGERS = {
     "int8": (-128, 127),
     "int16": (-(2**15), 2**15 - 1),
@@ -131,6 +129,8 @@ def test_what_is_refused_and_why(message, statement, reason):
         ("'int8', 1, 1, 1, 1, 1, 1, 1, 1, 1", "an array has at most 8 dimensions"),
         ("'int8', 2 ^ 31", "an array of 2147483648 bytes is larger than 1024 MB"),
         ("'float64', 2 ^ 40, 2 ^ 40", "an array of 9671406556917033397649408 bytes is larger than"),
+        ("'int8', 4294967296, 4294967296", "an array of 18446744073709551616 bytes is larger than"),
+        ("'int8', 0, 4294967296", "an array of 4294967296 bytes is larger than 1024 MB"),
         ("'int8', 0, 2 ^ 1000", "an array has whole dimensions of 0 or more, not 1.07"),
         ("'int8', { 1, 2, 3 }, 2, 2", "3 values do not fill an array of 4"),
         ("'int8', { 1, 'x' }", "value 2: a string cannot be in an array of int8"),

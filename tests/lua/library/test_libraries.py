@@ -13,6 +13,7 @@ from midas_mp.lua.output import Printed, Progressed
         ("table.unpack == unpack", True),
         ("rawlen({1, 2})", 2),
         ("rawlen('abc')", 3),
+        ("rawlen(setmetatable({1}, {__len = function() return 7 end}))", 1),
         ("math.log(8, 2)", 3),
         ("math.floor(math.log(math.exp(1)))", 1),
         (
