@@ -12,7 +12,8 @@ The house, from the cellar up; imports go down only:
     driver/        floor 5   the three-function job
     executor/      floor 5   Lua functions as futures, for programs in Python
     aio.py         floor 6   the same for asyncio
-    local_cluster.py floor 7 a cluster of real processes, for tests of programs
+    local_cluster  floor 7   a cluster of real processes, for tests of programs
+    pytest_plugin  floor 8   the same as fixtures
     cli/           floor 6   arguments, printing, exit codes
 
 One task's way:  generate_data (script process) → driver → client → host → launcher → worker:
