@@ -6,6 +6,7 @@ given the shared data of this round.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import zlib
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.framing import Buffer
 
 
@@ -27,6 +29,7 @@ class Orders(msgspec.Struct, frozen=True, array_like=True):
         fails: whether it ends with an error of the script.
         prints: how many lines it prints.
         answer_bytes: padding of its result.
+        bundle: the number of the one that it is of.
     """
 
     title: str
@@ -38,6 +41,7 @@ class Orders(msgspec.Struct, frozen=True, array_like=True):
     fails: bool = False
     prints: int = 0
     answer_bytes: int = 0
+    bundle: int = 0
 
     @property
     def name(self) -> tuple[str, int, int]:
@@ -61,6 +65,12 @@ def encode(orders: Orders) -> bytes:
 
 def decode(payload: Buffer) -> Orders:
     return _decoder.decode(payload)
+
+
+@functools.cache
+def bundle(number: int) -> Bundle:
+    """One of those that a job may have."""
+    return Bundle.from_sources("simulated.lua", [], [b"-- nobody runs this: %d" % number])
 
 
 def shared_payload(title: str, round_: int, size_bytes: int) -> list[bytes]:

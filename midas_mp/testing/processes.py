@@ -28,6 +28,7 @@ from midas_mp.wire.framing import Buffer, Frame, FrameDecoder, encode, payloads
 from midas_mp.wire.messages import (
     BeginJob,
     Call,
+    DropBundles,
     EndJob,
     Failure,
     Outcome,
@@ -255,6 +256,9 @@ class SimulatedProcess:
                 self._shared.pop(job, None)
             case PutBundle(job=job, digest=digest):
                 self._known(job).add(digest)
+            case DropBundles(job=job, digests=digests):
+                self._known(job).difference_update(digests)
+                self._ground.trace.count("bundles dropped by processes", len(digests))
             case SharedData(job=job):
                 self._known(job)
                 self._shared[job] = tasks.fingerprint(frame.buffers)
@@ -285,6 +289,8 @@ class SimulatedProcess:
         self._running = RunningTask(self._serial, run.order.round, call.index, int(now * 1e9))
         if (run.order.round, call.index) != (orders.round, orders.index):
             self._object(f"task {call.index} with the payload of {orders.name}")
+        if run.order.digest != tasks.bundle(orders.bundle).digest:
+            self._object(f"task {call.index} of another bundle")
         self._ground.trace.note(self.name, "runs", *orders.name, f"attempt={call.attempt}")
         self._ground.trace.count("executions")
         for text in orders.printed():

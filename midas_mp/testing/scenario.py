@@ -57,6 +57,7 @@ class JobPlan(NamedTuple):
         abandoned_after: so many results are enough, and the job is ended; None is never.
         abandoned_at_s: after so long it is ended, whatever has come; None is never.
         cancels: which tasks are cancelled, by round and index, so long after they were submitted.
+        is_at_once: no round waits for the one before it.
     """
 
     title: str
@@ -70,11 +71,13 @@ class JobPlan(NamedTuple):
     abandoned_after: int | None
     abandoned_at_s: float | None
     cancels: dict[tuple[int, int], float]
+    is_at_once: bool = False
 
     @property
     def seconds(self) -> float:
         """What it takes in all, on one worker of the slowest kind."""
-        seconds = self.shared_bytes / BYTES_PER_S_MIN * len(self.rounds)
+        hops = 2  # to the host, and when it has all, to the nodes
+        seconds = hops * self.shared_bytes / BYTES_PER_S_MIN * len(self.rounds)
         for tasks in self.rounds:
             finite = [orders.seconds for orders in tasks if orders.seconds < ENDLESS_S]
             seconds += sum(finite) / SPEED_MIN
@@ -135,6 +138,9 @@ BYTES_PER_S_MIN: Final = 200_000.0
 
 SPEED_MIN: Final = 0.3
 """Of a node, beside one that takes a task the seconds that its orders say."""
+
+MOST_ROUNDS_OF_MANY: Final = 3
+"""More rounds than that have few tasks each."""
 
 _DURATIONS: Final = {
     "short": (0.0001, 0.003),
@@ -204,6 +210,7 @@ class _Style(NamedTuple):
     """How often one fails, and twice how often it takes its process down."""
     prints: int
     is_shared: bool
+    bundles: int
 
 
 def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
@@ -213,11 +220,15 @@ def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
         dangers=rng.choice([0.0, 0.0, 0.1]),
         prints=rng.choice([0, 0, 3]),
         is_shared=shared_bytes > 0,
+        bundles=rng.choice([1, 1, 3, 20]),
     )
     count = rng.randint(1, 25 if style.durations == "long" else 60)
+    round_count = rng.choice([1, 1, 2, 3, 15])
+    if round_count > MOST_ROUNDS_OF_MANY:
+        count = 1 + count // 10
     rounds = [
         [_task(rng, title, round_, index, style) for index in range(count)]
-        for round_ in range(rng.choice([1, 1, 2, 3]))
+        for round_ in range(round_count)
     ]
     abandoned_at_s = rng.uniform(0, fault_phase_s) if rng.happens(0.1) else None
     if abandoned_at_s is not None:
@@ -237,6 +248,7 @@ def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
         abandoned_after=rng.randrange(count) if rng.happens(0.1) else None,
         abandoned_at_s=abandoned_at_s,
         cancels=cancels,
+        is_at_once=rng.happens(0.5) and not style.is_shared and not style.prints,
     )
 
 
@@ -268,4 +280,5 @@ def _task(rng: Chance, title: str, round_: int, index: int, style: _Style) -> Or
         fails=rng.happens(style.dangers),
         prints=style.prints,
         answer_bytes=rng.choice([0, 0, 50, 2_000]),
+        bundle=rng.randrange(style.bundles),
     )

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
 
 from midas_mp import limits
 from midas_mp.client.client import Client
 from midas_mp.client.engine import EngineJob
 from midas_mp.errors import MidasError
-from midas_mp.lua.bundle import Bundle
 from midas_mp.testing import orders as tasks
 from midas_mp.testing.connection import Site
 from midas_mp.testing.orders import POISON, Orders
@@ -20,8 +18,6 @@ from midas_mp.testing.scenario import SPEED_MIN, JobPlan
 from midas_mp.testing.trace import Trace
 from midas_mp.wire.framing import Buffer, payloads
 from midas_mp.wire.messages import Call, Failure, JobSpec, Outcome, RunTasks, Status, TaskResults
-
-BUNDLE: Final = Bundle.from_sources("simulated.lua", [], [b"-- nobody runs this"])
 
 
 class ScriptedJob:
@@ -50,12 +46,11 @@ class ScriptedJob:
         self._is_over = False
         self._has_changed_mind = False
         self._work: asyncio.Task[None] | None = None
-        self._round = 0
         self._shared = ""
         self._must_hear_prints = must_hear_prints
         self._printed: dict[int, list[bytes]] = {}
         self._arrived: dict[tuple[int, int], Outcome] = {}
-        self._missing: dict[int, Orders] = {}
+        self._missing: dict[tuple[int, int], Orders] = {}
         self._cancelled: set[tuple[int, int]] = set()
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -65,13 +60,16 @@ class ScriptedJob:
         plan = self.plan
         spec = JobSpec(engine=plan.engine, timeout_s=plan.timeout_s)
         self._trace.note(self._site.name, "opens", plan.title)
-        job = self._job = client.open_job(plan.title, spec, BUNDLE, self)
+        job = self._job = client.open_job(plan.title, spec, tasks.bundle(0), self)
         self._trace.alias(job.id, plan.title)
         self._work = asyncio.current_task()
         if plan.abandoned_at_s is not None:
             self._site.soon(plan.abandoned_at_s, self._close_early)
         try:
             await job.wait_started()
+            if plan.is_at_once:
+                await asyncio.gather(*(self._run_round(job, r) for r in range(len(plan.rounds))))
+                return
             for round_ in range(len(plan.rounds)):
                 await self._run_round(job, round_)
                 if self._is_over:
@@ -108,13 +106,12 @@ class ScriptedJob:
     def story(self) -> str:
         """How far it is."""
         missing = list(self._missing)
-        return f"{self.plan.title}: round {self._round}, {len(self._arrived)} in, not {missing}"
+        return f"{self.plan.title}: {len(self._arrived)} in, not {missing}"
 
     async def _run_round(self, job: EngineJob, round_: int) -> None:
         plan = self.plan
         everything = plan.rounds[round_]
-        self._round = round_
-        self._missing = {orders.index: orders for orders in everything}
+        self._missing |= {(round_, orders.index): orders for orders in everything}
         self._shared = ""
         self._printed.clear()
         if plan.shared_bytes:
@@ -127,13 +124,22 @@ class ScriptedJob:
                 return
             await asyncio.sleep(plan.pause_s)
             some = everything[first : first + batch_max]
-            calls = [Call(orders.index) for orders in some]
-            order = RunTasks(job.id, round_, len(everything), BUNDLE.digest, "execute_code", calls)
-            await job.submit(order, [tasks.encode(orders) for orders in some])
-            self._cancel_later(job, round_, some)
-        while self._missing and not self._is_over:
+            for number in sorted({orders.bundle for orders in some}):
+                mates = [orders for orders in some if orders.bundle == number]
+                await self._submit(job, mates, count=len(everything))
+                self._cancel_later(job, round_, mates)
+        while not self._is_over and any(known == round_ for known, _ in self._missing):
             self._changed.clear()
             await self._changed.wait()
+
+    @staticmethod
+    async def _submit(job: EngineJob, mates: Sequence[Orders], *, count: int) -> None:
+        """Tasks of one round and one bundle."""
+        bundle = tasks.bundle(mates[0].bundle)
+        job.put_bundle(bundle)
+        calls = [Call(orders.index) for orders in mates]
+        order = RunTasks(job.id, mates[0].round, count, bundle.digest, "execute_code", calls)
+        await job.submit(order, [tasks.encode(orders) for orders in mates])
 
     def _cancel_later(self, job: EngineJob, round_: int, submitted: Sequence[Orders]) -> None:
         """Those that are to be cancelled after the same time are cancelled together."""
@@ -154,7 +160,7 @@ class ScriptedJob:
             if (round_, index) not in self._arrived:
                 self._trace.count("tasks cancelled")
                 self._cancelled.add((round_, index))
-                del self._missing[index]
+                del self._missing[round_, index]
         self._changed.set()
 
     def _acknowledge(self, round_: int, indices: list[int]) -> None:
@@ -172,7 +178,7 @@ class ScriptedJob:
                 name = f"{self.plan.title} round {results.round} task {outcome.index}"
                 self._object_to(f"{name}: {complaint}")
             self._arrived[results.round, outcome.index] = outcome
-            self._missing.pop(outcome.index, None)
+            self._missing.pop((results.round, outcome.index), None)
             self._trace.count("results")
         indices = [outcome.index for outcome in results.outcomes]
         self._trace.note(self._site.name, "got", self.plan.title, results.round, indices)
@@ -222,8 +228,8 @@ class ScriptedJob:
             return "a result for the second time"
         if (round_, outcome.index) in self._cancelled:
             return "a result of a cancelled task"
-        orders = self._missing.get(outcome.index)
-        if round_ != self._round or orders is None:
+        orders = self._missing.get((round_, outcome.index))
+        if orders is None:
             return "a result that nobody waits for"
         data = b"".join(payload)
         if outcome.status is Status.OK:

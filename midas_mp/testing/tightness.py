@@ -14,6 +14,8 @@ from midas_mp import limits
 from midas_mp.testing.chance import Chance
 
 CHOICES: Final[Mapping[str, tuple[int, ...]]] = {
+    "BUNDLES_BYTES_MAX": (1_000, 4_000),
+    "BUNDLES_BYTES_MAX_PROCESS": (1_000, 4_000),
     "CREDIT_TASKS": (5, 30),
     "CREDIT_TASKS_PER_WORKER": (0, 3),
     "CREDIT_BYTES": (100, 3_000),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -84,12 +86,13 @@ class JobUnderWay:
         self._changed = asyncio.Event()
         self.job: ClientJob = client.open_job("job", spec, self.bundle, self)
 
-    async def submit(self, tasks: dict[int, object]) -> None:
+    async def submit(self, tasks: dict[int, object], *, round_: int = 0) -> None:
         items = list(tasks.items())
         for start in range(0, len(items), limits.TASKS_PER_FRAME_MAX):
             some = items[start : start + limits.TASKS_PER_FRAME_MAX]
             calls = [Call(index) for index, _ in some]
-            order = RunTasks(self.job.id, 0, len(tasks), self.bundle.digest, "execute_code", calls)
+            digest = self.bundle.digest
+            order = RunTasks(self.job.id, round_, len(tasks), digest, "execute_code", calls)
             await self.job.submit(order, [msgpack.packb(value) for _, value in some])
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -430,6 +433,47 @@ def test_short_tasks_are_cancelled_without_a_kill(run: Callable, local: Callable
             await job.submit({1_500: 0})
             await job.until(lambda: 1_500 in job.results)
             assert here.statistics.losses == 0
+            job.job.close()
+
+    run(main())
+
+
+# -- what stays ----------------------------------------------------------------------------------
+
+
+def test_rounds_and_bundles_that_are_over_leave_nothing_here(
+    run: Callable, local: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Host, launcher and client are all in this process."""
+    monkeypatch.setattr(limits, "CREDIT_TASKS", 20)
+    monkeypatch.setattr(limits, "CREDIT_TASKS_PER_WORKER", 0)
+    monkeypatch.setattr(limits, "BUNDLES_BYTES_MAX", 8 * limits.KB)
+    monkeypatch.setattr(limits, "BUNDLES_BYTES_MAX_PROCESS", 8 * limits.KB)
+
+    async def main() -> None:
+        async with local(workers=1) as here:
+            job = await here.job("function execute_code() end")
+            await job.job.wait_started()
+
+            async def play(rounds: range) -> int:
+                for round_ in rounds:
+                    source = b"function execute_code() return %d end" % round_
+                    bundle = job.bundle = Bundle.from_sources("job.lua", [], [source])
+                    job.job.put_bundle(bundle)
+                    await job.submit(dict.fromkeys(range(5)), round_=round_)
+                    await job.until(lambda: len(job.results) == 5)
+                    assert set(job.results.values()) == {round_}
+                    job.results.clear()
+                    job.told.clear()
+                gc.collect()
+                return tracemalloc.get_traced_memory()[0]
+
+            tracemalloc.start()
+            try:
+                before = await play(range(50))
+                assert await play(range(50, 250)) - before < 16 * limits.KB
+            finally:
+                tracemalloc.stop()
             job.job.close()
 
     run(main())

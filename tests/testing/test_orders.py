@@ -29,6 +29,10 @@ def test_an_answer_is_as_long_as_it_was_told_to_be():
     assert len(long) > len(short) + 4_900
 
 
+def test_a_bundle_is_its_number():
+    assert tasks.bundle(3).digest == tasks.bundle(3).digest != tasks.bundle(4).digest
+
+
 def test_shared_data_differ_from_round_to_round_and_have_their_size():
     payloads = [tasks.shared_payload("job", round_, 1_000) for round_ in range(3)]
     assert [sum(map(len, buffers)) for buffers in payloads] == [1_000] * 3

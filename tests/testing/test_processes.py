@@ -22,6 +22,7 @@ from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     BeginJob,
     Call,
+    DropBundles,
     EndJob,
     JobSpec,
     LoadScript,
@@ -34,7 +35,7 @@ from midas_mp.wire.messages import (
 )
 
 Play = Callable[[Coroutine[Any, Any, Any]], Any]
-DIGEST = "ab" * 32
+DIGEST = tasks.bundle(0).digest
 
 
 class Desk:
@@ -268,6 +269,22 @@ def test_it_objects_to_what_it_was_not_told(play: Play) -> None:
         await asyncio.sleep(1)
         assert desk.objections[0] == "w-000: a frame of a job that did not begin here"
         assert "w-000: tasks whose bundle never came" in desk.objections
+
+    play(main())
+
+
+def test_it_objects_to_tasks_of_a_bundle_that_it_dropped_and_of_another(play: Play) -> None:
+    async def main() -> None:
+        desk = Desk()
+        await asyncio.sleep(1)
+        desk.begin()
+        desk.give(orders(0, bundle=1))
+        await asyncio.sleep(1)
+        assert desk.objections == ["w-000: task 0 of another bundle"]
+        desk.say(Frame(0, DropBundles("j", [DIGEST])))
+        desk.give(orders(1))
+        await asyncio.sleep(1)
+        assert desk.objections[1:] == ["w-000: tasks whose bundle never came"]
 
     play(main())
 

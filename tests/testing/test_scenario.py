@@ -39,6 +39,15 @@ def test_the_bound_of_the_end_is_longer_than_all_the_work():
         assert scenario.liveness_s > sum(o.seconds for o in orders if o.seconds < ENDLESS_S)
 
 
+def test_some_jobs_have_many_rounds_some_all_at_once_and_some_many_bundles():
+    jobs = [job for seed in range(100) for client in draw(seed).clients for job in client.jobs]
+    assert 10 < sum(len(job.rounds) == 15 for job in jobs) < 100
+    assert 10 < sum(job.is_at_once and len(job.rounds) > 1 for job in jobs) < 100
+    assert not any(job.is_at_once and job.shared_bytes for job in jobs), "it is a round's own"
+    bundles = [len({o.bundle for tasks in job.rounds for o in tasks}) for job in jobs]
+    assert 10 < sum(count > 5 for count in bundles) < 100
+
+
 def test_a_task_without_end_is_cancelled_or_in_a_job_that_is_ended():
     cancelled = ended = 0
     for seed in range(100):

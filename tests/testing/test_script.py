@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from midas_mp.errors import ClusterLost
+from midas_mp.lua.bundle import Bundle
 from midas_mp.testing import orders as tasks
 from midas_mp.testing.connection import Site
 from midas_mp.testing.orders import POISON, Orders
@@ -25,6 +27,7 @@ class Counter:
     id = "4f2a"
 
     def __init__(self) -> None:
+        self.put: list[str] = []
         self.submitted: list[tuple[RunTasks, Sequence[Buffer]]] = []
         self.shared: list[tuple[int, Sequence[Buffer]]] = []
         self.acknowledged: list[tuple[int, int]] = []
@@ -36,6 +39,9 @@ class Counter:
 
     async def wait_started(self) -> int:
         return 1
+
+    def put_bundle(self, bundle: Bundle) -> None:
+        self.put.append(bundle.digest)
 
     def share(self, round_: int, buffers: Sequence[Buffer]) -> None:
         self.shared.append((round_, buffers))
@@ -114,6 +120,34 @@ def test_it_submits_in_batches_acknowledges_and_goes_on_to_the_next_round(play):
         assert case.client.acknowledged == [(0, 0), (0, 1), (0, 2), (1, 0)]
         assert case.client.closed == ["done"]
         assert case.objections == []
+
+    play(main())
+
+
+def test_rounds_may_go_at_once(play):
+    async def main() -> None:
+        first, second = some(1), some(2, 1)
+        case = Case(first, second, is_at_once=True)
+        await asyncio.sleep(1)
+        assert [order.round for order, _ in case.client.submitted] == [0, 1]
+        for orders in (*second, *first):
+            assert not case.work.done()
+            case.answer(orders)
+        await asyncio.wait_for(case.work, 1)
+        assert case.objections == []
+
+    play(main())
+
+
+def test_what_is_submitted_together_is_of_one_bundle_that_was_put_before(play):
+    async def main() -> None:
+        case = Case([replace(orders, bundle=orders.index % 2) for orders in some(4)], batch_max=4)
+        await asyncio.sleep(1)
+        digests = [tasks.bundle(0).digest, tasks.bundle(1).digest]
+        assert case.client.put == digests
+        indices = [[call.index for call in order.calls] for order, _ in case.client.submitted]
+        assert [order.digest for order, _ in case.client.submitted] == digests
+        assert indices == [[0, 2], [1, 3]]
 
     play(main())
 
