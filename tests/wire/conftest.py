@@ -37,6 +37,7 @@ _BY_TYPE = {
     words.Status: st.sampled_from(words.Status),
     words.CallForm: st.sampled_from(words.CallForm),
     dict[str, str]: st.dictionaries(texts, texts, max_size=3),
+    words.Count | None: st.none() | counts,
     words.TaskRef | None: st.none() | st.builds(words.TaskRef, names, counts, counts),
 }
 
