@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -14,7 +15,8 @@ pytest_plugins = "pytester"
 SLOW_TO_IMPORT = {"asyncio", "lupa", "msgpack", "msgspec", "numpy", "psutil", "uvloop"}
 
 
-PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 @pytest.fixture
@@ -97,6 +99,12 @@ def test_a_cluster_is_each_tests_own(finish):
         "error",
     )
     result.assert_outcomes(passed=2)
+
+
+def test_the_readme_shows_both(finish):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (shown,) = [block for block in blocks if "midas_executor" in block]
+    finish(shown, "-W", "error").assert_outcomes(passed=2)
 
 
 def test_they_are_told_of(finish):

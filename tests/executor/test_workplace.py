@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from midas_mp import Executor, HostUnreachable, ScriptError
+from midas_mp import BrokenCluster, Executor, HostUnreachable, LocalCluster, ScriptError, limits
 
 SQUARE = "function(x) return x * x end"
+BUSY = """
+function(x)
+  local start = os.clock()
+  while os.clock() - start < 0.005 do end
+  return x * x
+end
+"""
 
 
 def test_a_standing_host_is_a_workplace(standing_host):
@@ -27,3 +36,30 @@ def test_calls_of_several_programs_share_a_host(standing_host):
     with Executor(standing_host) as one, Executor(standing_host) as other:
         futures = [(e.submit(SQUARE, x), x) for x in range(20) for e in (one, other)]
         assert all(future.result() == x * x for future, x in futures)
+
+
+def test_a_host_that_comes_back_costs_no_result(start):
+    host = start("host", "--address", "127.0.0.1:0")
+    where = host.address()
+    start("participant", "--address", where, "--workers", "2").wait_for("joined")
+    with Executor(where) as executor:
+        results = executor.map(BUSY, range(200), chunksize=1)
+        seen = list(itertools.islice(results, 20))
+        host.kill()
+        single = executor.submit(SQUARE, 7)
+        start("host", "--address", where).address()
+        seen += results
+        assert seen == [x * x for x in range(200)]
+        assert single.result() == 49
+
+
+def test_a_host_that_stays_away_breaks_the_executor(monkeypatch, nothing_left):
+    monkeypatch.setattr(limits, "CLIENT_PATIENCE_S", 0.2)
+    with LocalCluster(workers=1) as cluster, cluster.executor() as executor:
+        results = executor.map(BUSY, range(1000), chunksize=1)
+        assert next(results) == 0
+        cluster.host.kill()
+        with pytest.raises(BrokenCluster, match=r"nobody was there again within 0\.2 s"):
+            list(results)
+        with pytest.raises(BrokenCluster, match=r"nobody was there again within 0\.2 s"):
+            executor.submit(SQUARE, 7).result()
