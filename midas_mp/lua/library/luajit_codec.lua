@@ -2,7 +2,7 @@
 -- PUC-Rio.  Returns arrays, writer, reader.
 local use, settings, rules = ...
 
-local room, outbound = use("luajit_room", settings), nil
+local room, outbound = use("room", settings), nil
 if settings.outbound_bytes > 0 then outbound = use("luajit_outbound", settings, room) end
 local arrays = use("luajit_array", use, settings, rules, room, outbound)
 local incoming = use("luajit_incoming", rules, arrays)

@@ -5,7 +5,7 @@
 --   arrays.text(v) -> the elements of v, packed
 --
 -- Elements are text until somebody writes to one: then a table of all.
-local use, settings, rules, engine = ...
+local settings, rules, engine, room = ...
 local error, next, setmetatable, type = error, next, setmetatable, type
 local set_any_metatable, math_type, tointeger = debug.setmetatable, math.type, math.tointeger
 local concat, move, table_unpack = table.concat, table.move, table.unpack
@@ -16,6 +16,7 @@ local new_table = engine.new_table
 local FORMS = { float64 = "d", float32 = "f", int8 = "i1", int16 = "i2", int32 = "i4", int64 = "i8",
   uint8 = "I1", uint16 = "I2", uint32 = "I4", uint64 = "I8" }
 local CHUNK = 128 -- elements at a time
+local VALUE_BYTES = 16 -- of an element in a table
 
 local one, many = {}, {} -- kind -> how an element is packed, and a chunk of them
 for name, form in next, FORMS do
@@ -32,6 +33,7 @@ local arrays, methods, of_arrays = {}, {}, { __metatable = false }
 
 local function packed(s)
   if s.text then return s.text end
+  room.claim(2 * s.count * s.kind.size_bytes) -- the pieces, and the whole
   local pieces, n, values, kind = {}, 0, s.values, s.kind
   local first, whole = 1, many[kind]
   while first + CHUNK - 1 <= s.count do
@@ -48,6 +50,7 @@ local function packed(s)
 end
 
 local function unpacked(s)
+  room.claim(s.count * VALUE_BYTES)
   local values, text, kind = new_table(s.count, 0), s.text, s.kind
   local first, at, whole = 1, 1, many[kind]
   while first + CHUNK - 1 <= s.count do
@@ -96,7 +99,7 @@ end
 local function stored(kind, x)
   if kind.least then return tointeger(x) end
   if kind.size_bytes == 4 then return (unpack("<f", pack("<f", x))) end
-  return x + 0.0
+  return x * 1.0 -- which keeps the sign of 0
 end
 
 function of_arrays.__newindex(a, k, x)
@@ -167,7 +170,12 @@ end
 function arrays.new(name, ...)
   local kind, count, shape, given = rules.request(kind_of, name, ...)
   if not kind then error("midas.array: " .. count, 2) end
-  if not given then return make(kind, count, shape, rep("\0", tointeger(count * kind.size_bytes))) end
+  if not given then
+    local size = tointeger(count * kind.size_bytes)
+    room.claim(2 * size) -- Lua makes a string in a buffer first
+    return make(kind, count, shape, rep("\0", size))
+  end
+  room.claim(count * VALUE_BYTES)
   local values = new_table(tointeger(count), 0)
   for i = 1, count do
     local x = given[i]

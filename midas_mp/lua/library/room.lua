@@ -1,4 +1,4 @@
--- How much room there is for arrays within a state's memory limit, for LuaJIT.
+-- How much room there is for arrays within a state's memory limit.
 --
 --   room.claim(bytes) -> true    so much is going to be made; false: it does not fit, though all
 --                                garbage was collected
@@ -6,10 +6,11 @@
 --   room.refuse()                fails as every lack of memory does
 --   room.collect() -> whether anything was claimed since the last time
 --
--- The allocator refuses what is beyond the limit without collecting garbage first, the collector
--- takes one small step for an allocation however large it is, and neither knows of shared memory.
--- So what arrays take is counted, and garbage is collected when they have taken as much as was in
--- use after the last time, or half of what was left of the limit.
+-- LuaJIT's allocator refuses what is beyond the limit without collecting garbage first, and its
+-- collector takes one small step for an allocation however large it is; other engines do not count
+-- what they need while they make a large string; and none knows of shared memory.  So what arrays
+-- take is counted, and garbage is collected when they have taken as much as was in use after the
+-- last time, or half of what was left of the limit.
 local settings = ...
 local collectgarbage, max, min, rep = collectgarbage, math.max, math.min, string.rep
 
