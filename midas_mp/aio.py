@@ -1,28 +1,32 @@
 """Lua functions for programs on asyncio: no thread, no futures of another kind.
 
 async with midas_mp.aio.Client() as client:
-four = await client.submit("function(x) return x * x end", 2)
-async for result in client.map("function(x) return x * x end", range(1000)):
-...
+    four = await client.submit("function(x) return x * x end", 2)
+    async for result in client.map("function(x) return x * x end", range(1000)):
+        ...
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
 from midas_mp.client.values import Packer, Payload, unpack
-from midas_mp.errors import ClusterLost, MidasError
+from midas_mp.config import OnError
+from midas_mp.driver.job import Answer
+from midas_mp.errors import MidasError
 from midas_mp.executor.broken import ExecutorClosed, as_broken
 from midas_mp.executor.calls import FunctionCalls
 from midas_mp.executor.feed import Arrival, Feed
 from midas_mp.executor.function import LuaFunction, as_function
 from midas_mp.executor.items import Intake, Items
-from midas_mp.executor.options import MapOptions, make_site, make_spec
+from midas_mp.executor.options import MapOptions, ScriptOptions, Word, make_site, make_spec
 from midas_mp.executor.printing import print_to_stderr
 from midas_mp.executor.progress import Progress, Told
+from midas_mp.executor.scripts import ScriptNews, Scripts, answer_value
 from midas_mp.executor.workplace import Workplace, open_workplace
 
 __all__ = ["Client"]
@@ -55,6 +59,7 @@ class AsyncClient:
         self._packer = Packer()
         self._workplace: Workplace | None = None
         self._calls: FunctionCalls | None = None
+        self._scripts: Scripts | None = None
 
     async def __aenter__(self) -> Self:
         """Starts the workers, or connects.
@@ -65,6 +70,7 @@ class AsyncClient:
             ProcessLost: no process can be started here.
         """
         self._workplace = await open_workplace(self._site, self._lost)
+        self._scripts = Scripts(self._workplace, self._site)
         self._calls = FunctionCalls(
             self._workplace.client, "midas client", self._spec, print_to_stderr
         )
@@ -81,10 +87,14 @@ class AsyncClient:
     async def close(self) -> None:
         """Stops what is under way, and ends all processes; idempotent."""
         calls, self._calls = self._calls, None
+        scripts, self._scripts = self._scripts, None
         workplace, self._workplace = self._workplace, None
         if calls is not None:
             calls.cancel_all()
-            calls.close(ClusterLost("the client was closed"))
+            calls.close(ExecutorClosed("the client was closed"))
+        if scripts is not None:
+            scripts.lose(ExecutorClosed("the client was closed"))
+            await scripts.wait_idle()
         if workplace is not None:
             await workplace.close()
 
@@ -151,14 +161,50 @@ class AsyncClient:
         mapping = _AsyncMapping(items, options, raw=self._raw)
         return mapping.results(lambda: Feed(calls, plan, mapping.arrived))
 
+    async def run(
+        self,
+        script_path: str | os.PathLike[str],
+        /,
+        *args: Word,
+        tasks: int | str | None = None,
+        arg: Mapping[str, Word] | None = None,
+        on_error: OnError | None = None,
+        modules: Iterable[str] = (),
+        progress: Told | bool = False,
+    ) -> str | bytes | float | None:
+        """Runs a script of three functions; what ``interpret_results`` returns.
+
+        Cancelling the await stops it.  For the arguments, and what it raises, see
+        ``Executor.run``.
+        """
+        if self._scripts is None:
+            raise _not_open()
+        bar = Progress(progress)
+        plan = ScriptOptions(args, tasks, arg, on_error, modules).plan(script_path, self._spec)
+        news: asyncio.Queue[ScriptNews] = asyncio.Queue()
+        script = self._scripts.begin(plan, news.put_nowait)
+        try:
+            while True:
+                told = await news.get()
+                if isinstance(told, MidasError):
+                    raise told from told.__cause__
+                if isinstance(told, Answer):
+                    return answer_value(told, raw=self._raw)
+                bar.advanced(*told)
+        finally:
+            script.cancel()
+            bar.close()
+
     def _open_calls(self) -> FunctionCalls:
         if self._calls is None:
-            raise ExecutorClosed("the client is not open: use it with 'async with'")
+            raise _not_open()
         return self._calls
 
     def _lost(self, error: MidasError) -> None:
         if self._calls is not None:
             self._calls.job_lost(error)
+        if self._scripts is not None:
+            self._scripts.lose(error)
 
     def __repr__(self) -> str:
         where = str(self._site.address) if self._site.address else "this machine"
@@ -170,6 +216,10 @@ class AsyncClient:
 
 Client: Final = AsyncClient
 """The name for users; within, the client of a host has it."""
+
+
+def _not_open() -> ExecutorClosed:
+    return ExecutorClosed("the client is not open: use it with 'async with'")
 
 
 class _Awaited:

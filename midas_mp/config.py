@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from midas_mp import __version__, limits
@@ -163,6 +164,32 @@ class JobOptions:
             )
         unsaid = {n: value for n, value in said.items() if getattr(self, n) in UNSAID}
         return dataclasses.replace(self, **unsaid)
+
+
+def check_arguments(script: Path, options: JobOptions) -> None:
+    """Whether a script's path and arguments can travel.
+
+    Raises:
+        UsageError: no working directory; a path or an argument that is not UTF-8, which is what
+            travels; too many of them.
+    """
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the working directory is gone; change to another one") from None
+    words = [*options.arg, *(word for pair in options.arg_named.items() for word in pair)]
+    for text in (str(folder), str(script.resolve()), *words):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{text!a} is not UTF-8; arguments and paths must be") from None
+    # each one with what msgpack puts before it
+    size_bytes = sum(len(text.encode()) + 5 for text in (str(script), *words))
+    if size_bytes > limits.ARGUMENT_BYTES_MAX:
+        raise UsageError(
+            f"the script's arguments are {size_bytes} bytes long, the limit is "
+            f"{limits.ARGUMENT_BYTES_MAX}; put them into a file that generate_data reads"
+        )
 
 
 def _read_tasks(value: object) -> TaskCount:

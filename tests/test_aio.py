@@ -179,3 +179,59 @@ def test_a_standing_host_is_a_workplace(standing_host):
 def test_options_that_make_no_sense_are_refused():
     with pytest.raises(UsageError, match="max_workers"):
         aio.Client(max_workers=0)
+
+
+# -- scripts ---------------------------------------------------------------------------------------
+
+
+def test_a_script_is_awaited(run_with, script):
+    async def work(client):
+        told = []
+        answer = await client.run(script(), tasks=3, progress=lambda *counts: told.append(counts))
+        assert answer == "0,1,2"
+        assert told[-1] == (3, 3)
+        answers = await asyncio.gather(client.run(script()), client.submit(SQUARE, 3))
+        assert answers == ["0,1", 9]
+        with pytest.raises(ScriptError, match=r"job\.lua:3: no"):
+            await client.run(script("error('no')"))
+
+    run_with(work)
+
+
+def test_cancelling_the_await_of_a_script_stops_it(run_with, script):
+    async def work(client):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.run(script("while true do end"), tasks=1), 0.3)
+        assert await client.submit(SQUARE, 3) == 9
+
+    run_with(work, max_workers=1)
+
+
+def test_closing_ends_a_script(run_with, script):
+    async def work(client):
+        begun = asyncio.Event()
+        endless = script("if global_data.index > 0 then while true do end end return 0")
+        running = asyncio.create_task(client.run(endless, tasks=2, progress=lambda *_: begun.set()))
+        await begun.wait()
+        await client.close()
+        with pytest.raises(ExecutorClosed, match="was closed"):
+            await running
+        with pytest.raises(ExecutorClosed, match="is not open"):
+            await client.run(script())
+
+    run_with(work)
+
+
+def test_a_lost_cluster_breaks_a_script(run_with, script):
+    async def work(client):
+        await client.submit(SQUARE, 1)
+        running = asyncio.create_task(client.run(script("while true do end")))
+        await asyncio.sleep(0)
+        zygote = max(psutil.Process().children(), key=psutil.Process.create_time)
+        os.kill(zygote.pid, signal.SIGKILL)
+        with pytest.raises(BrokenCluster, match="the zygote ended"):
+            await running
+        with pytest.raises(BrokenCluster, match="the zygote ended"):
+            await client.run(script())
+
+    run_with(work)

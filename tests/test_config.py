@@ -1,9 +1,18 @@
 """What a person may write, and who wins."""
 
+from pathlib import Path
+
 import pytest
 
 from midas_mp import __version__
-from midas_mp.config import JobOptions, TaskCount, parse_duration, parse_engine, parse_size
+from midas_mp.config import (
+    JobOptions,
+    TaskCount,
+    check_arguments,
+    parse_duration,
+    parse_engine,
+    parse_size,
+)
 from midas_mp.errors import UsageError
 
 
@@ -200,3 +209,20 @@ def test_what_config_says_at_length_is_cut(config: dict[str, str]) -> None:
     with pytest.raises(UsageError) as caught:
         JobOptions().with_script_config(config)
     assert len(str(caught.value)) < 300
+
+
+def test_arguments_must_be_able_to_travel(monkeypatch, tmp_path):
+    check_arguments(Path("job.lua"), JobOptions(arg=("ä",), arg_named={"size": "10"}))
+    for said in ({"arg": ("\udcff",)}, {"arg_named": {"size": "\udcff"}}):
+        with pytest.raises(UsageError, match="is not UTF-8"):
+            check_arguments(Path("job.lua"), JobOptions(**said))
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        check_arguments(Path("\udcff.lua"), JobOptions())
+    with pytest.raises(UsageError, match="arguments are 50012 bytes long, the limit is 49152"):
+        check_arguments(Path("x.l"), JobOptions(arg=("x" * 49_999,)))
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(UsageError, match="the working directory is gone"):
+        check_arguments(Path("job.lua"), JobOptions())

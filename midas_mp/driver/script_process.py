@@ -120,6 +120,10 @@ class ScriptProcess:
         )
         self._process = supervisor.start(spec, self)
 
+    def kill(self) -> None:
+        """Ends it, whatever it does."""
+        self._process.kill()
+
     def limit(self, timeout_s: float) -> None:
         """Bounds each call from now on; 0 is for ever."""
         self._process.limit(timeout_s)

@@ -1,6 +1,6 @@
 """Between the threads of a program and the loop in which its calls live.
 
-    user threads ── post ──▶ LoopThread: Workplace, FunctionCalls, Feeds
+    user threads ── post ──▶ LoopThread: Workplace, FunctionCalls, Feeds, Scripts
                  ◀─ futures, queues ──
 
 An executor holds a bridge; the bridge never holds the executor, so that a forgotten executor can
@@ -20,18 +20,21 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from midas_mp.client.values import Payload
-from midas_mp.errors import ClusterLost, MidasError
+from midas_mp.errors import MidasError
 from midas_mp.executor.broken import ExecutorClosed
 from midas_mp.executor.calls import FunctionCalls, Printed
 from midas_mp.executor.feed import Arrived, Feed, MapPlan
 from midas_mp.executor.function import LuaFunction
 from midas_mp.executor.future import LuaFuture
 from midas_mp.executor.loop_thread import LoopThread
+from midas_mp.executor.scripts import ScriptPlan, Scripts, TellScript
 from midas_mp.executor.workplace import Workplace, WorkplaceSpec, open_workplace
 from midas_mp.wire.messages import JobSpec
 
 EXIT_TIMEOUT_S: Final = 5.0
 """For an orderly end when the program exits; then the kernel ends what is left."""
+
+_SHUT_DOWN: Final = "the executor was shut down"
 
 _open_bridges: weakref.WeakSet[Bridge] = weakref.WeakSet()
 
@@ -50,6 +53,7 @@ class Bridge:
         self._ending: asyncio.Task[None] | None = None
         self._lazy_feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
         self._workplace: Workplace
+        self._scripts: Scripts
         self.calls: FunctionCalls
         self._thread = LoopThread(title)
         try:
@@ -61,10 +65,12 @@ class Bridge:
 
     async def _open(self, site: WorkplaceSpec, spec: JobSpec, title: str, printed: Printed) -> None:
         self._workplace = await open_workplace(site, self._lost)
+        self._scripts = Scripts(self._workplace, site)
         self.calls = FunctionCalls(self._workplace.client, title, spec, printed)
 
     def _lost(self, error: MidasError) -> None:
         self.calls.job_lost(error)
+        self._scripts.lose(error)
 
     # -- from any thread ---------------------------------------------------------------------------
 
@@ -105,6 +111,18 @@ class Bridge:
             feed = BridgedFeed(self._thread)
             self._thread.post(self._begin_feed, feed, plan, values, arrived, is_last)
         return feed
+
+    def begin_script(self, plan: ScriptPlan, tell: TellScript) -> BridgedScript:
+        """Begins a script; ``tell`` is called in the loop's thread.
+
+        Raises:
+            ExecutorClosed: see ``check_open``.
+        """
+        with self._lock:
+            self.check_open()
+            script = BridgedScript(self._thread)
+            self._thread.post(self._begin_script, script, plan, tell)
+        return script
 
     def shut_down(self, *, cancel: bool) -> None:
         """Ends the thread and all it holds, when what is under way has ended, or at once."""
@@ -149,10 +167,14 @@ class Bridge:
         if not is_last:
             self._lazy_feeds.add(bridged.feed)
 
+    def _begin_script(self, bridged: BridgedScript, plan: ScriptPlan, tell: TellScript) -> None:
+        bridged.task = self._scripts.begin(plan, tell)
+
     def _begin_ending(self, cancel: bool) -> None:  # noqa: FBT001 - as above
         if cancel:
             self.calls.cancel_all()
-            self.calls.close(ClusterLost("the executor was shut down"))
+            self.calls.close(ExecutorClosed(_SHUT_DOWN))
+            self._scripts.lose(ExecutorClosed(_SHUT_DOWN))
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._end())
 
@@ -161,8 +183,9 @@ class Bridge:
             feed.add((), is_last=True)  # nobody can give it more
         try:
             await self.calls.wait_idle()
+            await self._scripts.wait_idle()
         finally:
-            self.calls.close(ClusterLost("the executor was shut down"))
+            self.calls.close(ExecutorClosed(_SHUT_DOWN))
             await self._workplace.close()
             self._thread.stop()
 
@@ -187,6 +210,22 @@ class BridgedFeed:
     def _stop(self) -> None:
         if self.feed is not None:
             self.feed.stop()
+
+
+class BridgedScript:
+    """A script under way as another thread holds it."""
+
+    def __init__(self, thread: LoopThread) -> None:
+        self._thread = thread
+        self.task: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """Idempotent, also after its end."""
+        self._thread.post(self._stop)
+
+    def _stop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
 
 
 @atexit.register

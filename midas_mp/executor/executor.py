@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from midas_mp.client.values import Packer
+from midas_mp.config import OnError
 from midas_mp.executor.bridge import Bridge
 from midas_mp.executor.function import LuaFunction, as_function
 from midas_mp.executor.future import LuaFuture
 from midas_mp.executor.items import Intake, Items
 from midas_mp.executor.map_run import MapRun
-from midas_mp.executor.options import MapOptions, make_site, make_spec
+from midas_mp.executor.options import MapOptions, ScriptOptions, Word, make_site, make_spec
 from midas_mp.executor.printing import print_to_stderr
 from midas_mp.executor.progress import Progress, Told
+from midas_mp.executor.script_run import run_script
 
 _Function = LuaFunction | str
 
@@ -70,6 +73,7 @@ class Executor(concurrent.futures.Executor):
     ) -> None:
         site = make_site(address, max_workers, memory, sandbox_level_max, host_process=host_process)
         spec = make_spec(timeout, memory, seed, lua)
+        self._spec = spec
         self._raw = raw
         self._where = str(site.address) if site.address else "this machine"
         self._own = _OwnPacker()
@@ -162,6 +166,45 @@ class Executor(concurrent.futures.Executor):
             progress=Progress(options.progress),
         )
         return run.results()
+
+    # -- scripts -----------------------------------------------------------------------------------
+
+    def run(
+        self,
+        script_path: str | os.PathLike[str],
+        /,
+        *args: Word,
+        tasks: int | str | None = None,
+        arg: Mapping[str, Word] | None = None,
+        on_error: OnError | None = None,
+        modules: Iterable[str] = (),
+        progress: Told | bool = False,
+    ) -> str | bytes | float | None:
+        """Runs a script of three functions; what ``interpret_results`` returns.
+
+        What the script prints goes to stderr, and what there is to say of it to the logger
+        ``midas_mp``.  What the executor was not told (timeout, memory, lua) and what is not said
+        here is as the script's ``config`` says.
+
+        Args:
+            script_path: of the script.
+            args: what the script reads as ``arg[1]``, ``arg[2]`` …
+            tasks: how many, or ``"4x"`` for four for each worker; None is one for each.
+            arg: what the script reads as ``arg.name``.
+            on_error: ``"stop"`` at the first task that fails, or ``"continue"`` without it.
+            modules: to ship beside those that literal requires name.
+            progress: called with how many tasks of the round are done, and of how many; True
+                draws a bar.
+
+        Raises:
+            ScriptError: the script failed.
+            UsageError: there is no such script, or an option makes no sense.
+            BrokenCluster: the workers went away.
+            ExecutorClosed: after ``shutdown``.
+        """
+        told = Progress(progress)
+        plan = ScriptOptions(args, tasks, arg, on_error, modules).plan(script_path, self._spec)
+        return run_script(self._bridge, plan, told, raw=self._raw)
 
     # -- the end -----------------------------------------------------------------------------------
 

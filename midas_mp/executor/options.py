@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
-from midas_mp.config import parse_duration, parse_engine, parse_size
+from midas_mp.config import (
+    JobOptions,
+    OnError,
+    TaskCount,
+    check_arguments,
+    parse_duration,
+    parse_engine,
+    parse_size,
+)
+from midas_mp.driver.job import DEFAULT_ENGINE
 from midas_mp.errors import UsageError
 from midas_mp.executor.collector import Collector
 from midas_mp.executor.feed import MapPlan
 from midas_mp.executor.function import LuaFunction
 from midas_mp.executor.progress import Told
+from midas_mp.executor.scripts import ScriptPlan
 from midas_mp.executor.workplace import WorkplaceSpec
 from midas_mp.transport.address import Address
 from midas_mp.wire.messages import JobSpec
+
+Word = str | int | float | os.PathLike[str]
+"""What may be an argument of a script, which reads all of them as text."""
 
 _PARTS_PER_WORKER: Final = 4
 """Tasks of each worker that a full buffer shall make."""
@@ -83,6 +99,54 @@ def make_spec(
         timeout_s=0.0 if timeout is None else parse_duration(_plain(timeout)),
         memory_bytes=memory_bytes(memory),
     )
+
+
+class ScriptOptions(NamedTuple):
+    """What ``run`` understands."""
+
+    args: tuple[Word, ...] = ()
+    tasks: int | str | None = None
+    arg: Mapping[str, Word] | None = None
+    on_error: OnError | None = None
+    modules: Iterable[str] = ()
+
+    def plan(self, path: str | os.PathLike[str], spec: JobSpec) -> ScriptPlan:
+        """How the script is run, where an executor's calls run so.
+
+        What the executor was not told is up to the script.
+
+        Raises:
+            TypeError: an argument is neither text nor a number.
+            UsageError: an option makes no sense, or arguments cannot travel.
+        """
+        if self.on_error not in (None, "stop", "continue"):
+            raise UsageError(f"on_error must be 'stop' or 'continue', not {self.on_error!r}")
+        if isinstance(self.modules, str):
+            raise TypeError("modules must be a list of names")
+        if self.arg is not None and not isinstance(self.arg, Mapping):
+            raise TypeError(f"arg must be a dict of names and values, not {self.arg!r}")
+        options = JobOptions(
+            tasks=None if self.tasks is None else TaskCount.parse(str(self.tasks)),
+            timeout_s=spec.timeout_s or None,
+            memory_bytes=spec.memory_bytes or None,
+            on_error=self.on_error,
+            seed=spec.seed,
+            arg=tuple(map(_text, self.args)),
+            arg_named={_text(name): _text(word) for name, word in (self.arg or {}).items()},
+            engine=None if spec.engine == DEFAULT_ENGINE else parse_engine(spec.engine),
+            modules=tuple(self.modules),
+        )
+        script = Path(path)
+        check_arguments(script, options)
+        return ScriptPlan(script, options, str(Path.cwd()))
+
+
+def _text(word: Word) -> str:
+    if isinstance(word, os.PathLike):
+        return os.fspath(word)
+    if isinstance(word, bool) or not isinstance(word, str | int | float):
+        raise TypeError(f"an argument of a script must be text or a number, not {word!r}")
+    return str(word)
 
 
 def memory_bytes(memory: int | str | None) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from midas_mp import limits
+from midas_mp.config import JobOptions, TaskCount
 from midas_mp.errors import UsageError
 from midas_mp.executor.function import as_function
-from midas_mp.executor.options import MapOptions, make_site, make_spec
+from midas_mp.executor.options import MapOptions, ScriptOptions, make_site, make_spec
 from midas_mp.transport.address import Address
 
 SQUARE = as_function("function(x) return x * x end")
@@ -81,3 +84,52 @@ def test_times_and_sizes_may_be_numbers_or_words():
 def test_a_time_that_is_none_is_refused(timeout):
     with pytest.raises(UsageError, match="is not a duration"):
         make_spec(timeout, None, 0, "luajit")
+
+
+# -- a script --------------------------------------------------------------------------------------
+
+
+def test_what_an_executor_was_not_told_is_up_to_the_script(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = ScriptOptions().plan("job.lua", make_spec(None, None, 0, "luajit"))
+    assert plan == (Path("job.lua"), JobOptions(seed=0), str(tmp_path))
+
+
+def test_what_it_was_told_holds(tmp_path):
+    spec = make_spec("5s", "64MB", 7, "5.4")
+    plan = ScriptOptions(tasks="4x", on_error="continue", modules=["a"]).plan("job.lua", spec)
+    assert plan.options == JobOptions(
+        tasks=TaskCount(4, is_per_worker=True),
+        timeout_s=5.0,
+        memory_bytes=64 * limits.MB,
+        on_error="continue",
+        seed=7,
+        engine="lua5.4",
+        modules=("a",),
+    )
+
+
+def test_arguments_are_texts_in_the_end(tmp_path):
+    said = ScriptOptions(args=("a", 1, 0.5, tmp_path), arg={"size": 10})
+    options = said.plan("job.lua", make_spec(None, None, 0, "luajit")).options
+    assert options.arg == ("a", "1", "0.5", str(tmp_path))
+    assert options.arg_named == {"size": "10"}
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "text"),
+    [
+        ({"tasks": "many"}, UsageError, "'many' is not a number of tasks"),
+        ({"tasks": 1.5}, UsageError, "'1.5' is not a number of tasks"),
+        ({"on_error": "stopp"}, UsageError, "on_error must be 'stop' or 'continue', not 'stopp'"),
+        ({"modules": "abc"}, TypeError, "modules must be a list of names"),
+        ({"arg": ["a"]}, TypeError, "arg must be a dict of names and values"),
+        ({"arg": {"a": None}}, TypeError, "must be text or a number, not None"),
+        ({"args": (True,)}, TypeError, "must be text or a number, not True"),
+        ({"args": ("\ud800",)}, UsageError, "is not UTF-8"),
+        ({"args": ("x" * 50_000,)}, UsageError, "put them into a file"),
+    ],
+)
+def test_what_makes_no_sense_of_a_script_is_refused(said, kind, text):
+    with pytest.raises(kind, match=text):
+        ScriptOptions(**said).plan("job.lua", make_spec(None, None, 0, "luajit"))
