@@ -58,7 +58,7 @@ class Verdict:
 
 
 def _each() -> list[Figure]:
-    cell = ("task_overhead", "no-op, one to a message", EXECUTOR)
+    cell = ("task_overhead", "no-op, one call to a task", EXECUTOR)
     return [
         Figure("no-op tasks/s, chunksize=1: ≥ 5 × Pool.imap", cell, 5, ("multiprocessing.Pool",)),
         Figure("no-op tasks/s, chunksize=1: ≥ 100 × Dask", cell, 100, ("Dask",)),
@@ -104,7 +104,7 @@ def _arrays() -> list[Figure]:
 
 def _inside() -> list[Figure]:
     codec = ("codec", "records: Lua table → bytes → Lua table", "Midas codec, inside Lua")
-    metg = ("metg", "METG(50 %), one task to a message", EXECUTOR)
+    metg = ("metg", "METG(50 %), one call to a task", EXECUTOR)
     command = (
         *("startup", "a command, from start to end"),
         "Midas: midas run of a trivial script",
@@ -125,7 +125,7 @@ def _inside() -> list[Figure]:
             10,
             ("through Python objects",),
         ),
-        Figure("METG(50 %), one task per message: ≤ 30 µs", metg, 30),
+        Figure("METG(50 %), chunksize=1: ≤ 30 µs", metg, 30),
         *kernels,
         Figure("midas run of a trivial script: ≤ 0.3 s", command, 0.3),
     ]

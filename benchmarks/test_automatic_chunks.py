@@ -1,4 +1,4 @@
-"""What does one small call cost when the library may send many in one message?"""
+"""What does one small call cost when the library may put many into one task?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How small may tasks be, one to a message, before half of the speed is lost?
+"""How small may tasks be, each of one call, before half of the speed is lost?
 
 METG(50 %), as ``granularity`` defines it.
 """
@@ -29,5 +29,5 @@ def test_metg(way: Way, record: Any, benchmark: Any, quick: bool, request: Any) 
         return metg_s(points)
 
     title = WAYS[request.node.callspec.params["way"]].title
-    record(title, "METG(50 %), one task to a message", run, unit="µs", rounds=2)
+    record(title, "METG(50 %), one call to a task", run, unit="µs", rounds=2)
     benchmark.extra_info["curve"] = points

@@ -53,7 +53,7 @@ def test_tasks(way: Any, task_count: int, record: Any, quick: bool, request: Any
 
     title = WAYS[request.node.callspec.params["way"]].title
     rounds = 20 if task_count <= 10_000 else 2
-    case = f"{task_count} no-op tasks, one to a message"
+    case = f"{task_count} no-op tasks, one call to a task"
     record(title, case, run, unit="µs", amount=task_count, rounds=rounds)
 
 

@@ -1,4 +1,7 @@
-"""What does one task cost that does nothing, each in a message of its own?"""
+"""What does one task cost that does nothing, where each call is a task of its own (chunksize=1)?
+
+A library may still write several tasks at once.
+"""
 
 from __future__ import annotations
 
@@ -25,4 +28,4 @@ def test_no_op_each(way: Way, record: Any, quick: bool, request: Any) -> None:
         assert results == list(items)
         return seconds
 
-    record(title, "no-op, one to a message", run, unit="/s", amount=len(items))
+    record(title, "no-op, one call to a task", run, unit="/s", amount=len(items))

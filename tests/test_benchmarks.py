@@ -18,7 +18,7 @@ def load(monkeypatch):
     return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 
-def row(rows, way, best, *, unit="/s", case="no-op, one to a message", question="task_overhead"):
+def row(rows, way, best, *, unit="/s", case="no-op, one call to a task", question="task_overhead"):
     return rows.Row(question, case, way, unit, best, best)
 
 
@@ -47,7 +47,7 @@ def cells(rows, *all_rows):
 
 def test_a_figure_is_held_against_the_best_of_the_others(load):
     rows, figures = load("rows"), load("figures")
-    figure = figures.Figure("", ("task_overhead", "no-op, one to a message", "m"), 5, ("a", "b"))
+    figure = figures.Figure("", ("task_overhead", "no-op, one call to a task", "m"), 5, ("a", "b"))
     run = cells(rows, row(rows, "m", 600), row(rows, "a", 100), row(rows, "b", 200))
     verdict = figures.verdict(figure, run)
     assert (verdict.came_to, verdict.other.way) == (3, "b")
@@ -57,7 +57,7 @@ def test_a_figure_is_held_against_the_best_of_the_others(load):
 
 def test_a_bound_is_reached_from_below(load):
     rows, figures = load("rows"), load("figures")
-    figure = figures.Figure("", ("task_overhead", "no-op, one to a message", "m"), 30)
+    figure = figures.Figure("", ("task_overhead", "no-op, one call to a task", "m"), 30)
     for best, is_reached in ((29, True), (31, False)):
         verdict = figures.verdict(figure, cells(rows, row(rows, "m", best, unit="µs")))
         assert (verdict.came_to, verdict.is_reached) == (best, is_reached)
@@ -65,14 +65,14 @@ def test_a_bound_is_reached_from_below(load):
 
 def test_nothing_is_said_where_a_row_is_missing(load):
     rows, figures = load("rows"), load("figures")
-    figure = figures.Figure("", ("task_overhead", "no-op, one to a message", "m"), 5, ("a",))
+    figure = figures.Figure("", ("task_overhead", "no-op, one call to a task", "m"), 5, ("a",))
     assert figures.verdict(figure, {}) is None
     assert figures.verdict(figure, cells(rows, row(rows, "m", 600))) is None
 
 
 def test_of_several_runs_the_best_ratio_within_one_counts(load):
     rows, figures = load("rows"), load("figures")
-    figure = figures.Figure("", ("task_overhead", "no-op, one to a message", "m"), 5, ("a",))
+    figure = figures.Figure("", ("task_overhead", "no-op, one call to a task", "m"), 5, ("a",))
     slow = cells(rows, row(rows, "m", 60), row(rows, "a", 10))
     fast = cells(rows, row(rows, "m", 100), row(rows, "a", 50))
     assert figures.best_verdict(figure, [slow, fast]).came_to == 6
@@ -138,7 +138,7 @@ def test_the_page_tells_what_was_measured_and_what_was_not(load, tmp_path):
     page = report.page([report.read(path)], [("Picture", "picture.svg")])
     reached = "Pool.imap | 5.5 \N{MULTIPLICATION SIGN} | reached |"
     assert f"{reached} 110,000/s; multiprocessing.Pool: 20,000 |" in page
-    assert "| METG(50 %), one task per message: ≤ 30 µs | | not measured | |" in page
+    assert "| METG(50 %), chunksize=1: ≤ 30 µs | | not measured | |" in page
     assert "| multiprocessing.Pool | 20,000 | 20,000 | 5.5 |" in page
     assert "- metg, test_metg[ray]: ray is not installed" in page
     assert "![Picture](results/picture.svg)" in page

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Way:
     """Workers that call the functions of ``work`` by name.  A way has the methods it can do.
 
-    ``map_each(name, items)``: one item to a message; ``map_chunked(name, items)``: as many to a
-    message as it likes, as few wishes expressed as possible; both return the results in order.
+    ``map_each(name, items)``: one item to a task; ``map_chunked(name, items)``: as many to a task
+    as it likes, as few wishes expressed as possible; both return the results in order.
     ``round_trips(name, argument, count)``: one call after the other, returns the seconds of each.
     ``scatter(arrays)``: one array to each worker, which touches each page; returns the sums.
     ``gather(length, count)``: an array made and filled in each worker, of which each page is then
