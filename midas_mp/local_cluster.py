@@ -109,9 +109,10 @@ class LocalCluster:
         self._workers = workers
         self._start_timeout_s = start_timeout
         self._is_ready = False
+        self._is_closed = False
         self._starting = threading.Lock()
         self._executors: weakref.WeakSet[Executor] = weakref.WeakSet()
-        node = NodeSettings(
+        self._node = NodeSettings(
             "",
             name_is_explicit=False,
             workers=workers,
@@ -122,12 +123,13 @@ class LocalCluster:
         _open_clusters.add(self)
         try:
             self._address = self._start_host(workers * participants)
-            for number in range(participants):
-                self._start_participant(node._replace(name=f"node-{number}"))
+            self.host = ClusterMember(self._processes[0])
+            self.participants: list[ClusterMember] = []
+            for _ in range(participants):
+                self.add_participant()
         except BaseException:
             self.close()
             raise
-        self.host, *self.participants = map(ClusterMember, self._processes)
 
     def _start_host(self, workers: int) -> Address:
         with socket.create_server((LOOPBACK, 0)) as listening:
@@ -138,9 +140,20 @@ class LocalCluster:
             host.hand_over(listening)
         return address
 
-    def _start_participant(self, node: NodeSettings) -> None:
+    def add_participant(self) -> ClusterMember:
+        """One more like the others; returns before its workers are there.
+
+        Raises:
+            ProcessLost: it cannot be started.
+            UsageError: the cluster is closed.
+        """
+        if self._is_closed:
+            raise UsageError("the cluster is closed")
+        node = self._node._replace(name=f"node-{len(self.participants)}")
         settings = settings_word(ParticipantSettings(self._address, node))
         self._processes.append(TetheredProcess(node.name, MODULE, "participant", settings))
+        self.participants.append(ClusterMember(self._processes[-1]))
+        return self.participants[-1]
 
     @property
     def address(self) -> str:
@@ -187,6 +200,7 @@ class LocalCluster:
 
     def close(self) -> None:
         """Shuts its executors down, ends all processes; idempotent."""
+        self._is_closed = True
         for executor in list(self._executors):
             executor.shutdown(cancel_futures=True)
         for process in self._processes:

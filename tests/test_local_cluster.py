@@ -96,6 +96,15 @@ def test_a_participant_that_goes_takes_no_result_along(how, nothing_left):
         assert executor.submit(NODE).result() == "node-1"
 
 
+def test_another_participant_takes_the_place_of_lost_ones(nothing_left):
+    with LocalCluster(workers=1) as cluster, cluster.executor() as executor:
+        futures = [executor.submit(BUSY, x) for x in range(20)]
+        cluster.participants[0].kill()
+        assert cluster.add_participant() is cluster.participants[1]
+        assert [future.result()[0] for future in futures] == [x * x for x in range(20)]
+        assert executor.submit(NODE).result() == "node-1"
+
+
 def test_a_program_on_asyncio_uses_it_too(run):
     async def main():
         async with LocalCluster(workers=1) as cluster, cluster.client() as client:
@@ -126,6 +135,8 @@ def test_closing_it_ends_its_executors(nothing_left):
     assert future.cancelled()
     with pytest.raises(ExecutorClosed):
         executor.submit(SQUARE, 1)
+    with pytest.raises(UsageError, match="the cluster is closed"):
+        cluster.add_participant()
     cluster.close()
     executor.shutdown()
 

@@ -22,6 +22,13 @@ from midas_mp.participant.launcher import NodeSettings
 
 SQUARE = "function(x) return x * x end"
 ENDLESS = "function() while true do end end"
+SHARED = """
+function generate_shared_data()
+  local halves = {}
+  for i = 1, 100000 do halves[i] = i / 2 end
+  return halves
+end
+"""
 
 
 @pytest.fixture
@@ -51,6 +58,11 @@ def test_arrays_go_there_and_back(make_with_host):
     values[:] = np.arange(200_000)
     for given in (values, np.arange(200_000.0)):
         assert np.array_equal(executor.submit(double, given).result(), 2 * given)
+
+
+def test_a_script_runs_there_with_what_its_tasks_share(make_with_host, script):
+    path = script("return shared_data[global_data.index + 1]", top=SHARED)
+    assert make_with_host().run(path, tasks=3) == "0.5,1,1.5"
 
 
 def test_a_running_call_can_be_cancelled(make_with_host):
