@@ -72,7 +72,11 @@ class AsyncClient:
         self._workplace = await open_workplace(self._site, self._lost)
         self._scripts = Scripts(self._workplace, self._site)
         self._calls = FunctionCalls(
-            self._workplace.client, "midas client", self._spec, print_to_stderr
+            self._workplace.client,
+            "midas client",
+            self._spec,
+            print_to_stderr,
+            workers=self._site.workers_expected,
         )
         return self
 
@@ -109,9 +113,10 @@ class AsyncClient:
             ExecutorClosed: the client is not open.
         """
         calls = self._open_calls()
+        function = as_function(fn)
         payload = self._packer.arguments(args)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        number = calls.call(as_function(fn), payload, _Awaited(answer, raw=self._raw))
+        number = calls.call(function, payload, _Awaited(answer, function, raw=self._raw))
         try:
             return await answer
         except asyncio.CancelledError:
@@ -207,11 +212,8 @@ class AsyncClient:
             self._scripts.lose(error)
 
     def __repr__(self) -> str:
-        where = str(self._site.address) if self._site.address else "this machine"
-        if self._calls is None:
-            return f"<midas_mp.aio.Client on {where}, not open>"
-        workers = self._calls.workers
-        return f"<midas_mp.aio.Client on {where}, {workers} worker{'' if workers == 1 else 's'}>"
+        state = "not open" if self._calls is None else self._calls.state
+        return f"<midas_mp.aio.Client on {self._site}, {state}>"
 
 
 Client: Final = AsyncClient
@@ -225,10 +227,11 @@ def _not_open() -> ExecutorClosed:
 class _Awaited:
     """A call that somebody awaits; the receiver of its result."""
 
-    __slots__ = ("_answer", "_raw")
+    __slots__ = ("_answer", "_function", "_raw")
 
-    def __init__(self, answer: asyncio.Future[Any], *, raw: bool) -> None:
+    def __init__(self, answer: asyncio.Future[Any], function: LuaFunction, *, raw: bool) -> None:
         self._answer = answer
+        self._function = function
         self._raw = raw
 
     def finish(self, payload: Payload) -> None:
@@ -242,7 +245,7 @@ class _Awaited:
 
     def fail(self, error: MidasError) -> None:
         if not self._answer.done():
-            self._answer.set_exception(as_broken(error))
+            self._answer.set_exception(self._function.explained(as_broken(error)))
 
     def cancel(self) -> None:
         self.fail(ExecutorClosed("the client was closed"))
@@ -258,7 +261,7 @@ class _AsyncMapping:
         self._progress = Progress(options.progress)
         self._changed = asyncio.Event()
 
-    def arrived(self, arrivals: list[Arrival] | MidasError) -> None:
+    def arrived(self, arrivals: list[Arrival] | Exception) -> None:
         self._collector.take(arrivals)
         self._changed.set()
 

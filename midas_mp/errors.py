@@ -103,6 +103,8 @@ class ScriptError(MidasError):
 
     def __str__(self) -> str:
         lines = [f"{self.place}: {self.message}" if self.place else self.message]
+        if self.excerpt:
+            lines.append(f"  {self.excerpt}")
         if self.traceback:
             lines.append(self.traceback)
         return "\n".join(lines)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import copy
+import pickle  # noqa: TID251 - what others do with our errors
+
 import pytest
 
-from midas_mp import errors
+from midas_mp import BrokenCluster, ExecutorClosed, errors
 from midas_mp.errors import IllegalTransition, MidasError, PeerRefused, ScriptError
 
 CLASSES = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, MidasError)]
+OUTER = [BrokenCluster, ExecutorClosed]
+"""Those of upper floors."""
 
 
 def test_codes_are_unique():
@@ -29,6 +34,8 @@ def test_a_script_error_says_where():
         "runtime", "x.lua:3: oops", "stack", function="execute_code", index=17, worker="pc-000"
     )
     assert str(error) == "execute_code, task 17, on pc-000: x.lua:3: oops\nstack"
+    error.excerpt = "3 | oops()"
+    assert str(error).splitlines()[1:] == ["  3 | oops()", "stack"]
     assert str(ScriptError("syntax", "x.lua:1: oops")) == "x.lua:1: oops"
 
 
@@ -42,3 +49,23 @@ def test_an_illegal_transition_tells_the_story():
 
 def test_a_refusal_is_its_reason():
     assert str(PeerRefused("upgrade", refusal="version")) == "upgrade"
+
+
+def examples():
+    made = {
+        ScriptError: ScriptError(
+            "runtime", "x.lua:3: oops", "stack", function="execute_code", index=17, item=2
+        ),
+        PeerRefused: PeerRefused("upgrade", refusal="version"),
+        IllegalTransition: IllegalTransition("worker w", "idle", "finish", ["registered"]),
+    }
+    return [made.get(kind) or kind("what happened") for kind in [*CLASSES, *OUTER]]
+
+
+@pytest.mark.parametrize("error", examples(), ids=lambda error: type(error).__name__)
+def test_errors_can_be_copied_and_sent_to_other_processes(error):
+    """As other tools do it: pools of processes, test runners."""
+    copies = [copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))]
+    for other in copies:
+        assert type(other) is type(error)
+        assert (str(other), vars(other)) == (str(error), vars(error))

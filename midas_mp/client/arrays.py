@@ -32,6 +32,7 @@ EXT_TYPE: Final = 1
 INLINE_BYTES_MAX: Final = 1 * limits.KB
 """Above it an array is a buffer of its own."""
 
+_PACKAGE: Final = __name__.partition(".")[0] + "."
 _DIMENSIONS_MAX: Final = 8
 _HEAD: Final = struct.Struct("<BBHI")
 _NAMES: Final = (
@@ -69,6 +70,8 @@ def pack_array(array: AnyArray, buffers: list[Buffer]) -> bytes:
         raise UnsendableValue(
             f"cannot send an array of dtype {dtype}; astype() makes it one of {', '.join(_NAMES)}"
         )
+    if isinstance(array, _numpy().ma.MaskedArray):
+        raise UnsendableValue("cannot send a masked array; filled() makes it a plain one")
     if not 1 <= array.ndim <= _DIMENSIONS_MAX:
         raise UnsendableValue(
             f"cannot send an array of {array.ndim} dimensions, only of 1 to {_DIMENSIONS_MAX}"
@@ -78,7 +81,7 @@ def pack_array(array: AnyArray, buffers: list[Buffer]) -> bytes:
         warnings.warn(
             "an array that is not contiguous in C order is copied to be sent; "
             "numpy.ascontiguousarray() does so once for all",
-            stacklevel=2,
+            stacklevel=_callers_level(),
         )
         array = array.copy(order="C")
     shape = struct.pack(f"<{array.ndim}Q", *array.shape)
@@ -140,6 +143,14 @@ def unpack_array(data: bytes, buffers: Sequence[Buffer]) -> AnyArray:
     array: AnyArray = _numpy().frombuffer(elements, dtype).reshape(shape)
     array.flags.writeable = False
     return array
+
+
+def _callers_level() -> int:
+    """How many frames above who asks the user's own code is."""
+    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - so does warnings, from Python 3.12 on
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _elements(array: AnyArray) -> Buffer:

@@ -42,9 +42,11 @@ class Packer:
             UnsendableValue: one of them cannot be sent; says which and where in it.
         """
         try:
-            return self._pack(values)
+            payload = self._pack(values)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise _explained(values, error) from None
+        _check_size(payload)
+        return payload
 
     def batch(self, arity: int, first_index: int, values: Iterable[object]) -> list[Buffer]:
         """What the calls of a batch take, one after the other.
@@ -53,29 +55,27 @@ class Packer:
             UnsendableValue: one of them cannot be sent; ``arguments`` of each tells which.
         """
         try:
-            return self._pack([arity, first_index, *values])
+            payload = self._pack([arity, first_index, *values])
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise UnsendableValue(str(error)) from None
+        _check_size(payload)
+        return payload
 
     def _pack(self, values: Sequence[object]) -> list[Buffer]:
         try:
-            data = self._packer.pack(values)
-            payload = [data, *self._buffers]
+            return [self._packer.pack(values), *self._buffers]
         finally:
             if self._buffers:
                 self._buffers = []
-        if len(payload) > 1:
-            _check_size(payload)
-        elif len(data) > limits.PAYLOAD_BYTES_MAX:
-            raise _too_large(len(data))
-        return payload
 
     def _convert(self, value: object) -> object:
         """What msgpack knows nothing of."""
         if arrays.is_array(value):
             return msgpack.ExtType(arrays.EXT_TYPE, arrays.pack_array(value, self._buffers))  # type: ignore[arg-type]
         if arrays.is_scalar(value):
-            return value.item()  # type: ignore[attr-defined]
+            plain = value.item()  # type: ignore[attr-defined]
+            if isinstance(plain, bool | int | float | str | bytes):
+                return plain
         raise UnsendableValue(f"cannot send a {type(value).__name__}")
 
 
@@ -109,13 +109,10 @@ def _check_size(payload: Payload) -> None:
         raise UnsendableValue(
             f"{len(payload) - 1} arrays in one call; the limit is {limits.BUFFERS_MAX - 1}"
         )
-    if (size := size_bytes(payload)) > limits.PAYLOAD_BYTES_MAX:
-        raise _too_large(size)
-
-
-def _too_large(size: int) -> UnsendableValue:
-    limit = limits.PAYLOAD_BYTES_MAX // limits.MB
-    return UnsendableValue(f"{size // limits.MB} MB in one call; the limit is {limit} MB")
+    size = len(payload[0]) if len(payload) == 1 else size_bytes(payload)
+    if size > limits.PAYLOAD_BYTES_MAX:
+        shown, limit = -(-size // limits.MB), limits.PAYLOAD_BYTES_MAX // limits.MB
+        raise UnsendableValue(f"{shown} MB in one call; the limit is {limit} MB")
 
 
 # -- saying where the trouble is ---------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Final
 
 from midas_mp.lua.bundle import Bundle
 
-_POSITION: Final = re.compile(r"(?P<file>[^\n:]+\.lua):(?P<line>\d{1,9}): ")
+_POSITION: Final = re.compile(r"(?P<file>[^\n:]+):(?P<line>\d{1,9}): ")
 
 EXCERPT_LENGTH_MAX: Final = 120
 
@@ -32,4 +32,6 @@ def _source(bundle: Bundle, file: str) -> bytes | None:
     """Files are called in messages as the Lua library names their chunks."""
     if file == bundle.main:
         return bundle.source
+    if not file.endswith(".lua"):
+        return None
     return bundle.modules.get(file.removesuffix(".lua").replace("/", "."))

@@ -66,7 +66,9 @@ class Bridge:
     async def _open(self, site: WorkplaceSpec, spec: JobSpec, title: str, printed: Printed) -> None:
         self._workplace = await open_workplace(site, self._lost)
         self._scripts = Scripts(self._workplace, site)
-        self.calls = FunctionCalls(self._workplace.client, title, spec, printed)
+        self.calls = FunctionCalls(
+            self._workplace.client, title, spec, printed, workers=site.workers_expected
+        )
 
     def _lost(self, error: MidasError) -> None:
         self.calls.job_lost(error)
@@ -78,10 +80,14 @@ class Bridge:
         """Raises:
         ExecutorClosed: it was shut down, or this is a process forked from its own.
         """
-        if self._pid != os.getpid():
-            raise ExecutorClosed("an executor does not survive a fork: make one in this process")
+        self._check_process()
         if self._is_closing:
             raise ExecutorClosed("cannot schedule new calls after shutdown")
+
+    def _check_process(self) -> None:
+        """Before the lock is asked for: it may have been held when this process was forked."""
+        if self._pid != os.getpid():
+            raise ExecutorClosed("an executor does not survive a fork: make one in this process")
 
     def call(self, future: LuaFuture, function: LuaFunction, payload: Payload) -> None:
         """Begins the call of a future.
@@ -89,6 +95,7 @@ class Bridge:
         Raises:
             ExecutorClosed: see ``check_open``.
         """
+        self._check_process()
         with self._lock:  # else a shutdown might slip in between
             self.check_open()
             self._thread.post(self._begin, future, function, payload)
@@ -106,6 +113,7 @@ class Bridge:
         Raises:
             ExecutorClosed: see ``check_open``.
         """
+        self._check_process()
         with self._lock:
             self.check_open()
             feed = BridgedFeed(self._thread)
@@ -118,6 +126,7 @@ class Bridge:
         Raises:
             ExecutorClosed: see ``check_open``.
         """
+        self._check_process()
         with self._lock:
             self.check_open()
             script = BridgedScript(self._thread)
@@ -126,10 +135,12 @@ class Bridge:
 
     def shut_down(self, *, cancel: bool) -> None:
         """Ends the thread and all it holds, when what is under way has ended, or at once."""
+        if self._pid != os.getpid():  # as in check_process
+            self._is_closing = True
+            return
         with self._lock:
             self._is_closing = True
-        if self._pid == os.getpid():
-            self._thread.post(self._begin_ending, cancel)
+        self._thread.post(self._begin_ending, cancel)
 
     def wait_closed(self, timeout_s: float | None = None) -> None:
         """After ``shut_down``: until nothing is left of it."""

@@ -55,7 +55,7 @@ class CallReceiver(Protocol):
 class RoundReceiver(Protocol):
     """Who waits for the results of a round."""
 
-    def results_arrived(self, outcomes: Sequence[Outcome], buffers: Sequence[Buffer]) -> None: ...
+    def results_arrived(self, results: TaskResults, buffers: Sequence[Buffer]) -> None: ...
 
     def fail(self, error: MidasError) -> None:
         """Nothing more will come."""
@@ -75,9 +75,12 @@ class FunctionCalls:
         title: what the host calls the job.
         spec: how they run.
         printed: told what they print.
+        workers: how many are expected; 0 where that is not known.
     """
 
-    def __init__(self, engine: Engine, title: str, spec: JobSpec, printed: Printed) -> None:
+    def __init__(
+        self, engine: Engine, title: str, spec: JobSpec, printed: Printed, *, workers: int = 0
+    ) -> None:
         self._engine = engine
         self._title = title
         self._spec = spec
@@ -93,8 +96,8 @@ class FunctionCalls:
         self._submitting: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        self.workers = 0
-        """Registered now."""
+        self.workers = workers
+        """Registered now; before the first call, those that are expected."""
 
     # -- single calls ------------------------------------------------------------------------------
 
@@ -213,6 +216,15 @@ class FunctionCalls:
     # -- the end -----------------------------------------------------------------------------------
 
     @property
+    def state(self) -> str:
+        """``2 workers``; ``connected`` before they are known; or why nothing runs any more."""
+        if self._error is not None:
+            return f"broken: {self._error}"
+        if not self.workers and self._job is None:
+            return "connected"
+        return f"{self.workers} worker{'' if self.workers == 1 else 's'}"
+
+    @property
     def is_idle(self) -> bool:
         return not (self._calls or self._rounds)
 
@@ -263,7 +275,7 @@ class FunctionCalls:
                     receiver.fail(task_error(outcome, payload, worker=results.worker))
             self._look_idle()
         elif round_ in self._rounds:
-            self._rounds[round_].results_arrived(outcomes, buffers)
+            self._rounds[round_].results_arrived(results, buffers)
 
     def job_lost(self, error: MidasError) -> None:
         self._error = self._error or error

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from midas_mp.client.values import unpack
-from midas_mp.errors import MidasError
 from midas_mp.executor.feed import Arrival, Failed
 
 
@@ -25,14 +24,14 @@ class Collector:
         self._raw = raw
         self._next = 0
         self._waiting: dict[int, Any] = {}
-        self._error: MidasError | None = None
+        self._error: Exception | None = None
         """Behind what is in order before it."""
         self.given = 0
         """Items whose results were given."""
 
-    def take(self, arrivals: Sequence[Arrival] | MidasError) -> None:
+    def take(self, arrivals: Sequence[Arrival] | Exception) -> None:
         """What the feed told."""
-        if isinstance(arrivals, MidasError):
+        if isinstance(arrivals, Exception):
             self._error = self._error or arrivals
         else:
             self._waiting.update(arrivals)
@@ -46,7 +45,7 @@ class Collector:
         """Lists of results that are due.
 
         Raises:
-            MidasError: a task failed; at its place.
+            Exception: a task failed; at its place.
         """
         while self._waiting:
             start = next(iter(self._waiting)) if self._unordered else self._next
@@ -62,7 +61,7 @@ class Collector:
         if self._error is not None:
             raise self._error
 
-    def _decode(self, arrival: Any) -> tuple[Sequence[Any], MidasError | None]:
+    def _decode(self, arrival: Any) -> tuple[Sequence[Any], Exception | None]:
         kind = type(arrival)
         if kind is Failed:
             values = unpack(arrival.payload, raw=self._raw) if arrival.payload else ()

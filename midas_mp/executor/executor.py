@@ -76,7 +76,7 @@ class Executor(concurrent.futures.Executor):
         spec = make_spec(timeout, memory, seed, lua)
         self._spec = spec
         self._raw = raw
-        self._where = str(site.address) if site.address else "this machine"
+        self._site = site
         self._own = _OwnPacker()
         self._bridge = Bridge(site, spec, "midas executor", print_to_stderr)
         self._release = weakref.finalize(self, self._bridge.shut_down, cancel=False)
@@ -234,8 +234,5 @@ class Executor(concurrent.futures.Executor):
         return self
 
     def __repr__(self) -> str:
-        if self._bridge.is_closing:
-            return "<midas_mp.Executor, shut down>"
-        workers = self._bridge.workers
-        plural = "" if workers == 1 else "s"
-        return f"<midas_mp.Executor on {self._where}, {workers} worker{plural}>"
+        state = "shut down" if self._bridge.is_closing else self._bridge.calls.state
+        return f"<midas_mp.Executor on {self._site}, {state}>"

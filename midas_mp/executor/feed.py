@@ -20,7 +20,7 @@ from midas_mp.executor.calls import FunctionCalls, task_error
 from midas_mp.executor.function import LuaFunction
 from midas_mp.executor.pace import Pace
 from midas_mp.wire.framing import Buffer, payloads, size_bytes
-from midas_mp.wire.messages import Call, CallForm, Outcome, Status
+from midas_mp.wire.messages import Call, CallForm, Outcome, Status, TaskResults
 
 TASKS_AHEAD: Final = 4
 """Tasks of automatic size that each worker has in hand or on the way: enough work for the time
@@ -30,14 +30,14 @@ that Python needs to take notice."""
 class Failed(NamedTuple):
     """A task that failed: the error, and the results of the items before it."""
 
-    error: MidasError
+    error: Exception
     payload: Payload | None
 
 
 Arrival = tuple[int, Buffer | Payload | Failed]
 """First item, and what came of the task: one buffer stands for a payload of no more."""
 
-Arrived = Callable[[list[Arrival] | MidasError], None]
+Arrived = Callable[[list[Arrival] | Exception], None]
 """Told what came; or why nothing more will come."""
 
 
@@ -113,7 +113,8 @@ class Feed:
                     await self._send()
                 self._look_done()
                 await self._changed.wait()
-        except MidasError as error:
+        except Exception as error:  # noqa: BLE001 - whatever an item's own class raises, or a
+            # warning where the user made it an error: who reads the map would wait for ever
             self.fail(error)
 
     def _left(self) -> int:
@@ -197,14 +198,15 @@ class Feed:
 
     # -- what comes back ---------------------------------------------------------------------------
 
-    def results_arrived(self, outcomes: Sequence[Outcome], buffers: Sequence[Buffer]) -> None:
+    def results_arrived(self, results: TaskResults, buffers: Sequence[Buffer]) -> None:
+        outcomes = results.outcomes
         starts = [outcome.index for outcome in outcomes]
         tasks = [*map(self._open.pop, starts)]
         is_plain = len(buffers) == len(outcomes)
         if is_plain and not any([outcome.status for outcome in outcomes]):  # noqa: C419 - twice as fast
             arrivals: list[Arrival] = list(zip(starts, buffers, strict=True))
         else:
-            arrivals = [self._judged(*pair) for pair in payloads(outcomes, buffers)]
+            arrivals = [self._judged(*pair, results.worker) for pair in payloads(outcomes, buffers)]
         if self._plan.chunksize is None:
             for outcome, (items, size) in zip(outcomes, tasks, strict=True):
                 mean = size_bytes(buffers) // len(outcomes)
@@ -213,15 +215,15 @@ class Feed:
         self._look_done()
         self._changed.set()
 
-    def fail(self, error: MidasError) -> None:
+    def fail(self, error: Exception) -> None:
         if not self._is_over:
             self.stop()
             self._arrived(error)
 
-    def _judged(self, outcome: Outcome, payload: Payload) -> Arrival:
+    def _judged(self, outcome: Outcome, payload: Payload, worker: str) -> Arrival:
         if outcome.status is Status.OK:
             return outcome.index, payload
-        error = task_error(outcome, payload, worker="")
+        error = self._plan.function.explained(task_error(outcome, payload, worker=worker))
         results = None
         if isinstance(error, ScriptError) and error.item is not None:
             error.index = outcome.index + error.item

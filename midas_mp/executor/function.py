@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from midas_mp.errors import UsageError
+from midas_mp.driver.excerpt import source_line
+from midas_mp.errors import MidasError, ScriptError, UsageError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.messages import RETURNED
 
@@ -43,6 +44,12 @@ class LuaFunction(NamedTuple):
     def name(self) -> str | None:
         """None for one that has none."""
         return None if self.entry == RETURNED else self.entry
+
+    def explained(self, error: MidasError) -> MidasError:
+        """The same error; a script error with the line of source that it points at."""
+        if isinstance(error, ScriptError) and error.excerpt is None:
+            error.excerpt = source_line(self.bundle, error.message)
+        return error
 
     def __str__(self) -> str:
         if self.name is not None:

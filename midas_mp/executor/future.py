@@ -79,6 +79,6 @@ class LuaFuture(Future[Any]):
 
     def fail(self, error: MidasError) -> None:
         try:
-            self.set_exception(as_broken(error))
+            self.set_exception(self._function.explained(as_broken(error)))
         except InvalidStateError:
             """As above."""

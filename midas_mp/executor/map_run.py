@@ -46,7 +46,7 @@ class MapRun:
         self._collector = collector
         self._ends_s = None if timeout is None else time.monotonic() + timeout
         self._progress = progress
-        self._arrivals: queue.SimpleQueue[list[Arrival] | MidasError] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[list[Arrival] | Exception] = queue.SimpleQueue()
         values = intake.take(0, is_waiting=True) or ()
         self._feed = bridge.begin_feed(
             plan, values, self._arrivals.put, is_last=intake.is_exhausted

@@ -19,7 +19,7 @@ from midas_mp.errors import InternalError, MidasError, ProcessLost, ScriptError
 from midas_mp.executor.broken import as_broken
 from midas_mp.executor.printing import print_tagged
 from midas_mp.executor.workplace import Workplace, WorkplaceSpec
-from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
+from midas_mp.participant.cpus import default_memory_bytes
 from midas_mp.participant.naming import node_name
 
 FAILURES_TOLD_MAX: Final = 10
@@ -139,11 +139,11 @@ class _RunningScript:
 
     async def _answer(self) -> Answer:
         plan, site = self._plan, self._site
-        workers = 1 if site.address is not None else site.workers or usable_cpu_count()
+        memory_bytes = plan.options.memory_bytes or default_memory_bytes(site.workers_expected or 1)
         process = ScriptProcess(
             self._workplace.supervisor(),
             node=node_name(),
-            memory_bytes=plan.options.memory_bytes or default_memory_bytes(workers),
+            memory_bytes=memory_bytes,
             sandbox_level_max=site.sandbox_level_max,
             working_directory=plan.working_directory,
             printed=lambda text: self.printed(0, "", text),

@@ -43,6 +43,14 @@ class WorkplaceSpec(NamedTuple):
     sandbox_level_max: int = 3
     host_process: bool = False
 
+    @property
+    def workers_expected(self) -> int:
+        """0 where only a host knows."""
+        return 0 if self.address is not None else self.workers or usable_cpu_count()
+
+    def __str__(self) -> str:
+        return str(self.address) if self.address is not None else "this machine"
+
 
 class Workplace:
     """An open one.
@@ -151,7 +159,7 @@ class _Dialled:
 
 
 def _node_settings(site: WorkplaceSpec) -> NodeSettings:
-    workers = site.workers or usable_cpu_count()
+    workers = site.workers_expected
     return NodeSettings(
         node_name(),
         name_is_explicit=False,

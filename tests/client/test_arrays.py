@@ -84,9 +84,15 @@ def test_an_array_that_came_is_read_only_and_lies_where_it_came():
 
 def test_one_that_is_not_contiguous_is_copied_and_said_so():
     array = np.arange(12.0).reshape(3, 4).T
-    with pytest.warns(UserWarning, match="not contiguous in C order is copied"):
+    with pytest.warns(UserWarning, match="not contiguous in C order is copied") as said:
         back, _, _ = there_and_back(array)
     np.testing.assert_array_equal(back, array)
+    assert said[0].filename == __file__, "where it can be mended"
+
+
+def test_one_that_hides_elements_is_refused():
+    with pytest.raises(UnsendableValue, match=r"a masked array; filled\(\) makes it a plain one"):
+        pack_array(np.ma.array([1.0, 2.0], mask=[True, False]), [])
 
 
 @pytest.mark.parametrize(

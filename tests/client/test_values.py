@@ -84,6 +84,9 @@ HOLDING_ITSELF.append(HOLDING_ITSELF)
         ({1}, "argument 2: cannot send a set"),
         ({"rows": [0, 0, 0, {1}]}, r"argument 2: \.rows\[3\]: cannot send a set"),
         ({"a b": object()}, r"argument 2: \['a b'\]: cannot send a object"),
+        ([np.complex128(1)], r"argument 2: \[0\]: cannot send a complex128"),
+        (np.datetime64("2020-01-01"), "argument 2: cannot send a datetime64"),
+        (1j, "argument 2: cannot send a complex"),
         ([lambda: 1], r"argument 2: \[0\]: cannot send a function"),
         (2**64, "argument 2: an integer of more than 64 bits; float"),
         ([-(2**63) - 1], r"argument 2: \[0\]: an integer of more than 64 bits"),
@@ -109,9 +112,9 @@ def test_a_batch_that_cannot_be_sent_says_so():
 
 def test_what_is_too_large_is_refused_before_it_is_sent(monkeypatch):
     monkeypatch.setattr(limits, "PAYLOAD_BYTES_MAX", 2 * limits.MB)
-    with pytest.raises(UnsendableValue, match="3 MB in one call; the limit is 2 MB"):
+    with pytest.raises(UnsendableValue, match="4 MB in one call; the limit is 2 MB"):
         Packer().arguments([bytes(3 * limits.MB)])
-    with pytest.raises(UnsendableValue, match="3 MB in one call; the limit is 2 MB"):
+    with pytest.raises(UnsendableValue, match="4 MB in one call; the limit is 2 MB"):
         Packer().arguments([np.zeros(3 * limits.MB, "uint8")])
     monkeypatch.setattr(limits, "BUFFERS_MAX", 3)
     with pytest.raises(UnsendableValue, match="3 arrays in one call; the limit is 2"):

@@ -23,6 +23,7 @@ BUNDLE = Bundle.from_sources(
         ("job.lua:99: beyond the end", None),
         ("job.lua:0: before the start", None),
         ("other.lua:1: of another file", None),
+        ("deep:1: of what is no file", None),
         ("no position at all", None),
         ("said by job.lua:1: later in the text", None),
         ("", None),

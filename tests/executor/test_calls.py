@@ -37,8 +37,8 @@ class RoundReceiver:
     def __init__(self):
         self.told = []
 
-    def results_arrived(self, outcomes, buffers):
-        indices = [outcome.index for outcome in outcomes]
+    def results_arrived(self, results, buffers):
+        indices = [outcome.index for outcome in results.outcomes]
         self.told += zip(indices, [unpack([buffer]) for buffer in buffers], strict=True)
 
     def fail(self, error):
@@ -215,12 +215,22 @@ def test_closing_closes_the_job_and_ends_what_waits_for_credit(run_with, engine)
 
 def test_it_knows_how_many_workers_there_are(run_with, engine):
     async def work(calls):
-        assert calls.workers == 0
+        assert (calls.workers, calls.state) == (0, "connected")
         call(calls, 1)
         await engine.submitted(1)
-        assert calls.workers == 2
+        assert (calls.workers, calls.state) == (2, "2 workers")
+        engine.lose(ClusterLost("gone"))
+        assert calls.state == "broken: gone"
 
     run_with(work)
+
+
+def test_until_it_knows_it_says_what_is_expected(run, engine):
+    async def main():
+        calls = FunctionCalls(engine, "title", JobSpec(), lambda *_: None, workers=1)
+        assert (calls.workers, calls.state) == (1, "1 worker")
+
+    run(main())
 
 
 def test_a_failure_that_is_none_is_an_error_of_the_protocol():

@@ -98,6 +98,18 @@ def test_what_is_wrong_with_the_source_is_said(executor, source, kind, text):
     assert raised.value.worker
 
 
+def test_the_line_of_source_is_shown(executor):
+    source = "function(x)\n  local y = x\n  return y.z.a\nend"
+    for use in (
+        lambda: executor.submit(source, {}).result(),
+        lambda: [*executor.map(source, [{}])],
+    ):
+        with pytest.raises(ScriptError, match=r"function:3: attempt .*\n  3 \| return y\.z\.a"):
+            use()
+    with pytest.raises(ScriptError, match=r"function:2: .*\n  2 \| return = 1"):
+        executor.submit("function(x)\n  return = 1\nend", 1).result()
+
+
 def test_an_error_has_the_traceback_of_lua(executor):
     source = "local function inner() error('deep') end\nreturn function() inner() end"
     error = executor.submit(source).exception()
@@ -363,7 +375,7 @@ def test_after_shutdown_nothing_is_taken(make_executor):
             use()
         assert isinstance(raised.value, RuntimeError)
     executor.shutdown()
-    assert repr(executor) == "<midas_mp.Executor, shut down>"
+    assert repr(executor) == "<midas_mp.Executor on this machine, shut down>"
 
 
 def test_shutdown_waits_for_what_is_under_way(make_executor):
@@ -419,7 +431,9 @@ def test_options_that_make_no_sense_are_refused(options, text):
         Executor(**options)
 
 
-def test_it_says_what_it_is(executor):
+def test_it_says_what_it_is(make_executor):
+    executor = make_executor(max_workers=2)
+    assert repr(executor) == "<midas_mp.Executor on this machine, 2 workers>"
     executor.submit(SQUARE, 1).result()
     assert repr(executor) == "<midas_mp.Executor on this machine, 2 workers>"
 

@@ -264,3 +264,30 @@ def test_a_failure_that_is_none_is_an_error_of_the_map(run_with, engine):
         assert "not a failure" in str(failed.error)
 
     run_with(work)
+
+
+def test_whatever_an_item_raises_is_an_error_of_the_map(run_with, engine):
+    """A warning, say, where the user made warnings errors."""
+
+    async def work(calls):
+        mapping = Mapping(calls)
+        mapping.feed.add([1, np.zeros((3, 3)).T], is_last=True)
+        await engine.until(lambda: mapping.told)
+        (error,) = mapping.told
+        assert isinstance(error, UserWarning)
+        assert calls.is_idle
+
+    run_with(work)
+
+
+def test_an_error_tells_the_worker_and_the_line(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, chunksize=1)
+        mapping.feed.add([1], is_last=True)
+        await engine.submitted(1)
+        engine.fail(1, 0, "function:1: oops")
+        ((_, failed),) = mapping.told[0]
+        assert failed.error.worker == "lab-000"
+        assert failed.error.excerpt == f"1 | return {SQUARE}"
+
+    run_with(work)

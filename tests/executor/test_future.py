@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import threading
 
@@ -107,23 +108,26 @@ def test_a_result_that_makes_no_sense_is_an_error(make_executor):
     assert future.exception(0) is not None
 
 
-def test_a_forked_process_does_not_wait_for_ever(make_executor):
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_a_forked_process_does_not_wait_for_ever(make_executor, is_locked):
     executor = make_executor()
     future = executor.submit(ENDLESS)
-    pid = os.fork()
-    if not pid:
-        code = 1
-        try:
-            for use in (future.result, future.exception, lambda: executor.submit(SQUARE, 1)):
-                try:
-                    use()
-                except ExecutorClosed:
-                    code = 0
-                else:
-                    os._exit(2)
-            future.cancel()
-            executor.shutdown()
-        finally:
-            os._exit(code)
+    lock = executor._bridge._lock if is_locked else contextlib.nullcontext()
+    with lock:  # as another thread may hold it at that moment
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                for use in (future.result, future.exception, lambda: executor.submit(SQUARE, 1)):
+                    try:
+                        use()
+                    except ExecutorClosed:
+                        code = 0
+                    else:
+                        os._exit(2)
+                future.cancel()
+                executor.shutdown()
+            finally:
+                os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert future.cancel()

@@ -63,8 +63,8 @@ def test_what_the_executor_was_told_holds_for_scripts_too(make_executor, script)
 @pytest.mark.parametrize(
     ("bodies", "kind", "text"),
     [
-        ({"top": "x = = 1"}, "syntax", r"job\.lua:1: "),
-        ({"execute": "error('no')"}, "runtime", r"task 0, on .*-00.: job\.lua:3: no"),
+        ({"top": "x = = 1"}, "syntax", r"job\.lua:1: .*\n  1 \| x = = 1"),
+        ({"execute": "error('no')"}, "runtime", r"task 0, on .*-00.: job\.lua:3: no\n  3 \| "),
         ({"generate": "error('no')"}, "runtime", r"generate_data, task 0: job\.lua:2: no"),
         ({"interpret": "error('no')"}, "runtime", r"interpret_results: job\.lua:4: no"),
         ({"execute": "return { f = print }"}, "unsendable", r"\.f: cannot send a function"),
