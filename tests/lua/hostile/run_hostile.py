@@ -1,6 +1,13 @@
-"""Runs one hostile script in a worker's state, then an innocent one, and says how both went."""
+"""Runs hostile scripts, each in a worker's state and then an innocent one, and says how both went.
 
+The task gets an array, and what it makes may lie in memory that is shared with others: neither what
+it got nor what lies around that memory may have changed afterwards.
+"""
+
+import ctypes
+import mmap
 import os
+import struct
 import sys
 
 import msgpack
@@ -8,6 +15,7 @@ import msgpack
 from midas_mp import limits
 from midas_mp.errors import ScriptError
 from midas_mp.lua.bundle import Bundle
+from midas_mp.lua.outbound import Outbound
 from midas_mp.lua.runtime import Context, Profile, Runtime
 from midas_mp.wire.messages import JobSpec
 
@@ -21,13 +29,35 @@ end
 """
 
 
+NUMBERS = bytes(range(100))
+INPUT = [msgpack.packb([msgpack.ExtType(1, struct.pack("<BBHIQ", 6, 1, 0, 1, 100))]), NUMBERS]
+
+GRANULE = limits.OUTBOUND_GRANULE_BYTES
+GRANULES = 128
+CANARY = b"\x5a" * GRANULE
+
+
+class Memory(Outbound):
+    """The outbound memory of a process, between two canaries."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, (GRANULES + 2) * GRANULE)
+        self._memory[:GRANULE] = self._memory[-GRANULE:] = CANARY
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        super().__init__(address + GRANULE, GRANULES * GRANULE)
+
+    def is_sound(self) -> bool:
+        around = self._memory[:GRANULE], self._memory[-GRANULE:]
+        return around == (CANARY, CANARY) and self.used_bytes == 0
+
+
 def tell(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def main() -> None:
-    path, memory_mb, engine = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+def run(path: str, memory_mb: int, engine: str) -> None:
+    memory = Memory()
     runtime = Runtime(
         profile=Profile.WORKER,
         job="j",
@@ -36,6 +66,7 @@ def main() -> None:
         node="n",
         output_fd=os.open(os.devnull, os.O_WRONLY),
         memory_bytes=memory_mb * limits.MB,
+        outbound=memory if engine == "luajit" else None,
     )
     hostile = Bundle.collect(path)
     innocent = Bundle.from_sources("innocent.lua", [], [INNOCENT])
@@ -43,12 +74,17 @@ def main() -> None:
     runtime.load(innocent)
     tell("running")
     try:
-        answer = msgpack.unpackb(runtime.call(hostile.digest, "execute_code", Context(0, 1))[0])
+        result = runtime.call(hostile.digest, "execute_code", Context(0, 1), INPUT)
+        answer = msgpack.unpackb(result[0])
         tell(f"ok {answer}")
     except ScriptError as error:
         tell(f"{error.kind} {error.message}")
+    if NUMBERS != bytes(range(100)) or not (runtime.is_spoiled or memory.is_sound()):
+        raise SystemExit(f"{path}: {NUMBERS!r}, {memory.used_bytes} bytes in use")
     (answer,) = runtime.call(innocent.digest, "execute_code", Context(1, 2))
     tell(f"then {msgpack.unpackb(answer)}")
+    runtime.close()
 
 
-main()
+for each in sys.argv[3:]:
+    run(each, int(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,2 @@
+-- expect: missing_function defines no function execute_code
+execute_code = midas.array("int8", 3)
