@@ -6,6 +6,7 @@ The house, from the cellar up; imports go down only:
     scheduler/     floor 1   mind: Scheduler.step(events, now) -> Ready                      pure
     transport/     floor 2   streams: TCP, socketpairs, memory; the event loop
     lua/           floor 2   Lua: runtime, bundles, and library/*.lua
+    journal/       floor 2   the finished results of a job, on disk
     host/          floor 3   the coordinator: a shell around the scheduler
     participant/   floor 3   a node: launcher, zygote, confined workers
     client/        floor 4   a client of any host; a whole cluster in this process

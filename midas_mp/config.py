@@ -103,6 +103,9 @@ class TaskCount:
             )
         return cls(int(match[1]), bool(match[2]))
 
+    def __str__(self) -> str:
+        return f"{self.number}{'x' if self.is_per_worker else ''}"
+
     def resolve(self, workers: int) -> int:
         return self.number * workers if self.is_per_worker else self.number
 
@@ -120,7 +123,7 @@ class JobOptions:
     driver_memory_bytes: int | None = None
     on_error: OnError | None = None
     isolate: bool | None = None
-    seed: int = 0
+    seed: int | None = None
     arg: tuple[str, ...] = ()
     arg_named: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """What ``--arg key=value`` said."""

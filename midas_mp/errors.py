@@ -2,7 +2,8 @@
 
     MidasError
     ├── UsageError              you called it wrongly            exit 2
-    │   └── UnsendableValue     a Python value that Lua has not
+    │   ├── UnsendableValue     a Python value that Lua has not
+    │   └── JournalRefused      a journal of another job, or no journal at all
     ├── ScriptError             the script's fault               exit 1
     ├── PeerError               the other side's fault           exit 3
     │   ├── ProtocolError       bytes or messages out of order
@@ -12,7 +13,8 @@
     │   ├── HostUnreachable     no host answers there
     │   ├── ConnectionLost      the connection broke off in the middle
     │   ├── ClusterLost         the host, or every worker, went away
-    │   └── ProcessLost         a process of ours died
+    │   ├── ProcessLost         a process of ours died
+    │   └── JournalFailed       a journal is damaged, in use, or cannot be written
     └── InternalError           our bug                          exit 70
         └── IllegalTransition   a state machine was pushed where its table has no entry
 
@@ -44,6 +46,20 @@ class UnsendableValue(UsageError, TypeError):
     """A Python value that is none in Lua; says where in which argument it is."""
 
     code = "unsendable"
+
+
+class JournalRefused(UsageError):
+    """A journal of another job, or a file that is no journal; it stays as it is."""
+
+    code = "journal_refused"
+
+    def __init__(self, reason: str, path: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"the journal {self.path}: {self.reason}" if self.path else self.reason
 
 
 class ScriptError(MidasError):
@@ -172,6 +188,20 @@ class ProcessLost(WorldError):
     """A process that Midas started ended before its work did."""
 
     code = "process_lost"
+
+
+class JournalFailed(WorldError):
+    """A journal is damaged, in use by another process, or cannot be read or written."""
+
+    code = "journal"
+
+    def __init__(self, reason: str, path: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"the journal {self.path}: {self.reason}" if self.path else self.reason
 
 
 class InternalError(MidasError):

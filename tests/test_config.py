@@ -53,6 +53,7 @@ def test_task_counts_follow_the_workers_only_with_an_x() -> None:
     assert TaskCount.parse("4x").resolve(8) == 32
     assert TaskCount.parse("4X").resolve(8) == 32
     assert TaskCount.parse("0").resolve(8) == 0
+    assert [str(TaskCount.parse(text)) for text in ("1000", "4X")] == ["1000", "4x"]
 
 
 @pytest.mark.parametrize("text", ["", "x", "0x", "-1", "1.5", "4xx", "1e3"])

@@ -12,6 +12,7 @@ import click
 
 from midas_mp.cli.completion import completion
 from midas_mp.cli.host import host
+from midas_mp.cli.journal import journal
 from midas_mp.cli.original import translate
 from midas_mp.cli.participant import participant
 from midas_mp.cli.report import describe, write_line
@@ -60,6 +61,7 @@ def cli(*, debug: bool) -> None:
 cli.add_command(run)
 cli.add_command(host)
 cli.add_command(participant)
+cli.add_command(journal)
 cli.add_command(completion)
 
 

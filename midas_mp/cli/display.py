@@ -47,6 +47,8 @@ class Display:
         self.round = 0
         self.count = 0
         self.done = 0
+        self.resumed_count = 0
+        """Of the round's tasks, done by an earlier run."""
         self.failed = 0
         self.workers = 0
         self.fractions: dict[int, float] = {}
@@ -89,7 +91,7 @@ class Display:
     # -- View --------------------------------------------------------------------------------------
 
     def started(self, round_: int, count: int, workers: int) -> None:
-        self.round, self.count, self.done = round_, count, 0
+        self.round, self.count, self.done, self.resumed_count = round_, count, 0, 0
         self.workers = workers
         self.fractions.clear()
         self.long_tasks.clear()
@@ -108,6 +110,8 @@ class Display:
 
     def advanced(self, done: int, failed: int, ended: Sequence[int]) -> None:
         self.done, self.failed = done, failed
+        if not ended:
+            self.resumed_count = done
         if self.fractions or self.long_tasks:
             for index in ended:
                 self.fractions.pop(index, None)
@@ -149,8 +153,9 @@ class Display:
         done = self.done_with_parts
         parts = [f"round {self.round}"] if self.round else []
         parts += self._sharing()
-        if done and elapsed_s:
-            rate = done / elapsed_s
+        fresh = done - self.resumed_count
+        if fresh > 0 and elapsed_s:
+            rate = fresh / elapsed_s
             parts.append(f"{rate:.3g} tasks/s")
             # when all that is left runs already, the rate says nothing about its end
             if 0 < self.workers < self.count - self.done:

@@ -12,8 +12,9 @@ import click
 from midas_mp import limits
 from midas_mp.cli.parameters import DURATION, ENGINE, NAMED, SIZE, TASKS
 from midas_mp.cli.report import write_line
+from midas_mp.client.printable import printable
 from midas_mp.config import JobOptions
-from midas_mp.errors import UsageError
+from midas_mp.errors import JournalFailed, UsageError, WorldError
 
 if TYPE_CHECKING:
     from midas_mp.cli.display import Display
@@ -81,11 +82,16 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--seed",
         type=click.IntRange(-(2**63), 2**63 - 1),
-        default=0,
-        show_default=True,
         envvar="MIDAS_SEED",
         metavar="N",
-        help="Seed of math.random; same seed, same answer.",
+        help="Seed of math.random; same seed, same answer.  [default: 0]",
+    ),
+    click.option(
+        "--journal",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar="MIDAS_JOURNAL",
+        metavar="FILE",
+        help="Record finished results there; the same command again goes on where it was.",
     ),
     click.option(
         "--progress/--no-progress",
@@ -171,16 +177,20 @@ def run_script(
 ) -> int:
     """Runs a session under a display and prints the answer; the exit code."""
     from midas_mp.cli.display import make_display
-    from midas_mp.cli.running import print_answer, until_stopped
+    from midas_mp.cli.running import Stopped, print_answer, until_stopped
     from midas_mp.driver.session import Run
     from midas_mp.transport import loop
 
     try:
         with make_display(wants_progress=said["progress"]) as display:
-            run = Run(script, options, display, zygote, said["sandbox_level_max"])
+            run = Run(script, options, display, zygote, said["sandbox_level_max"], said["journal"])
             answer = loop.run(
                 until_stopped(session(run), suspending=lambda: _suspended(zygote, display))
             )
+    except (Stopped, WorldError) as error:
+        if said["journal"] is not None and not isinstance(error, JournalFailed):
+            write_line("midas: " + printable(f"the same command goes on from {said['journal']}"))
+        raise
     finally:
         zygote.close()
     print_answer(answer.value)

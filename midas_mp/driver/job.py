@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Coroutine, Sequence
@@ -26,10 +27,12 @@ import msgspec
 from midas_mp.client.engine import Engine, EngineJob
 from midas_mp.config import JobOptions, TaskCount, parse_engine
 from midas_mp.driver.excerpt import source_line
+from midas_mp.driver.recording import Recording
 from midas_mp.driver.round import EXECUTE, GENERATE, ON_RESULT, JobScript, Round
 from midas_mp.driver.script_process import CallResults, Loaded, ScriptProcess, script_error
 from midas_mp.driver.view import View
 from midas_mp.errors import ClusterLost, MidasError, ProtocolError, ScriptError
+from midas_mp.journal.journal import Journal
 from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import Call, JobSpec, Status, TaskResults
@@ -65,7 +68,14 @@ class Answer(NamedTuple):
 class ScriptJob:
     """One run of one script.  Also the observer of its job at the engine."""
 
-    def __init__(self, path: Path, script: ScriptProcess, options: JobOptions, view: View) -> None:
+    def __init__(
+        self,
+        path: Path,
+        script: ScriptProcess,
+        options: JobOptions,
+        view: View,
+        journal: Journal | None = None,
+    ) -> None:
         self._path = path
         self._process = script
         self._options = options
@@ -75,11 +85,18 @@ class ScriptJob:
         self._functions: frozenset[str] = frozenset()
         self._loads = 0
         self._round: Round | None = None
+        self._is_started = False
         self._workers = 0
         self._workers_changed = asyncio.Event()
         self._failed = 0
+        self._resumed_count = 0
+        """Tasks of the round that an earlier run has done; they come in again from the journal."""
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        script.lost.add_done_callback(self._script_lost)
+        script.lost.add_done_callback(self._part_lost)
+        self._recording: Recording | None = None
+        if journal is not None:
+            self._recording = Recording(journal)
+            journal.failed.add_done_callback(self._part_lost)
 
     # -- loading -----------------------------------------------------------------------------------
 
@@ -88,9 +105,13 @@ class ScriptJob:
 
         Raises:
             ScriptError: it failed, or a function of the contract is missing.
-            UsageError: ``config`` makes no sense, or asks for what is not to be had.
+            UsageError: ``config`` makes no sense, or asks for what is not to be had; the journal
+                is of another job.
             ProcessLost: the script process died.
+            JournalFailed: the journal cannot be written.
         """
+        if self._recording is not None:
+            self._options = self._recording.adopt(self._options)
         self._process.limit(self._options.timeout_s or 0.0)
         if _SAID_TOO_LATE.search(self._bundle.source):
             self._process.hold_prints()
@@ -114,6 +135,8 @@ class ScriptJob:
                     "missing_function",
                     f"{self._bundle.main} does not define the function {name}",
                 )
+        if self._recording is not None:
+            await self._recording.begin(self._bundle, self._spec(options), options.tasks)
 
     async def _settle(self, loaded: Loaded) -> JobOptions:
         """The options with what the script's ``config`` says.
@@ -157,7 +180,7 @@ class ScriptJob:
     def _spec(self, options: JobOptions) -> JobSpec:
         return JobSpec(
             engine=options.engine or DEFAULT_ENGINE,
-            seed=options.seed,
+            seed=options.seed or 0,
             timeout_s=options.timeout_s or 0.0,
             memory_bytes=options.memory_bytes or 0,
             isolate=options.isolate is not False,
@@ -175,6 +198,8 @@ class ScriptJob:
             ScriptError: the script failed and ``on_error`` is "stop".
             MidasError: the cluster or a process was lost.
         """
+        if self._recording is not None and (story := self._recording.story()):
+            self._view.noticed(story)
         job = engine.open_job(
             self._bundle.main,
             self._spec(self._options),
@@ -183,17 +208,21 @@ class ScriptJob:
             workers_min=self._options.workers_min,
         )
         try:
-            await self._until_lost(self._start(job))
             await self._play(job, number=0)
             while await self._wants_next_round():
                 await self._play(job, number=self._present.number + 1)
+            if self._recording is not None:
+                self._recording.end(self._present.number + 1)
             return await self._interpret()
         finally:
             job.close()
             self._lost.cancel()
 
     async def _start(self, job: EngineJob) -> None:
-        self._workers = await self._wait_started(job)
+        """Waits for workers, if nobody has."""
+        if not self._is_started:
+            self._workers = await self._wait_started(job)
+            self._is_started = True
 
     async def _wait_started(self, job: EngineJob) -> int:
         try:
@@ -223,14 +252,18 @@ class ScriptJob:
     async def _play(self, job: EngineJob, *, number: int) -> None:
         """One round, from its count to its last result."""
         await self._until_lost(self._begin_round(job, number))
-        await self._until_lost(self._present.produce(), self._present.consume())
+        await self._until_lost(self._replay_and_produce(), self._present.consume())
 
     async def _begin_round(self, job: EngineJob, number: int) -> None:
-        tasks = self._options.tasks or ONE_TASK_PER_WORKER
-        while tasks.is_per_worker and not self._workers:
-            self._workers_changed.clear()
-            await self._workers_changed.wait()
-        count = tasks.resolve(self._workers)
+        recorded = self._recording.round(number) if self._recording is not None else None
+        if recorded is None or not recorded.is_complete:
+            await self._start(job)
+        count = recorded.count if recorded is not None else await self._settle_count()
+        self._view.started(number, count, self._workers)
+        self._resumed_count = recorded.done if recorded is not None else 0
+        if self._resumed_count:
+            self._advanced(0, [])
+        shared: Sequence[Buffer] = ()
         self._round = Round(
             number,
             count,
@@ -240,11 +273,24 @@ class ScriptJob:
             task_failed=self._task_failed,
             advanced=self._advanced,
         )
-        self._view.started(number, count, self._workers)
         if GENERATE_SHARED in self._functions:
-            shared = await self._call(GENERATE_SHARED)
+            shared = (await self._call(GENERATE_SHARED)).buffers
             if count:
-                job.share(number, shared.buffers)
+                job.share(number, shared)
+        if self._recording is not None:
+            self._round.recording = self._recording.begin_round(number, count, shared)
+
+    async def _settle_count(self) -> int:
+        """Anew for each round."""
+        tasks = self._options.tasks or ONE_TASK_PER_WORKER
+        while tasks.is_per_worker and not self._workers:
+            self._workers_changed.clear()
+            await self._workers_changed.wait()
+        return tasks.resolve(self._workers)
+
+    async def _replay_and_produce(self) -> None:
+        await self._present.replay()
+        await self._present.produce()
 
     async def _wants_next_round(self) -> bool:
         if NEXT_ROUND not in self._functions:
@@ -275,7 +321,7 @@ class ScriptJob:
         return self._round
 
     def _advanced(self, done: int, ended: list[int]) -> None:
-        self._view.advanced(done, self._failed, ended)
+        self._view.advanced(max(done, self._resumed_count), self._failed, ended)
 
     def _task_failed(self, error: ScriptError) -> None:
         """Ends the job, or counts the failure, as the user wants it.
@@ -297,6 +343,18 @@ class ScriptJob:
     # -- from the engine ---------------------------------------------------------------------------
 
     def results_arrived(self, results: TaskResults, buffers: Sequence[Buffer]) -> None:
+        recording = self._present.recording
+        if recording is None:
+            self._count(results, buffers)
+            return
+        recording.write(
+            results,
+            buffers,
+            functools.partial(self._count, results, buffers),
+            with_failures=self._options.on_error == "continue",
+        )
+
+    def _count(self, results: TaskResults, buffers: Sequence[Buffer]) -> None:
         try:
             self._present.arrive(results, buffers)
         except (ScriptError, ProtocolError) as error:
@@ -322,7 +380,7 @@ class ScriptJob:
     def noticed(self, text: str) -> None:
         self._view.noticed(text)
 
-    def _script_lost(self, lost: asyncio.Future[None]) -> None:
+    def _part_lost(self, lost: asyncio.Future[None]) -> None:
         error = None if lost.cancelled() else lost.exception()
         if isinstance(error, MidasError):
             self.job_lost(error)

@@ -16,8 +16,10 @@ from typing import Final, NamedTuple
 
 from midas_mp import limits
 from midas_mp.client.engine import EngineJob
+from midas_mp.driver.recording import RoundRecording
 from midas_mp.driver.script_process import CallResults, ScriptProcess, script_error
 from midas_mp.errors import ScriptError
+from midas_mp.journal.file import RecordedResults
 from midas_mp.wire.framing import Buffer, payloads, size_bytes
 from midas_mp.wire.messages import Call, Outcome, RunTasks, Status, TaskResults
 
@@ -52,7 +54,7 @@ class _Arrived(NamedTuple):
     outcome: Outcome
     buffers: Sequence[Buffer]
     was_submitted: bool = True
-    """Not so where generate_data failed: the engine knows nothing of that task."""
+    """Not so where generate_data failed, or a journal had it: the engine knows nothing of it."""
 
 
 class Round:
@@ -81,6 +83,8 @@ class Round:
     ) -> None:
         self.number = number
         self.count = count
+        self.recording: RoundRecording | None = None
+        """What a journal has of it; set before anything arrives."""
         self._script = script
         self._job = job
         self._task_failed = task_failed
@@ -92,6 +96,8 @@ class Round:
         """What on_result is done with."""
         self._has_news = asyncio.Event()
         """Something arrived, or was shown."""
+        self._all_taken = asyncio.Event()
+        """Nothing that arrived waits any more."""
 
     def arrive(self, results: TaskResults, buffers: Sequence[Buffer]) -> None:
         """Results of the engine.
@@ -106,6 +112,24 @@ class Round:
                 self._fail(outcome, payload, EXECUTE, worker=worker)
             self._arrived.append(_Arrived(outcome, payload))
         self._has_news.set()
+
+    # -- from a journal ----------------------------------------------------------------------------
+
+    async def replay(self) -> None:
+        """Results that are recorded arrive again, before any new one."""
+        if self.recording is not None:
+            await self.recording.replay(self._arrive_again)
+
+    async def _arrive_again(self, batch: list[RecordedResults]) -> None:
+        """Returns when there is room for more."""
+        for record, buffers in batch:
+            for outcome, payload in payloads(record.outcomes, buffers):
+                if outcome.status is not Status.OK:
+                    self._fail(outcome, payload, EXECUTE, worker=record.worker or None)
+                self._arrived.append(_Arrived(outcome, payload, was_submitted=False))
+        self._has_news.set()
+        self._all_taken.clear()
+        await self._all_taken.wait()
 
     # -- generate_data ---------------------------------------------------------------------------
 
@@ -142,6 +166,8 @@ class Round:
         calls: list[Call] = []
         buffers: list[Buffer] = []
         for outcome, payload in payloads(generated.outcomes, generated.buffers):
+            if self.recording is not None and self.recording.is_done(outcome, payload):
+                continue
             if outcome.status is Status.OK:
                 calls.append(Call(outcome.index, 0, outcome.buffer_count))
                 buffers += payload
@@ -250,6 +276,8 @@ class Round:
             if batch and size > STORE_BYTES_TARGET:
                 break
             batch.append(self._arrived.popleft())
+        if not self._arrived:
+            self._all_taken.set()
         return batch
 
     async def _store(self, batch: list[_Arrived]) -> None:

@@ -7,8 +7,9 @@ however it ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from midas_mp.driver.script_process import ScriptProcess
 from midas_mp.driver.view import View
 from midas_mp.errors import ProcessLost
 from midas_mp.host.host import Host
+from midas_mp.journal.journal import Journal
 from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.naming import node_name
@@ -37,6 +39,7 @@ class Run(NamedTuple):
 
     Attributes:
         zygote: started beforehand, so that its imports and ours go on side by side.
+        journal: where results are recorded, and taken from; None is nowhere.
     """
 
     path: Path
@@ -44,6 +47,7 @@ class Run(NamedTuple):
     view: View
     zygote: Zygote
     sandbox_level_max: int = 3
+    journal: Path | None = None
 
 
 async def run_on_this_machine(run: Run, *, workers: int | None) -> Answer:
@@ -69,20 +73,20 @@ async def run_on_this_machine(run: Run, *, workers: int | None) -> Answer:
     watch = _Watch()
     supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
     try:
-        job = _script_job(run, supervisor, node, memory_default)
-        watch.job = job
-        cluster = InProcessCluster(supervisor, settings)
-        try:
-            cluster.failed.add_done_callback(watch.cluster_failed)
-            await job.load()
-            client = await cluster.connect()
+        async with _script_job(run, supervisor, node, memory_default) as job:
+            watch.job = job
+            cluster = InProcessCluster(supervisor, settings)
             try:
-                return await job.run(client)
+                cluster.failed.add_done_callback(watch.cluster_failed)
+                await job.load()
+                client = await cluster.connect()
+                try:
+                    return await job.run(client)
+                finally:
+                    client.close()
             finally:
-                client.close()
-        finally:
-            cluster.failed.cancel()
-            await cluster.close()
+                cluster.failed.cancel()
+                await cluster.close()
     finally:
         supervisor.close()
 
@@ -104,11 +108,11 @@ async def run_at_host(
     dial = functools.partial(tcp.connect, address, timeout_s=CONNECT_TIMEOUT_S)
     client = Client(dial, patience_s=patience_s)
     try:
-        job = _script_job(run, supervisor, node_name(), default_memory_bytes(1))
-        watch.job = job
-        await client.connect()
-        await job.load()
-        return await job.run(client)
+        async with _script_job(run, supervisor, node_name(), default_memory_bytes(1)) as job:
+            watch.job = job
+            await client.connect()
+            await job.load()
+            return await job.run(client)
     finally:
         client.close()
         supervisor.close()
@@ -132,16 +136,16 @@ async def run_as_host(
     host = Host(announce=announce, patience_s=patience_s)
     client = Client(dial_within(host), patience_s=0)
     try:
-        job = _script_job(run, supervisor, node_name(), default_memory_bytes(1))
-        watch.job = job
-        listener = await tcp.listen(address, lambda: (host, host.conversation()))
-        try:
-            announce(f"listening on {listener.address}")
-            await job.load()
-            await client.connect()
-            return await job.run(client)
-        finally:
-            listener.close()
+        async with _script_job(run, supervisor, node_name(), default_memory_bytes(1)) as job:
+            watch.job = job
+            listener = await tcp.listen(address, lambda: (host, host.conversation()))
+            try:
+                announce(f"listening on {listener.address}")
+                await job.load()
+                await client.connect()
+                return await job.run(client)
+            finally:
+                listener.close()
     finally:
         client.close()
         await host.close("the script is done")
@@ -165,14 +169,23 @@ class _Watch:
             self.lost(error)
 
 
-def _script_job(run: Run, supervisor: Supervisor, node: str, memory_default: int) -> ScriptJob:
+@contextlib.asynccontextmanager
+async def _script_job(
+    run: Run, supervisor: Supervisor, node: str, memory_default: int
+) -> AsyncIterator[ScriptJob]:
+    """The job of a run, with its journal as long as it lasts."""
     options = run.options
-    script = ScriptProcess(
-        supervisor,
-        node=node,
-        memory_bytes=options.driver_memory_bytes or options.memory_bytes or memory_default,
-        sandbox_level_max=run.sandbox_level_max,
-        working_directory=str(Path.cwd()),
-        printed=lambda text: run.view.printed(0, "", text),
-    )
-    return ScriptJob(run.path, script, options, run.view)
+    journal = await Journal.open(run.journal) if run.journal is not None else None
+    try:
+        script = ScriptProcess(
+            supervisor,
+            node=node,
+            memory_bytes=options.driver_memory_bytes or options.memory_bytes or memory_default,
+            sandbox_level_max=run.sandbox_level_max,
+            working_directory=str(Path.cwd()),
+            printed=lambda text: run.view.printed(0, "", text),
+        )
+        yield ScriptJob(run.path, script, options, run.view, journal)
+    finally:
+        if journal is not None:
+            await journal.close()

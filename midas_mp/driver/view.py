@@ -23,7 +23,8 @@ class View(Protocol):
     def advanced(self, done: int, failed: int, ended: Sequence[int]) -> None:
         """So many tasks of the round have ended; so many of the job have failed.
 
-        These are the indices of those that ended since the last time.
+        These are the indices of those that ended since the last time; none right after
+        ``started``, where a journal says what an earlier run has done.
         """
 
     def printed(self, index: int, worker: str, text: bytes) -> None:

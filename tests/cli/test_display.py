@@ -200,6 +200,16 @@ def test_all_prints_of_a_task_come_in_order_and_before_the_end(midas, script):
     assert len(lines) == 1 + 6 + 6 * 500
 
 
+def test_what_an_earlier_run_did_is_done_but_no_part_of_the_rate():
+    display = Display()
+    display.count, display.workers = 100, 1
+    display.advanced(60, 0, ())
+    display.round_began_s -= 10
+    assert (display.done, display.figures()) == (60, "1 worker")
+    display.advanced(80, 0, range(20))
+    assert re.fullmatch(r"2 tasks/s, about \d+ s left, 1 worker", display.figures())
+
+
 @pytest.mark.parametrize("word", ["print", "_print", "midas.print"])
 def test_every_word_for_printing_reaches_the_user(midas, script, word):
     ended = midas("run", script(f'{word}("a\\tb \\27[31m") return 1'), "--tasks=1", "--workers=1")

@@ -18,6 +18,7 @@ from midas_mp.config import JobOptions, TaskCount
 from midas_mp.driver.job import Answer, ScriptJob
 from midas_mp.driver.script_process import ScriptProcess
 from midas_mp.errors import MidasError, ScriptError
+from midas_mp.journal.journal import Journal
 from midas_mp.lua.bundle import Bundle
 from midas_mp.participant.process import Supervisor
 from midas_mp.participant.zygote import Zygote
@@ -168,8 +169,10 @@ class PlayedEngine:
         self._observer.results_arrived(results, payloads)
 
     def fail(self, index: int, message: str, kind: str = "runtime") -> None:
+        self.fail_with(index, Failure(kind, message, "stack traceback:\n\t…").to_payload())
+
+    def fail_with(self, index: int, payload: bytes) -> None:
         outcomes = [Outcome(index, 0, Status.FAILED, 1)]
-        payload = Failure(kind, message, "stack traceback:\n\t…").to_payload()
         results = TaskResults(self.id, self.round, "lab-000", outcomes)
         self._observer.results_arrived(results, [payload])
 
@@ -194,11 +197,19 @@ class Driver:
             printed=lambda text: self.view.printed(0, "", text),
         )
 
-    def job(self, path: Path, *, tasks: int | None = None, **options: Any) -> ScriptJob:
+    def job(
+        self,
+        path: Path,
+        *,
+        tasks: int | None = None,
+        journal: Journal | None = None,
+        **options: Any,
+    ) -> ScriptJob:
         count = TaskCount(tasks) if tasks is not None else None
-        return ScriptJob(path, self.script, JobOptions(tasks=count, **options), self.view)
+        said = JobOptions(tasks=count, **options)
+        return ScriptJob(path, self.script, said, self.view, journal)
 
-    async def run(self, path: Path, engine: PlayedEngine, **options: Any) -> Answer:
+    async def run(self, path: Path, engine: PlayedEngine, /, **options: Any) -> Answer:
         job = self.job(path, **options)
         await job.load()
         return await job.run(engine)

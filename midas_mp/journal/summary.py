@@ -1,0 +1,120 @@
+"""What the records of a journal come to: how far the job is, and what must not be run again."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from midas_mp.errors import JournalFailed
+from midas_mp.journal.records import (
+    DIGEST_BYTES,
+    JobRecord,
+    PartRecord,
+    Record,
+    ResultsRecord,
+    RoundRecord,
+)
+from midas_mp.wire.messages import Status
+
+BODY_BYTES_MAX: Final = 8 * 2**20
+"""Of one row; more is cut into rows of this size, so that no copy of it is larger.  A number of the
+file format: it says how many rows a record has."""
+
+
+def row_count(record: ResultsRecord) -> int:
+    return max(1, -(-sum(record.sizes) // BODY_BYTES_MAX))
+
+
+class RoundSummary:
+    """What is recorded of one round.
+
+    Attributes:
+        sequences: of its results in the journal.
+        failed: how many of the results are errors of the script.
+    """
+
+    def __init__(self, record: RoundRecord, sequence: int) -> None:
+        self.number = record.round
+        self.count = record.count
+        self.shared = record.shared
+        self.began_s = record.recorded_s
+        self.sequences = range(sequence + 1, sequence + 1)
+        self.done = 0
+        self.failed = 0
+        self._digests = bytearray()
+
+    @property
+    def is_complete(self) -> bool:
+        return self.done == self.count
+
+    def digest(self, index: int) -> bytes | None:
+        """Of what the task was given; None where its result is not recorded."""
+        start = index * DIGEST_BYTES
+        found = bytes(self._digests[start : start + DIGEST_BYTES])
+        return found if any(found) else None
+
+    def add(self, record: ResultsRecord) -> None:
+        """Raises JournalFailed: no run of Midas writes such a thing."""
+        if len(record.digests) != DIGEST_BYTES * len(record.outcomes):
+            raise JournalFailed("damaged: digests are missing")
+        for position, outcome in enumerate(record.outcomes):
+            if outcome.index >= self.count or self.digest(outcome.index):
+                raise JournalFailed(f"damaged: task {outcome.index} is out of place")
+            start, end = outcome.index * DIGEST_BYTES, (outcome.index + 1) * DIGEST_BYTES
+            if end > len(self._digests):
+                # for a few more than this one: tasks are generated in order
+                self._digests.extend(bytes(2 * end - len(self._digests)))
+            at = position * DIGEST_BYTES
+            self._digests[start:end] = record.digests[at : at + DIGEST_BYTES]
+            self.failed += outcome.status is not Status.OK
+        self.done += len(record.outcomes)
+
+
+class JournalSummary:
+    """All that a journal holds but the results themselves.
+
+    Attributes:
+        rounds: by their number.
+        last_s: when the last record was written, in seconds since 1970.
+    """
+
+    def __init__(self, job: JobRecord) -> None:
+        self.job = job
+        self.rounds: list[RoundSummary] = []
+        self.last_s = job.recorded_s
+        self._parts_missing = 0
+
+    def add(self, sequence: int, record: Record) -> None:
+        """The next record.
+
+        Raises:
+            JournalFailed: it cannot stand there.
+        """
+        if isinstance(record, PartRecord) is not bool(self._parts_missing):
+            raise JournalFailed(f"damaged: record {sequence} is out of place")
+        match record:
+            case PartRecord():
+                self._parts_missing -= 1
+            case RoundRecord(round=number) if number == len(self.rounds) and self._may_begin:
+                self.rounds.append(RoundSummary(record, sequence))
+                self.last_s = record.recorded_s
+            case ResultsRecord() if self.rounds:
+                self.rounds[-1].add(record)
+                self._parts_missing = row_count(record) - 1
+                self.last_s = record.recorded_s
+            case _:
+                raise JournalFailed(f"damaged: record {sequence} is out of place")
+        if self.rounds:
+            self.rounds[-1].sequences = range(self.rounds[-1].sequences.start, sequence + 1)
+
+    def end(self) -> None:
+        """There are no more.
+
+        Raises:
+            JournalFailed: there must be.
+        """
+        if self._parts_missing:
+            raise JournalFailed("damaged: its last record is not whole")
+
+    @property
+    def _may_begin(self) -> bool:
+        return not self.rounds or self.rounds[-1].is_complete
