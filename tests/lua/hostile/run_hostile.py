@@ -79,7 +79,7 @@ def run(path: str, memory_mb: int, engine: str) -> None:
         tell(f"ok {answer}")
     except ScriptError as error:
         tell(f"{error.kind} {error.message}")
-    if NUMBERS != bytes(range(100)) or not (runtime.is_spoiled or memory.is_sound()):
+    if bytes(range(100)) != NUMBERS or not (runtime.is_spoiled or memory.is_sound()):
         raise SystemExit(f"{path}: {NUMBERS!r}, {memory.used_bytes} bytes in use")
     (answer,) = runtime.call(innocent.digest, "execute_code", Context(1, 2))
     tell(f"then {msgpack.unpackb(answer)}")
