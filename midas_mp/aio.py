@@ -24,7 +24,7 @@ from midas_mp.executor.feed import Arrival, Feed
 from midas_mp.executor.function import LuaFunction, as_function
 from midas_mp.executor.items import Intake, Items
 from midas_mp.executor.options import MapOptions, ScriptOptions, Word, make_site, make_spec
-from midas_mp.executor.printing import print_to_stderr
+from midas_mp.executor.printing import Printer
 from midas_mp.executor.progress import Progress, Told
 from midas_mp.executor.scripts import ScriptNews, Scripts, answer_value
 from midas_mp.executor.workplace import Workplace, open_workplace
@@ -57,6 +57,7 @@ class AsyncClient:
         self._spec = make_spec(timeout, memory, seed, lua)
         self._raw = raw
         self._packer = Packer()
+        self._printer = Printer()
         self._workplace: Workplace | None = None
         self._calls: FunctionCalls | None = None
         self._scripts: Scripts | None = None
@@ -70,12 +71,12 @@ class AsyncClient:
             ProcessLost: no process can be started here.
         """
         self._workplace = await open_workplace(self._site, self._lost)
-        self._scripts = Scripts(self._workplace, self._site)
+        self._scripts = Scripts(self._workplace, self._site, self._printer.print_of_script)
         self._calls = FunctionCalls(
             self._workplace.client,
             "midas client",
             self._spec,
-            print_to_stderr,
+            self._printer.print_of_call,
             workers=self._site.workers_expected,
         )
         return self
@@ -184,6 +185,7 @@ class AsyncClient:
         """
         if self._scripts is None:
             raise _not_open()
+        self._printer.called()
         bar = Progress(progress)
         plan = ScriptOptions(args, tasks, arg, on_error, modules).plan(script_path, self._spec)
         news: asyncio.Queue[ScriptNews] = asyncio.Queue()
@@ -201,8 +203,10 @@ class AsyncClient:
             bar.close()
 
     def _open_calls(self) -> FunctionCalls:
+        """For a call that is made now."""
         if self._calls is None:
             raise _not_open()
+        self._printer.called()
         return self._calls
 
     def _lost(self, error: MidasError) -> None:

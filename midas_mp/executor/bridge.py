@@ -22,11 +22,12 @@ from typing import Any, Final
 from midas_mp.client.values import Payload
 from midas_mp.errors import MidasError
 from midas_mp.executor.broken import ExecutorClosed
-from midas_mp.executor.calls import FunctionCalls, Printed
+from midas_mp.executor.calls import FunctionCalls
 from midas_mp.executor.feed import Arrived, Feed, MapPlan
 from midas_mp.executor.function import LuaFunction
 from midas_mp.executor.future import LuaFuture
 from midas_mp.executor.loop_thread import LoopThread
+from midas_mp.executor.printing import Printer
 from midas_mp.executor.scripts import ScriptPlan, Scripts, TellScript
 from midas_mp.executor.workplace import Workplace, WorkplaceSpec, open_workplace
 from midas_mp.wire.messages import JobSpec
@@ -46,10 +47,11 @@ class Bridge:
         MidasError: the workplace cannot be opened.
     """
 
-    def __init__(self, site: WorkplaceSpec, spec: JobSpec, title: str, printed: Printed) -> None:
+    def __init__(self, site: WorkplaceSpec, spec: JobSpec, title: str) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._is_closing = False
+        self._printer = Printer()
         self._ending: asyncio.Task[None] | None = None
         self._lazy_feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
         self._workplace: Workplace
@@ -57,17 +59,18 @@ class Bridge:
         self.calls: FunctionCalls
         self._thread = LoopThread(title)
         try:
-            self._thread.start(self._open(site, spec, title, printed)).result()
+            self._thread.start(self._open(site, spec, title)).result()
         except BaseException:
             self._thread.stop()
             raise
         _open_bridges.add(self)
 
-    async def _open(self, site: WorkplaceSpec, spec: JobSpec, title: str, printed: Printed) -> None:
+    async def _open(self, site: WorkplaceSpec, spec: JobSpec, title: str) -> None:
         self._workplace = await open_workplace(site, self._lost)
-        self._scripts = Scripts(self._workplace, site)
+        client, printer = self._workplace.client, self._printer
+        self._scripts = Scripts(self._workplace, site, printer.print_of_script)
         self.calls = FunctionCalls(
-            self._workplace.client, title, spec, printed, workers=site.workers_expected
+            client, title, spec, printer.print_of_call, workers=site.workers_expected
         )
 
     def _lost(self, error: MidasError) -> None:
@@ -98,6 +101,7 @@ class Bridge:
         self._check_process()
         with self._lock:  # else a shutdown might slip in between
             self.check_open()
+            self._printer.called()
             self._thread.post(self._begin, future, function, payload)
 
     def cancel(self, future: LuaFuture) -> None:
@@ -117,6 +121,7 @@ class Bridge:
         with self._lock:
             self.check_open()
             feed = BridgedFeed(self._thread)
+            self._printer.called()
             self._thread.post(self._begin_feed, feed, plan, values, arrived, is_last)
         return feed
 
@@ -130,6 +135,7 @@ class Bridge:
         with self._lock:
             self.check_open()
             script = BridgedScript(self._thread)
+            self._printer.called()
             self._thread.post(self._begin_script, script, plan, tell)
         return script
 

@@ -18,7 +18,6 @@ from midas_mp.executor.future import LuaFuture
 from midas_mp.executor.items import Intake, Items
 from midas_mp.executor.map_run import MapRun
 from midas_mp.executor.options import MapOptions, ScriptOptions, Word, make_site, make_spec
-from midas_mp.executor.printing import print_to_stderr
 from midas_mp.executor.progress import Progress, Told
 from midas_mp.executor.script_run import run_script
 
@@ -78,7 +77,7 @@ class Executor(concurrent.futures.Executor):
         self._raw = raw
         self._site = site
         self._own = _OwnPacker()
-        self._bridge = Bridge(site, spec, "midas executor", print_to_stderr)
+        self._bridge = Bridge(site, spec, "midas executor")
         self._release = weakref.finalize(self, self._bridge.shut_down, cancel=False)
         self._release.atexit = False  # the bridge has its own
 

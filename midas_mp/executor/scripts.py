@@ -17,7 +17,7 @@ from midas_mp.driver.job import Answer, ScriptJob
 from midas_mp.driver.script_process import ScriptProcess
 from midas_mp.errors import InternalError, MidasError, ProcessLost, ScriptError
 from midas_mp.executor.broken import as_broken
-from midas_mp.executor.printing import print_tagged
+from midas_mp.executor.calls import Printed
 from midas_mp.executor.workplace import Workplace, WorkplaceSpec
 from midas_mp.participant.cpus import default_memory_bytes
 from midas_mp.participant.naming import node_name
@@ -54,11 +54,13 @@ class Scripts:
     Args:
         workplace: whose workers run their tasks.
         site: what was asked for as that.
+        printed: told what they print.
     """
 
-    def __init__(self, workplace: Workplace, site: WorkplaceSpec) -> None:
+    def __init__(self, workplace: Workplace, site: WorkplaceSpec, printed: Printed) -> None:
         self._workplace = workplace
         self._site = site
+        self._printed = printed
         self._running: dict[asyncio.Task[None], _RunningScript] = {}
         self._error: MidasError | None = None
         self._idle = asyncio.Event()
@@ -71,7 +73,7 @@ class Scripts:
             plan: which, and how.
             tell: called with what happens; the last of it is the end, unless it was cancelled.
         """
-        script = _RunningScript(self._workplace, self._site, plan, tell)
+        script = _RunningScript(self._workplace, self._site, self._printed, plan, tell)
         if self._error is not None:
             script.lose(self._error)
         task = asyncio.get_running_loop().create_task(script.run())
@@ -100,10 +102,16 @@ class _RunningScript:
     """One of them; also the view of its job."""
 
     def __init__(
-        self, workplace: Workplace, site: WorkplaceSpec, plan: ScriptPlan, tell: TellScript
+        self,
+        workplace: Workplace,
+        site: WorkplaceSpec,
+        printed: Printed,
+        plan: ScriptPlan,
+        tell: TellScript,
     ) -> None:
         self._workplace = workplace
         self._site = site
+        self.printed = printed
         self._plan = plan
         self._tell = tell
         self._loss: MidasError | None = None
@@ -165,9 +173,6 @@ class _RunningScript:
 
     def advanced(self, done: int, _failed: int, _ended: Sequence[int]) -> None:
         self._tell((done, self._count))
-
-    def printed(self, index: int, worker: str, text: bytes) -> None:
-        print_tagged(f"{index} {worker}" if worker else "", text)
 
     def noticed(self, text: str) -> None:
         _log.warning("%s", printable(text))

@@ -30,8 +30,16 @@ def test_a_bar_is_drawn_on_stderr(capsys):
     progress.close()
     progress.close()
     said = capsys.readouterr()
-    assert "100%" in said.err
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("2/2 ")
     assert said.out == ""
+
+
+def test_a_bar_of_nobody_knows_how_many_says_how_many_are_done(capsys):
+    progress = Progress(True)
+    progress.advanced(7, None)
+    progress.close()
+    assert capsys.readouterr().err.startswith("7/? ")
 
 
 def test_anything_else_is_refused():

@@ -43,13 +43,19 @@ class News:
 
 
 @pytest.fixture
-def run_with(run, tmp_path):
+def prints():
+    """What scripts print."""
+    return []
+
+
+@pytest.fixture
+def run_with(run, tmp_path, prints):
     """Runs a coroutine function with scripts and a way to begin one of so many tasks."""
 
     def start(work):
         async def main():
             workplace = await open_workplace(SITE, lambda _: None)
-            scripts = Scripts(workplace, SITE)
+            scripts = Scripts(workplace, SITE, lambda *print_: prints.append(print_))
 
             def begin(path, tasks=1, **options):
                 news = News()
@@ -192,16 +198,16 @@ def test_failed_tasks_are_told_to_the_log_but_not_all_of_them(run_with, script, 
     assert last == "12 tasks of job.lua failed"
 
 
-def test_prints_have_their_task_before_them(run_with, script, capsys):
+def test_prints_come_with_their_task(run_with, script, prints):
     async def work(_, begin):
         path = script("print('there')", generate="print('here')")
         await begin(path)[0]
 
     run_with(work)
-    here, there = capsys.readouterr().err.splitlines()[-2:]
-    assert here == "here"
-    assert there.startswith("[0 ")
-    assert there.endswith("-000] there")
+    (here, (index, worker, text)) = prints
+    assert here == (0, "", b"here")
+    assert (index, text) == (0, b"there")
+    assert worker.endswith("-000")
 
 
 def test_a_bug_of_ours_is_told_as_one(run_with, script):
