@@ -249,7 +249,7 @@ class Runtime:
                     self._slots[digest], name, index, count, round_, attempt, payload, form, places
                 )
             except self._error_type as error:
-                kind, text, more = _engine_failure(error)
+                kind, text, more = self._escaped(error)
             finally:
                 if self._memory_bytes:
                     self._lua.set_max_memory(0)
@@ -425,12 +425,22 @@ class Runtime:
         try:
             yield
         except self._error_type as error:
-            kind, text, trace = _engine_failure(error)
+            kind, text, trace = self._escaped(error)
             self._lua.set_max_memory(0)
             self._fail(kind, text, trace)
         finally:
             if self._memory_bytes:
                 self._lua.set_max_memory(0)
+
+    def _escaped(self, error: Exception) -> tuple[bytes, bytes, bytes]:
+        """What got past the library's own protection: memory, and nothing else that is known.
+
+        The library did not end the call, so arrays may be alive in buffers that will be no more.
+        """
+        self.is_spoiled = True
+        if isinstance(error, MemoryError) or "not enough memory" in str(error):
+            return b"memory", b"", b""
+        return b"runtime", str(error).encode()[: limits.ERROR_MESSAGE_BYTES_MAX], b""
 
     def _fail(
         self,
@@ -482,13 +492,6 @@ def _text(data: bytes) -> str:
 def _message(data: bytes) -> str:
     """Bounded again: a byte that is not UTF-8 becomes four characters."""
     return _text(data)[: limits.ERROR_MESSAGE_BYTES_MAX]
-
-
-def _engine_failure(error: Exception) -> tuple[bytes, bytes, bytes]:
-    """What got past the library's own protection: memory, and nothing else that is known."""
-    if isinstance(error, MemoryError) or "not enough memory" in str(error):
-        return b"memory", b"", b""
-    return b"runtime", str(error).encode()[: limits.ERROR_MESSAGE_BYTES_MAX], b""
 
 
 def _boot(lua: Any, settings: dict[bytes, Any]) -> _Doors:

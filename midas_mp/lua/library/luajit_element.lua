@@ -44,14 +44,21 @@ local function index(a, k)
   return value
 end
 
+-- Most numbers are well within: only one at the edge must be looked at as the integer that it is.
 if kind.is_wide then
-  local least, most = cast(host.C_NAMES[kind.name], LEAST), cast(host.C_NAMES[kind.name], MOST)
+  local integer = ffi.typeof(host.C_NAMES[kind.name])
+  local least, most = integer(LEAST), integer(MOST)
+
+  local function beyond(x, k)
+    if x < least or x > most then error(format(rules.BEYOND, k), 3) end
+  end
 
   function index(a, k)
     if type(k) == "number" and k >= 1 and k <= a[COUNT] and floor(k) == k then
       local x = cast(element_p, a[ADDRESS])[k - 1]
-      if x < least or x > most then error(format(rules.BEYOND, k), 2) end
-      return tonumber(x)
+      local number = tonumber(x)
+      if not (number > LEAST - 1 and number < MOST) then beyond(x, k) end
+      return number
     end
     local value, problem = look_up(kind, a, k)
     if problem then error(problem, 2) end
