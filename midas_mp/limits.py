@@ -25,7 +25,9 @@ BUFFERS_MAX: Final = 8_192
 """Buffers in one frame: with their sizes they must fit the header."""
 
 BLOB_BYTES_MIN: Final = 64 * KB
-"""Payload buffers of this size and more stay in shared memory between processes of one node."""
+"""Payload buffers of this size and more stay in shared memory between processes of one node.  By
+measured CPU time a task with its array costs the same either way from 16 to 32 KB; in shared memory
+it costs a quarter less at 64 KB, and less than half at 256 KB."""
 
 POOL_BYTES_MAX: Final = 64 * GB
 OUTBOUND_BYTES_MAX: Final = 4 * GB

@@ -2,6 +2,7 @@
 
 memfd     one sealed, sparse file without a name: nothing of it can ever be left behind
 extents   which parts of it are free
+forks     keep what forked processes see as it is
 mapping   such a file in this process' memory, and views that keep their place
 pool      the file of this process: ``share`` and ``allocate``
 upkeep    gives back what of it lies idle

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from midas_mp.blobs import memfd
+from midas_mp.blobs import forks, memfd
 from midas_mp.blobs.mapping import Mapping
 from midas_mp.blobs.pool import SharedFile, place
 from midas_mp.errors import ProtocolError
@@ -146,6 +146,7 @@ class ParentBlobs:
         What it wrote since the last time tells how much it needs; what the kernel keeps beyond that
         for it, and nobody reads, is to be given back.
         """
+        forks.sweep()
         for message in self.releases():
             self._is_trimming = False  # there is more to give back
             yield message

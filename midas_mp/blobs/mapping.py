@@ -13,8 +13,10 @@ import mmap
 import os
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+from midas_mp.blobs import forks
 from midas_mp.wire.framing import Buffer
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -58,13 +60,14 @@ class Mapping:
 
     def view(self, offset: int, size_bytes: int, let_go: Callable[[int, int], None]) -> memoryview:
         """Of a place that must lie inside; ``let_go(offset, size_bytes)`` is called, in any
-        thread, when nothing of the view is left.
+        thread, when nothing of the view is left, here or in a process that was forked meanwhile.
         """
         assert 0 <= offset <= offset + size_bytes <= self.size_bytes
         place = (ctypes.c_ubyte * size_bytes).from_address(self.address + offset)
         lease = _Lease(place, _end)
-        lease.mapping, lease.offset, lease.size_bytes = self, offset, size_bytes
-        lease.let_go = let_go
+        lease.number = forks.next_number()
+        lease.mapping = self
+        lease.let_go = partial(let_go, offset, size_bytes)
         _leases.add(lease)
         view = memoryview(place).cast("B")
         return view if self.is_writable else view.toreadonly()
@@ -87,15 +90,14 @@ class Mapping:
 class _Lease(weakref.ref[Any]):
     """Watches a place until nothing refers to it any more, and keeps its mapping until then."""
 
-    __slots__ = ("let_go", "mapping", "offset", "size_bytes")
+    __slots__ = ("let_go", "mapping", "number")
 
     __hash__ = object.__hash__  # a reference's own is that of what it refers to
     __eq__ = object.__eq__
 
+    number: int
     mapping: Mapping
-    offset: int
-    size_bytes: int
-    let_go: Callable[[int, int], None]
+    let_go: Callable[[], None]
 
 
 _leases: Final[set[_Lease]] = set()
@@ -103,7 +105,7 @@ _leases: Final[set[_Lease]] = set()
 
 def _end(lease: Any) -> None:
     _leases.discard(lease)
-    lease.let_go(lease.offset, lease.size_bytes)
+    forks.give_back(lease.number, lease.let_go)
 
 
 # -- what lies where -------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from collections import deque
 from typing import Final, NamedTuple, Self
 
 from midas_mp import limits
-from midas_mp.blobs import memfd
+from midas_mp.blobs import forks, memfd
 from midas_mp.blobs.extents import Extents
 from midas_mp.blobs.mapping import Mapping, address_of, locate
 from midas_mp.wire.framing import Buffer, size_bytes
@@ -175,6 +175,7 @@ class Pool:
         self._freed.append((offset, _pages(size_bytes)))
 
     def _take_back(self) -> None:
+        forks.sweep()
         while self._freed:
             self._extents.give_back(*self._freed.popleft())
 
@@ -202,6 +203,7 @@ class _OfThisProcess:
         return self._pool
 
     def trim(self) -> float:
+        forks.sweep()
         now_s = time.monotonic()
         if now_s >= self._trim_s:
             pool = self.made

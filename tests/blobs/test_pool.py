@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from midas_mp import limits
-from midas_mp.blobs import memfd, pool
+from midas_mp.blobs import forks, memfd, pool
 from midas_mp.blobs.mapping import address_of, locate
 from midas_mp.blobs.pool import Pool
 
@@ -244,6 +244,7 @@ def test_descriptors_end_with_their_pool():
         return len(list(Path("/proc/self/fd").iterdir()))
 
     gc.collect()
+    forks.sweep()
     before = count()
     here = Pool(SIZE)
     block = here.allocate(PAGE)
