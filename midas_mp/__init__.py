@@ -27,6 +27,7 @@ TYPE_CHECKING = False  # as type checkers know it; the module that has it is slo
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from midas_mp import aio
     from midas_mp.client.arrays import empty
     from midas_mp.errors import (
         ClusterLost,
@@ -58,6 +59,7 @@ __all__ = [
     "UnsendableValue",
     "UsageError",
     "__version__",
+    "aio",
     "empty",
     "lua_function",
 ]
@@ -75,6 +77,7 @@ _HOMES: Final = {
     "ScriptError": "midas_mp.errors",
     "UnsendableValue": "midas_mp.errors",
     "UsageError": "midas_mp.errors",
+    "aio": "midas_mp.aio",
     "empty": "midas_mp.client.arrays",
     "lua_function": "midas_mp.executor.function",
 }
@@ -88,6 +91,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "aio":
+        return import_module(home)
     value = globals()[name] = getattr(import_module(home), name)
     return value
 

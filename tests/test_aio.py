@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
+import sys
 
 import psutil
 import pytest
@@ -29,6 +30,14 @@ def run_with(run):
         return run(main())
 
     return start
+
+
+def test_it_is_there_when_it_is_asked_for(start):
+    program = (
+        "import sys, midas_mp; assert 'asyncio' not in sys.modules; print(midas_mp.aio.Client)"
+    )
+    ended = start("-c", program, command=[sys.executable]).wait()
+    assert (ended.code, ended.err) == (0, "")
 
 
 def test_a_call_is_awaited(run_with):

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,10 @@ def cluster(start):
     return where
 
 
-@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.lua")), ids=lambda path: path.name)
+PROGRAMS = sorted([*EXAMPLES.glob("*.lua"), *EXAMPLES.glob("*.py")])
+
+
+@pytest.mark.parametrize("example", PROGRAMS, ids=lambda path: path.name)
 def test_examples_are_short_and_tested(example):
     assert len(example.read_text(encoding="utf-8").splitlines()) < 90
     assert example.name in Path(__file__).read_text(encoding="utf-8")
@@ -223,3 +227,27 @@ def test_words_are_counted_by_participants_that_come_and_go(start):
     for node in nodes[:2]:
         node.wait_for(r"is gone \(the script is done\)")
         assert node.process.poll() is None
+
+
+# -- in Python -------------------------------------------------------------------------------------
+
+
+def exponent(r, steps):
+    """Of the logistic map, by Lyapunov."""
+    x, total = 0.4, 0.0
+    for _ in range(steps):
+        total += math.log(abs(r * (1 - 2 * x)))
+        x = r * x * (1 - x)
+    return total / steps
+
+
+def test_the_sweep_finds_chaos_where_python_does(start):
+    count, steps = 40, 500
+    ended = start("sweep.py", str(count), str(steps), command=[sys.executable], cwd=EXAMPLES).wait()
+    exponents = [exponent(3.4 + 0.6 * i / (count - 1), steps) for i in range(count)]
+    chaotic = sum(each > 0 for each in exponents) / count
+    assert ended.out.splitlines() == [
+        f"chaotic at {chaotic:.1%} of {count} values of r from 3.4 to 4",
+        f"most of all at r = 4.0000: exponent {exponents[-1]:.4f}",
+    ]
+    assert (ended.code, ended.err) == (0, "")

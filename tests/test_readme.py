@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,15 @@ def test_the_script_gives_the_answer_that_is_shown(midas, tmp_path):
     ).groups()
     assert answer == str(sum(range(100_000)))
     assert midas(*shlex.split(command)) == (0, answer + "\n", "")
+
+
+@pytest.mark.parametrize(
+    "program", [text for kind, text in BLOCKS if kind == "python" and "# prints" in text]
+)
+def test_programs_print_what_is_shown(start, program):
+    ended = start("-c", program, command=[sys.executable], cwd=ROOT).wait()
+    shown = re.findall(r"# prints (.*)$", program, re.MULTILINE)
+    assert ended == (0, "\n".join(shown) + "\n", "")
 
 
 def test_the_first_command_runs_an_example(midas):
