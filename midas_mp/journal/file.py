@@ -202,6 +202,8 @@ class JournalFile:
                 elif isinstance(record, JobRecord):
                     self.summary = JournalSummary(record)
                     self._key = journal_key(record)
+                else:
+                    break
         if self.summary is None:
             raise JournalFailed("damaged: it does not say which job it is of")
         self.summary.end()

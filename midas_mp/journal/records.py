@@ -124,7 +124,10 @@ def unseal(key: bytes, sequence: int, header: object) -> tuple[Record, bytes]:
     message = header[_SEAL_BYTES:]
     if header[:_SEAL_BYTES] != _seal(key, sequence, message):
         raise damaged(sequence)
-    return _decoder.decode(message[_BODY_SEAL_BYTES:]), message[:_BODY_SEAL_BYTES]
+    try:
+        return _decoder.decode(message[_BODY_SEAL_BYTES:]), message[:_BODY_SEAL_BYTES]
+    except msgspec.DecodeError:
+        raise damaged(sequence) from None
 
 
 def body_seal(key: bytes, body: Iterable[Buffer]) -> bytes:

@@ -103,8 +103,8 @@ class JournalSummary:
                 self.last_s = record.recorded_s
             case _:
                 raise JournalFailed(f"damaged: record {sequence} is out of place")
-        if self.rounds:
-            self.rounds[-1].sequences = range(self.rounds[-1].sequences.start, sequence + 1)
+        present = self.rounds[-1]
+        present.sequences = range(present.sequences.start, sequence + 1)
 
     def end(self) -> None:
         """There are no more.

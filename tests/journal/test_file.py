@@ -14,6 +14,7 @@ import pytest
 from midas_mp.errors import JournalFailed, JournalRefused
 from midas_mp.journal import file as module
 from midas_mp.journal.file import JournalFile
+from midas_mp.journal.records import PartRecord, seal
 from midas_mp.journal.summary import BODY_BYTES_MAX
 
 
@@ -108,9 +109,11 @@ def test_large_results_are_written_in_rows_and_read_whole(path, write, begin, re
     large = random.Random(1).randbytes(BODY_BYTES_MAX)
     array = memoryview(bytearray(large)).cast("d")
     written = results({0: array, 1: b"", 2: large[:70], 3: b"z" * BODY_BYTES_MAX})
-    write(begin(0, 9), written, results({4: b"next"}))
+    even = results({5: large, 6: large})
+    write(begin(0, 9), written, results({4: b"next"}), even)
     with JournalFile(path) as file:
-        (record, buffers), following = read_all(file)
+        (record, buffers), following, last = read_all(file)
+        assert last == even
         assert record == written[0]
         assert buffers == [large, b"", large[:70], b"z" * BODY_BYTES_MAX]
         assert following.buffers == [b"next"]
@@ -225,6 +228,13 @@ def test_rows_that_go_while_it_is_read_are_noticed(path, write, begin, results):
         edit(path, "DELETE FROM records WHERE sequence = 4")
         with pytest.raises(JournalFailed, match="record 4"):
             file.verify()
+
+
+def test_a_first_record_of_another_kind_is_damage(path, write):
+    header = seal(module._KEY_OF_JOB, 1, PartRecord(), [b""])
+    edit(write(), "UPDATE records SET header = ?", header)
+    with pytest.raises(JournalFailed, match="does not say which job"):
+        JournalFile(path)
 
 
 def test_a_page_that_is_said_to_be_free_is_damage(path, write, begin, results):

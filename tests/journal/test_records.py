@@ -57,3 +57,13 @@ def test_jobs_that_differ_in_anything_have_other_keys(job):
         for name, value in (("seed", 8), ("arg", ["y"]), ("recorded_s", 1.5), ("engine", "lua5.4"))
     ]
     assert len({journal_key(each) for each in [job, *others]}) == len(others) + 1
+
+
+def test_a_seal_around_what_is_no_record_is_refused(job):
+    with pytest.raises(JournalFailed):
+        unseal(KEY, 5, seal(KEY, 5, msgspec.structs.replace(job, arg=5)))
+
+
+def test_arguments_are_as_a_command_line_says_them(job):
+    job = msgspec.structs.replace(job, arg=["a b", "-x"], named_arg={"k": "1 2", "a": ""})
+    assert job.words == "--arg a= --arg 'k=1 2' 'a b' -x"
