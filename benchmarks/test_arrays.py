@@ -18,7 +18,7 @@ from benchmarks.ways import WAYS, limits
 from benchmarks.ways.way import Way
 
 MOVING = [
-    *("midas", "midas-tcp"),
+    *("midas", "midas-host", "midas-tcp"),
     *("pool", "process-pool", "joblib", "dask", "ray", "mpi", "mpi-apart"),
 ]
 COUNT = 2

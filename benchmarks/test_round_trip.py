@@ -18,7 +18,7 @@ from benchmarks.ways import WAYS, limits
 from benchmarks.ways.way import Way
 
 CALLING = [
-    *("midas", "midas-aio", "midas-tcp"),
+    *("midas", "midas-aio", "midas-host", "midas-tcp"),
     *("pool", "process-pool", "joblib", "dask", "ray", "mpi-pool"),
 ]
 QUIET, AWAKE = "one no-op after the other", "one no-op after the other, cores awake"

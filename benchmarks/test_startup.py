@@ -22,7 +22,7 @@ COMMANDS = {
     "python -c 'import asyncio'": ("-c", "import asyncio"),
     "python -c pass": ("-c", "pass"),
 }
-STARTING = ["midas", "midas-aio", "midas-tcp"]
+STARTING = ["midas", "midas-aio", "midas-host", "midas-tcp"]
 STARTING += ["pool", "process-pool", "joblib", "dask", "ray", "mpi-pool"]
 
 

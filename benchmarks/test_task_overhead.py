@@ -13,7 +13,7 @@ from benchmarks.ways import WAYS
 from benchmarks.ways.way import Way
 
 MAPPING = [
-    *("midas", "midas-aio", "midas-tcp"),
+    *("midas", "midas-aio", "midas-host", "midas-tcp"),
     *("pool", "process-pool", "joblib", "dask", "ray", "mpi-pool"),
 ]
 

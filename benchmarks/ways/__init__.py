@@ -54,6 +54,7 @@ _MPI = {"distributions": ("mpi4py",), "programs": ("mpiexec",)}
 WAYS = {
     "midas": Entry("Midas Executor", "midas", "MidasExecutor"),
     "midas-aio": Entry("Midas aio.Client", "midas", "MidasClient"),
+    "midas-host": Entry("Midas Executor, host_process=True", "midas", "MidasHostProcess"),
     "midas-tcp": Entry("Midas Executor, host and node by TCP", "midas", "MidasCluster"),
     "pool": Entry("multiprocessing.Pool", "standard", "Pool"),
     "process-pool": Entry("ProcessPoolExecutor", "standard", "ProcessPool"),

@@ -61,6 +61,17 @@ class MidasExecutor(_Mapping):
         return midas_mp.empty(length, "float64")
 
 
+class MidasHostProcess(_Mapping):
+    """Host and launcher in a process of their own."""
+
+    def start(self, workers: int) -> None:
+        self._executor = midas_mp.Executor(max_workers=workers, host_process=True)
+        self.map_each("identity", range(10 * workers))
+
+    def stop(self) -> None:
+        self._executor.shutdown()
+
+
 class MidasCluster(_Mapping):
     """A host and a participant as processes of their own, by TCP."""
 
