@@ -30,7 +30,7 @@ class Passed(NamedTuple):
 
     Attributes:
         payload: buffer 0; None where there is none, or where ``places`` tells of it.
-        places: what the library is told of the buffers.
+        places: what the library is told of the buffers, once it is ``told``.
         lua_bytes: what this takes of Lua's memory.
         held: what must be released when Lua has done with it.
     """
@@ -55,6 +55,9 @@ class Passage(Protocol):
     def enter(self, buffers: Sequence[Buffer]) -> Passed:
         """Takes a payload in; no buffers are no payload."""
 
+    def told(self, places: Any) -> Any:
+        """What was passed as ``places``, as Lua has it; to make it may take all ``lua_bytes``."""
+
     def leave(self, text: bytes, places: Any) -> list[ResultBuffer]:
         """The payload that a call has answered; the state must not have been called since."""
 
@@ -74,6 +77,9 @@ class AddressPassage:
         places = b"".join([_PLACE_IN.pack(each.address, each.size_bytes) for each in held])
         return Passed(None, places, len(places), held)
 
+    def told(self, places: Any) -> Any:
+        return places
+
     def leave(self, text: bytes, places: Any) -> list[ResultBuffer]:
         if places is None:
             return [text]
@@ -90,9 +96,10 @@ class StringPassage:
         if not buffers:
             return _NOTHING
         payload, *more = map(bytes, buffers)
-        if not more:
-            return Passed(payload, None, len(payload))
-        return Passed(payload, self._lua.table_from(more), len(payload) + sum(map(len, more)))
+        return Passed(payload, more or None, len(payload) + sum(map(len, more)))
+
+    def told(self, places: Any) -> Any:
+        return places and self._lua.table_from(places)
 
     def leave(self, text: bytes, places: Any) -> list[ResultBuffer]:
         if places is None:

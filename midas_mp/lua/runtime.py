@@ -245,6 +245,8 @@ class Runtime:
             if self._memory_bytes and not self._open_window(lua_bytes):
                 self._fail(b"memory", b"", b"", entry, index if is_task else None)
             try:
+                if places is not None:
+                    places = self._passage.told(places)
                 kind, self.output_bytes, text, more = self._doors.call(
                     self._slots[digest], name, index, count, round_, attempt, payload, form, places
                 )
@@ -276,8 +278,9 @@ class Runtime:
         slot, name = self._slots[digest], self._name(entry)
         with closing(self._passage.enter(buffers)) as passed:
             with self._window(passed.lua_bytes):
+                places = self._passage.told(passed.places)
                 kind, self.output_bytes, text, more, *done = self._doors.batch(
-                    slot, name, index, count, round_, attempt, passed.payload, passed.places
+                    slot, name, index, count, round_, attempt, passed.payload, places
                 )
             if kind is None:
                 return self._passage.leave(text, more), None
@@ -314,7 +317,7 @@ class Runtime:
             self._window(passed.lua_bytes),
         ):
             kind, self.output_bytes, text, trace = self._doors.store(
-                index, passed.payload, passed.places
+                index, passed.payload, self._passage.told(passed.places)
             )
         if kind is not None:
             self._fail(kind, text, trace, None, index)
@@ -348,7 +351,7 @@ class Runtime:
         self._shared_held = passed.held
         with self._window(passed.lua_bytes):
             kind, self.output_bytes, text, trace = self._doors.share(
-                round_, passed.payload, passed.places
+                round_, passed.payload, self._passage.told(passed.places)
             )
         if kind is None:
             self._collect()  # the payload goes before its image comes

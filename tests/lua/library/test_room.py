@@ -89,11 +89,21 @@ def test_what_comes_counts_where_it_is_copied(script):
     assert state.call_buffers("execute_code", payload, buffer) == [msgpack.packb(200)]
 
 
+@pytest.mark.parametrize("engine", ["luajit"])  # elsewhere all three are one string
 def test_so_do_the_results_that_a_driver_keeps(script):
     state = script("", profile=Profile.DRIVER, memory_bytes=MEMORY_BYTES)
     value = msgpack.packb([array("int16", [], (10_000_000,), 1)] * 3)
     with pytest.raises(ScriptError, match="memory limit of 32 MB reached"):
         state.runtime.store(0, [value, bytes(20_000_000)])
+
+
+@pytest.mark.parametrize("engine", ["lua5.4", "lua5.5"])
+def test_what_must_be_copied_and_is_too_large_does_not_come_in(script):
+    state = script("function execute_code() end", memory_bytes=MEMORY_BYTES)
+    payload = msgpack.packb(array("int8", [], (MEMORY_BYTES,), 1))
+    with pytest.raises(ScriptError, match="memory limit of 32 MB reached"):
+        state.call_buffers("execute_code", payload, bytes(MEMORY_BYTES))
+    assert state.runtime.memory_used < limits.MB
 
 
 @pytest.mark.parametrize("engine", ["luajit"])
