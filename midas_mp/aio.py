@@ -176,6 +176,7 @@ class AsyncClient:
         arg: Mapping[str, Word] | None = None,
         on_error: OnError | None = None,
         modules: Iterable[str] = (),
+        journal: str | os.PathLike[str] | None = None,
         progress: Told | bool = False,
     ) -> str | bytes | float | None:
         """Runs a script of three functions; what ``interpret_results`` returns.
@@ -187,7 +188,8 @@ class AsyncClient:
             raise _not_open()
         self._printer.called()
         bar = Progress(progress)
-        plan = ScriptOptions(args, tasks, arg, on_error, modules).plan(script_path, self._spec)
+        options = ScriptOptions(args, tasks, arg, on_error, modules, journal)
+        plan = options.plan(script_path, self._spec)
         news: asyncio.Queue[ScriptNews] = asyncio.Queue()
         script = self._scripts.begin(plan, news.put_nowait)
         try:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midas_mp import limits
 from midas_mp.cli.parameters import DURATION, ENGINE, NAMED, SIZE, TASKS
 from midas_mp.cli.report import write_line
 from midas_mp.client.printable import printable
-from midas_mp.config import JobOptions
-from midas_mp.errors import JournalFailed, UsageError, WorldError
+from midas_mp.config import JobOptions, check_arguments
+from midas_mp.errors import JournalFailed, WorldError
 
 if TYPE_CHECKING:
     from midas_mp.cli.display import Display
@@ -127,30 +126,13 @@ def make_options(script: Path, said: Mapping[str, Any]) -> JobOptions:
     """The options of a job out of what the command line said.
 
     Raises:
-        UsageError: no working directory; a path or an argument that is not UTF-8, which is what
-            travels; too many of them.
+        UsageError: its path or its arguments cannot travel.
     """
-    try:
-        folder = Path.cwd()
-    except FileNotFoundError:
-        raise UsageError("the working directory is gone; change to another one") from None
-    named = dict(said["named"])
-    words = [*said["args"], *(word for pair in named.items() for word in pair)]
-    for text in (str(folder), str(script.resolve()), *words):
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise UsageError(f"{text!a} is not UTF-8; arguments and paths must be") from None
-    # each one with what msgpack puts before it
-    size_bytes = sum(len(text.encode()) + 5 for text in (str(script), *words))
-    if size_bytes > limits.ARGUMENT_BYTES_MAX:
-        raise UsageError(
-            f"the script's arguments are {size_bytes} bytes long, the limit is "
-            f"{limits.ARGUMENT_BYTES_MAX}; put them into a file that generate_data reads"
-        )
     names = JobOptions.__dataclass_fields__.keys() & said.keys()
     chosen = {name: said[name] for name in names}
-    return JobOptions(**chosen, arg=tuple(said["args"]), arg_named=named)
+    options = JobOptions(**chosen, arg=tuple(said["args"]), arg_named=dict(said["named"]))
+    check_arguments(script, options)
+    return options
 
 
 def start_zygote() -> Zygote:

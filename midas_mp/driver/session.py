@@ -61,10 +61,9 @@ async def run_on_this_machine(run: Run, *, workers: int | None) -> Answer:
         MidasError: see ``ScriptJob.run``.
     """
     count = workers or usable_cpu_count()
-    node = node_name()
     memory_default = default_memory_bytes(count)
     settings = NodeSettings(
-        node,
+        node_name(),
         name_is_explicit=False,
         workers=count,
         memory_bytes=run.options.memory_bytes or memory_default,
@@ -73,7 +72,7 @@ async def run_on_this_machine(run: Run, *, workers: int | None) -> Answer:
     watch = _Watch()
     supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
     try:
-        async with _script_job(run, supervisor, node, memory_default) as job:
+        async with _script_job(run, supervisor, memory_default) as job:
             watch.job = job
             cluster = InProcessCluster(supervisor, settings)
             try:
@@ -108,7 +107,7 @@ async def run_at_host(
     dial = functools.partial(tcp.connect, address, timeout_s=CONNECT_TIMEOUT_S)
     client = Client(dial, patience_s=patience_s)
     try:
-        async with _script_job(run, supervisor, node_name(), default_memory_bytes(1)) as job:
+        async with _script_job(run, supervisor, default_memory_bytes(1)) as job:
             watch.job = job
             await client.connect()
             await job.load()
@@ -136,7 +135,7 @@ async def run_as_host(
     host = Host(announce=announce, patience_s=patience_s)
     client = Client(dial_within(host), patience_s=0)
     try:
-        async with _script_job(run, supervisor, node_name(), default_memory_bytes(1)) as job:
+        async with _script_job(run, supervisor, default_memory_bytes(1)) as job:
             watch.job = job
             listener = await tcp.listen(address, lambda: (host, host.conversation()))
             try:
@@ -170,22 +169,54 @@ class _Watch:
 
 
 @contextlib.asynccontextmanager
-async def _script_job(
-    run: Run, supervisor: Supervisor, node: str, memory_default: int
+async def open_script_job(
+    path: Path,
+    options: JobOptions,
+    view: View,
+    supervisor: Supervisor,
+    *,
+    memory_default_bytes: int,
+    sandbox_level_max: int = 3,
+    working_directory: str,
+    journal: Path | None = None,
 ) -> AsyncIterator[ScriptJob]:
-    """The job of a run, with its journal as long as it lasts."""
-    options = run.options
-    journal = await Journal.open(run.journal) if run.journal is not None else None
-    try:
+    """The job of a script, with a process for its own functions and a journal, if any.
+
+    Raises:
+        JournalRefused, JournalFailed: that cannot be its journal.
+        UsageError: there is no such script.
+        ScriptError: it is bytecode.
+        ProcessLost: no process can be started.
+    """
+    async with contextlib.AsyncExitStack() as closing:
+        record = None
+        if journal is not None:
+            record = await Journal.open(journal)
+            closing.push_async_callback(record.close)
         script = ScriptProcess(
             supervisor,
-            node=node,
-            memory_bytes=options.driver_memory_bytes or options.memory_bytes or memory_default,
-            sandbox_level_max=run.sandbox_level_max,
-            working_directory=str(Path.cwd()),
-            printed=lambda text: run.view.printed(0, "", text),
+            node=node_name(),
+            memory_bytes=options.driver_memory_bytes
+            or options.memory_bytes
+            or memory_default_bytes,
+            sandbox_level_max=sandbox_level_max,
+            working_directory=working_directory,
+            printed=lambda text: view.printed(0, "", text),
         )
-        yield ScriptJob(run.path, script, options, run.view, journal)
-    finally:
-        if journal is not None:
-            await journal.close()
+        closing.callback(script.kill)
+        yield ScriptJob(path, script, options, view, record)
+
+
+def _script_job(
+    run: Run, supervisor: Supervisor, memory_default_bytes: int
+) -> contextlib.AbstractAsyncContextManager[ScriptJob]:
+    return open_script_job(
+        run.path,
+        run.options,
+        run.view,
+        supervisor,
+        memory_default_bytes=memory_default_bytes,
+        sandbox_level_max=run.sandbox_level_max,
+        working_directory=str(Path.cwd()),
+        journal=run.journal,
+    )

@@ -178,6 +178,7 @@ class Executor(concurrent.futures.Executor):
         arg: Mapping[str, Word] | None = None,
         on_error: OnError | None = None,
         modules: Iterable[str] = (),
+        journal: str | os.PathLike[str] | None = None,
         progress: Told | bool = False,
     ) -> str | bytes | float | None:
         """Runs a script of three functions; what ``interpret_results`` returns.
@@ -193,17 +194,21 @@ class Executor(concurrent.futures.Executor):
             arg: what the script reads as ``arg.name``.
             on_error: ``"stop"`` at the first task that fails, or ``"continue"`` without it.
             modules: to ship beside those that literal requires name.
+            journal: file in which each result is recorded before it counts; where it exists, the
+                script goes on from there.
             progress: called with how many tasks of the round are done, and of how many; True
                 draws a bar.
 
         Raises:
             ScriptError: the script failed.
             UsageError: there is no such script, or an option makes no sense.
+            JournalRefused, JournalFailed: the journal is another script's, or damaged.
             BrokenCluster: the workers went away.
             ExecutorClosed: after ``shutdown``.
         """
         told = Progress(progress)
-        plan = ScriptOptions(args, tasks, arg, on_error, modules).plan(script_path, self._spec)
+        options = ScriptOptions(args, tasks, arg, on_error, modules, journal)
+        plan = options.plan(script_path, self._spec)
         return run_script(self._bridge, plan, told, raw=self._raw)
 
     # -- the end -----------------------------------------------------------------------------------

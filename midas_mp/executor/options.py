@@ -109,6 +109,7 @@ class ScriptOptions(NamedTuple):
     arg: Mapping[str, Word] | None = None
     on_error: OnError | None = None
     modules: Iterable[str] = ()
+    journal: str | os.PathLike[str] | None = None
 
     def plan(self, path: str | os.PathLike[str], spec: JobSpec) -> ScriptPlan:
         """How the script is run, where an executor's calls run so.
@@ -130,7 +131,7 @@ class ScriptOptions(NamedTuple):
             timeout_s=spec.timeout_s or None,
             memory_bytes=spec.memory_bytes or None,
             on_error=self.on_error,
-            seed=spec.seed,
+            seed=spec.seed or None,
             arg=tuple(map(_text, self.args)),
             arg_named={_text(name): _text(word) for name, word in (self.arg or {}).items()},
             engine=None if spec.engine == DEFAULT_ENGINE else parse_engine(spec.engine),
@@ -138,7 +139,8 @@ class ScriptOptions(NamedTuple):
         )
         script = Path(path)
         check_arguments(script, options)
-        return ScriptPlan(script, options, str(Path.cwd()))
+        journal = None if self.journal is None else Path(self.journal)
+        return ScriptPlan(script, options, str(Path.cwd()), journal)
 
 
 def _text(word: Word) -> str:

@@ -13,14 +13,13 @@ from typing import Final, NamedTuple
 
 from midas_mp.client.printable import printable
 from midas_mp.config import JobOptions
-from midas_mp.driver.job import Answer, ScriptJob
-from midas_mp.driver.script_process import ScriptProcess
+from midas_mp.driver.job import Answer
+from midas_mp.driver.session import open_script_job
 from midas_mp.errors import InternalError, MidasError, ProcessLost, ScriptError
 from midas_mp.executor.broken import as_broken
 from midas_mp.executor.calls import Printed
 from midas_mp.executor.workplace import Workplace, WorkplaceSpec
 from midas_mp.participant.cpus import default_memory_bytes
-from midas_mp.participant.naming import node_name
 
 FAILURES_TOLD_MAX: Final = 10
 """Of one script; how many more there were is said at its end."""
@@ -35,11 +34,13 @@ class ScriptPlan(NamedTuple):
         path: of the script.
         options: as the caller wants it; what is not said is up to the script.
         working_directory: of the script's own functions, which may write below it.
+        journal: where results are recorded, and taken from; None is nowhere.
     """
 
     path: Path
     options: JobOptions
     working_directory: str
+    journal: Path | None = None
 
 
 ScriptNews = tuple[int, int] | Answer | MidasError
@@ -147,21 +148,18 @@ class _RunningScript:
 
     async def _answer(self) -> Answer:
         plan, site = self._plan, self._site
-        memory_bytes = plan.options.memory_bytes or default_memory_bytes(site.workers_expected or 1)
-        process = ScriptProcess(
+        async with open_script_job(
+            plan.path,
+            plan.options,
+            self,
             self._workplace.supervisor(),
-            node=node_name(),
-            memory_bytes=memory_bytes,
+            memory_default_bytes=default_memory_bytes(site.workers_expected or 1),
             sandbox_level_max=site.sandbox_level_max,
             working_directory=plan.working_directory,
-            printed=lambda text: self.printed(0, "", text),
-        )
-        try:
-            job = ScriptJob(plan.path, process, plan.options, self)
+            journal=plan.journal,
+        ) as job:
             await job.load()
             answer = await job.run(self._workplace.client)
-        finally:
-            process.kill()
         if self._failed > FAILURES_TOLD_MAX:
             _log.warning("%d tasks of %s failed", self._failed, plan.path.name)
         return answer

@@ -92,7 +92,7 @@ def test_a_time_that_is_none_is_refused(timeout):
 def test_what_an_executor_was_not_told_is_up_to_the_script(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plan = ScriptOptions().plan("job.lua", make_spec(None, None, 0, "luajit"))
-    assert plan == (Path("job.lua"), JobOptions(seed=0), str(tmp_path))
+    assert plan == (Path("job.lua"), JobOptions(), str(tmp_path), None)
 
 
 def test_what_it_was_told_holds(tmp_path):

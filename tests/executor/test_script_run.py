@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import midas_mp
-from midas_mp import ExecutorClosed, ScriptError, UsageError
+from midas_mp import ExecutorClosed, JournalRefused, ScriptError, UsageError
 
 
 def test_it_gives_what_interpret_results_returns(executor, script):
@@ -83,6 +83,16 @@ def test_it_may_go_on_without_failed_tasks(executor, script):
         interpret="return results.n .. tostring(results[2]) .. errors[2]",
     )
     assert executor.run(path, tasks=3, on_error="continue") == "3niljob.lua:3: no"
+
+
+def test_with_a_journal_it_goes_on(executor, script, tmp_path, capsys):
+    journal = tmp_path / "job.journal"
+    path = script("print('computed') return global_data.index")
+    for computed in (3, 0):
+        assert executor.run(path, tasks=3, journal=journal) == "0,1,2"
+        assert capsys.readouterr().err.count("computed") == computed
+    with pytest.raises(JournalRefused, match=r"job\.journal"):
+        executor.run(path, "another argument", tasks=3, journal=journal)
 
 
 def test_options_that_make_no_sense_are_refused(executor, script, tmp_path):
