@@ -29,6 +29,9 @@ BLOB_BYTES_MIN: Final = 64 * KB
 measured CPU time a task with its array costs the same either way from 16 to 32 KB; in shared memory
 it costs a quarter less at 64 KB, and less than half at 256 KB."""
 
+BLOB_REFS_MAX: Final = 1_000
+"""References in one message: each takes up to 28 bytes of its header."""
+
 POOL_BYTES_MAX: Final = 64 * GB
 OUTBOUND_BYTES_MAX: Final = 4 * GB
 """Shared memory of a process for what it sends, and of each Lua process for what it makes: mere

@@ -23,15 +23,13 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
+from midas_mp import limits
 from midas_mp.blobs import forks, memfd
 from midas_mp.blobs.mapping import Mapping
 from midas_mp.blobs.pool import SharedFile, place
 from midas_mp.errors import ProtocolError
 from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import BlobRef, ReleaseBlobs
-
-REFS_MAX: Final = 1_000
-"""In one message: they share a header of 64 KiB."""
 
 _POOL_ID: Final = struct.Struct("=Q")
 
@@ -61,7 +59,7 @@ class _Reading:
 
     def take_released(self) -> list[BlobRef]:
         released: list[BlobRef] = []
-        while self._let_go and len(released) < REFS_MAX:
+        while self._let_go and len(released) < limits.BLOB_REFS_MAX:
             ref = self._let_go.popleft()
             self.held_bytes -= ref.size_bytes
             released.append(ref)
@@ -136,7 +134,7 @@ class ParentBlobs:
     def releases(self) -> Iterator[ReleaseBlobs]:
         """What the process should be told now, if anything."""
         while self._gone or self._reading.has_released:
-            gone = [self._gone.popleft() for _ in range(min(len(self._gone), REFS_MAX))]
+            gone = [self._gone.popleft() for _ in range(min(len(self._gone), limits.BLOB_REFS_MAX))]
             yield ReleaseBlobs(self._reading.take_released(), gone)
 
     def idle(self) -> Iterator[ReleaseBlobs]:

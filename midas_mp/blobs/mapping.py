@@ -7,6 +7,7 @@ view is told.  A mapping ends with its last view.
 
 from __future__ import annotations
 
+import atexit
 import bisect
 import ctypes
 import mmap
@@ -31,6 +32,12 @@ _madvise: Final = _libc.madvise
 _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _MADV_REMOVE: Final = 9
 _MAP_FAILED: Final = ctypes.c_void_p(-1).value
+
+
+exiting: Final[list[None]] = []
+"""Not empty from when this program ends: what is left of it may still read, and modules are taken
+apart."""
+atexit.register(exiting.append, None)
 
 
 class Mapping:
@@ -81,8 +88,8 @@ class Mapping:
         """Back to the kernel: what is there reads as zeros, and costs nothing until touched."""
         _madvise(self.address + offset, size_bytes, _MADV_REMOVE)
 
-    def __del__(self) -> None:
-        if self.address:
+    def __del__(self, is_exiting: list[None] = exiting) -> None:
+        if self.address and not is_exiting:
             _remove(self)
             _munmap(self.address, self.size_bytes)
 

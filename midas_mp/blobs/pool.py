@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, Self
 from midas_mp import limits
 from midas_mp.blobs import forks, memfd
 from midas_mp.blobs.extents import Extents
-from midas_mp.blobs.mapping import Mapping, address_of, locate
+from midas_mp.blobs.mapping import Mapping, address_of, exiting, locate
 from midas_mp.wire.framing import Buffer, size_bytes
 
 _PAGE_BYTES: Final = mmap.PAGESIZE
@@ -76,8 +76,8 @@ class SharedFile(Mapping):
         """What the kernel keeps of it: pages that somebody has touched."""
         return os.fstat(self.read_fd).st_blocks * _STAT_BLOCK_BYTES
 
-    def __del__(self) -> None:
-        if self.read_fd >= 0:
+    def __del__(self, is_exiting: list[None] = exiting) -> None:
+        if self.read_fd >= 0 and not is_exiting:
             os.close(self.read_fd)
         super().__del__()
 

@@ -103,11 +103,15 @@ def encode(frame: Frame, blobs: BlobPort | None = None) -> list[Buffer]:
     _check_size(frame.message, sizes)
     places: list[int | BlobRef] = []
     inline: list[Buffer] = []
+    room = limits.BLOB_REFS_MAX
     for buffer, size in zip(frame.buffers, sizes, strict=True):
-        ref = blobs.refer(buffer) if size >= limits.BLOB_BYTES_MIN else None
+        ref = blobs.refer(buffer) if size >= limits.BLOB_BYTES_MIN and room else None
         if ref is None:
             inline.append(buffer)
-        places.append(size if ref is None else ref)
+            places.append(size)
+        else:
+            places.append(ref)
+            room -= 1
     return [head(frame.channel, frame.message, places), *inline]
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -93,6 +95,28 @@ def test_pages_given_up_cost_nothing_and_read_as_zeros(fd):
     mapped.give_up_pages(4096, SIZE - 4096)
     assert os.fstat(fd).st_blocks * 512 == 4096
     assert bytes(view[4094:4098]) == b"xx\0\0"
+
+
+AT_THE_END = """
+import builtins, sys
+from midas_mp.blobs import pool
+
+class Late:
+    def __del__(self, view=pool.share(b"still here" * 10_000), out=sys.stdout):
+        out.write(bytes(view[:10]).decode())
+
+block = pool.allocate(100_000)
+circle = [block, pool.allocate(100_000)]
+circle.append(circle)
+builtins.circle, builtins.late, sys.kept = circle, Late(), pool.allocate(100_000)
+"""
+
+
+def test_at_the_end_of_a_program_there_is_no_last_word_and_no_crash():
+    ended = subprocess.run(
+        [sys.executable, "-c", AT_THE_END], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "still here", "")
 
 
 def test_a_fork_reads_on_but_names_nothing_as_its_own(fd):

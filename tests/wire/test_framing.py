@@ -340,6 +340,18 @@ def test_a_buffer_for_which_there_is_no_room_is_sent():
     assert plain(FrameDecoder(None, shelf).feed(stream)) == plain(frames)
 
 
+def test_as_many_large_buffers_as_there_can_be_fit_the_header():
+    class FarAway(Shelf):
+        def refer(self, buffer):
+            ref = super().refer(buffer)
+            return ref and BlobRef(2**32 + ref.pool, 2**40, ref.size_bytes)
+
+    shelf = FarAway(room=limits.BUFFERS_MAX)
+    pieces = encode(Frame(0, Goodbye("x"), [LARGE] * limits.BUFFERS_MAX), shelf)
+    inline_count = limits.BUFFERS_MAX - limits.BLOB_REFS_MAX
+    assert (len(shelf.buffers), len(pieces)) == (limits.BLOB_REFS_MAX, 1 + inline_count)
+
+
 def test_a_reference_where_nothing_is_shared_is_refused():
     stream = b"".join(encode(Frame(0, Goodbye("x"), [LARGE]), Shelf()))
     with pytest.raises(ProtocolError, match="none in common"):
