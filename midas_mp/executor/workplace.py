@@ -78,9 +78,13 @@ class Workplace:
             ProcessLost: none can be started.
         """
         if self._supervisor is None:
-            self._supervisor = Supervisor(Zygote.start(), zygote_lost=lambda _: None)
+            self._supervisor = Supervisor(Zygote.start(), zygote_lost=self._supervisor_lost)
             self._closing.callback(self._supervisor.close)
         return self._supervisor
+
+    def _supervisor_lost(self, _error: MidasError) -> None:
+        """Its processes have ended with it; the next that are wanted get another one."""
+        self._supervisor = None
 
 
 async def open_workplace(site: WorkplaceSpec, lost: Callable[[MidasError], None]) -> Workplace:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import itertools
 
+import psutil
 import pytest
 
-from midas_mp import BrokenCluster, Executor, HostUnreachable, LocalCluster, ScriptError, limits
+from midas_mp import (
+    BrokenCluster,
+    Executor,
+    HostUnreachable,
+    LocalCluster,
+    ProcessLost,
+    ScriptError,
+    limits,
+)
 
 SQUARE = "function(x) return x * x end"
 BUSY = """
@@ -63,3 +72,19 @@ def test_a_host_that_stays_away_breaks_the_executor(monkeypatch, nothing_left):
             list(results)
         with pytest.raises(BrokenCluster, match=r"nobody was there again within 0\.2 s"):
             executor.submit(SQUARE, 7).result()
+
+
+def test_scripts_at_a_host_outlive_the_end_of_their_processes(standing_host, script):
+    before = {*psutil.Process().children()}
+
+    def kill_zygote(*_):
+        (zygote,) = {*psutil.Process().children()} - before
+        zygote.kill()
+        zygote.wait()
+
+    with Executor(standing_host) as executor:
+        path, endless = script(), script(interpret="while true do end", name="endless.lua")
+        for _ in range(2):
+            assert executor.run(path, tasks=2) == "0,1"
+            with pytest.raises(ProcessLost, match="the script process was killed"):
+                executor.run(endless, tasks=1, progress=kill_zygote)
