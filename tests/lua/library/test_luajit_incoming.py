@@ -4,10 +4,14 @@ import os
 import struct
 
 import msgpack
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
+from midas_mp.client.values import Packer
+from midas_mp.client.values import unpack as unpack_values
 from midas_mp.errors import ScriptError
 from tests.lua.arrays import CODES, TYPES, array, elements, head, unpack
 from tests.lua.conftest import Script
@@ -112,6 +116,32 @@ def test_scripts_read_what_was_sent_and_write_what_they_read(states, one):
     assert (type_, tuple(shape), values) == (one[0], one[1], one[2])
     for each in copies:
         assert each.data == elements(one[0], one[2])
+
+
+@st.composite
+def numpy_arrays(draw):
+    dtype = draw(st.sampled_from(TYPES))
+    shape = draw(npst.array_shapes(min_dims=1, max_dims=8, min_side=0, max_side=3))
+    count = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    data = draw(st.binary(min_size=count, max_size=count))
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+@settings(max_examples=30)
+@given(st.lists(numpy_arrays(), max_size=3), st.integers(0, 9000))
+def test_arrays_of_numpy_come_back_as_they_were(states, arrays, more):
+    arrays.append(np.arange(more, dtype="float32"))
+    source = """
+    function execute_code()
+      local copies = {}
+      for i, a in ipairs(global_data[1]) do copies[i] = a:copy() end
+      return { global_data[1], copies }
+    end"""
+    payload = Packer().arguments([arrays])
+    back = unpack_values(states(source).call_buffers("execute_code", *payload))
+    for sent_again in back:
+        for was, now in zip(arrays, sent_again, strict=True):
+            assert (was.dtype, was.shape, was.tobytes()) == (now.dtype, now.shape, now.tobytes())
 
 
 @settings(max_examples=60)

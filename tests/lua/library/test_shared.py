@@ -3,6 +3,7 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.errors import ScriptError
+from tests.lua.arrays import array
 
 DATA = {
     "list": [1.5, float("nan"), 3, "four", True],
@@ -150,3 +151,23 @@ def test_shared_data_that_is_no_value_is_refused(script):
         state.runtime.share(0, [msgpack.packb({"a": 2**60})])
     assert caught.value.message == "shared_data: an integer beyond 2^53 cannot be a Lua number"
     assert state.call() is True
+
+
+def test_what_is_put_into_an_array_or_in_its_place_is_a_write(script):
+    """An array of LuaJIT's takes nothing, one of the others is a table."""
+    source = """
+    function execute_code()
+      local s = shared_data
+      if midas.index == 1 then return s.a[1] + #s.list[1] end
+      if midas.index == 2 then return pcall(rawset, s.a, 1, 9) end
+      s.a = s.a:copy()
+    end"""
+    state = script(source)
+    state.share({"a": array("int8", [5]), "list": [array("float64", [1.5, 2.5])]})
+    assert state.call(index=1) == 7
+    assert state.runtime.check_shared() is None
+    was_put = state.call(index=2)
+    assert state.runtime.check_shared() == (".a" if was_put else None)
+    state.share({"a": array("int8", [5])})
+    state.call(index=3)
+    assert state.runtime.check_shared() == ""
