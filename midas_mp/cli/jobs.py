@@ -11,7 +11,6 @@ import click
 
 from midas_mp.cli.parameters import DURATION, ENGINE, NAMED, SIZE, TASKS
 from midas_mp.cli.report import write_line
-from midas_mp.client.printable import printable
 from midas_mp.config import JobOptions, check_arguments
 from midas_mp.errors import JournalFailed, WorldError
 
@@ -171,7 +170,7 @@ def run_script(
             )
     except (Stopped, WorldError) as error:
         if said["journal"] is not None and not isinstance(error, JournalFailed):
-            write_line("midas: " + printable(f"the same command goes on from {said['journal']}"))
+            error.add_note(f"the same command goes on from {said['journal']}")
         raise
     finally:
         zygote.close()

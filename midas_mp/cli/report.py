@@ -23,7 +23,8 @@ def describe(error: BaseException) -> str:
     if isinstance(error, ScriptError):
         return _describe_script_error(error)
     if isinstance(error, MidasError) and not isinstance(error, InternalError):
-        return f"midas: {printable(str(error))}"
+        notes: list[str] = getattr(error, "__notes__", [])
+        return "\n".join(f"midas: {printable(text)}" for text in (str(error), *notes))
     return f"midas: {BUG_NOTE}\n{type(error).__name__}: {printable(str(error))}"
 
 

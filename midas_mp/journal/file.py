@@ -254,7 +254,8 @@ def _check_place(path: Path) -> None:
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:  # noqa: FBT001 - told by name above
     database = sqlite3.connect(
-        f"{path.as_uri()}?mode={'ro' if read_only else 'rwc'}",
+        # also who only reads must be able to take back what a killed run left half done
+        f"{path.as_uri()}?mode={'rw' if read_only else 'rwc'}",
         uri=True,
         timeout=BUSY_TIMEOUT_S,
         isolation_level=None,
@@ -264,6 +265,7 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:  # noqa: FBT001
     # what a damaged file may make SQLite do
     database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * BODY_BYTES_MAX)
     database.execute("PRAGMA trusted_schema = OFF")
+    database.execute(f"PRAGMA query_only = {read_only:d}")
     database.execute("PRAGMA cell_size_check = ON")
     return database
 

@@ -251,7 +251,8 @@ def test_what_was_cut_short_is_noticed(path, write, begin, results, share):
         file.verify()
 
 
-def test_a_making_that_was_broken_off_is_taken_back(path, job, tmp_path):
+@pytest.mark.parametrize("is_read_first", [True, False])
+def test_a_making_that_was_broken_off_is_taken_back(path, job, is_read_first):
     """Killed before the first commit: what is there is SQLite's own journal, to be rolled back."""
     killed = (
         "import os, sqlite3, sys\n"
@@ -264,6 +265,9 @@ def test_a_making_that_was_broken_off_is_taken_back(path, job, tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", killed, path], check=False).returncode == -9
     assert path.stat().st_size > 0
+    if is_read_first:
+        with JournalFile(path, read_only=True) as file:
+            assert file.summary is None
     with JournalFile(path) as file:
         assert file.summary is None
         file.create(job)
@@ -345,7 +349,11 @@ def test_what_cannot_be_looked_at_is_said(tmp_path):
         JournalFile(place)
 
 
-def test_only_reading_makes_no_file(path):
+def test_only_reading_makes_no_file_and_changes_none(path, write, begin):
     with pytest.raises(JournalFailed, match="cannot be opened"):
         JournalFile(path, read_only=True)
     assert not path.exists()
+    before = write().read_bytes()
+    with JournalFile(path, read_only=True) as file, pytest.raises(JournalFailed, match="cannot be"):
+        file.append([begin(0, 1)])
+    assert path.read_bytes() == before
