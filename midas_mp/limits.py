@@ -57,11 +57,25 @@ socket buffers' worth keeps the kernel busy, more is only memory."""
 LINGER_S: Final = 5.0
 """A closing link whose peer takes nothing for this long is cut off."""
 
-KEEPALIVE_IDLE_S: Final = 10
-KEEPALIVE_INTERVAL_S: Final = 5
-KEEPALIVE_PROBES: Final = 4
-"""A machine that vanished without a word is noticed after half a minute of silence; the kernel's
-own default is two hours."""
+HEARTBEAT_INTERVAL_S: Final = 3.0
+"""Who has said nothing for so long says that it is there."""
+
+SILENT_BEATS_MAX: Final = 4
+"""A peer that is silent for so many intervals of this side is lost: it is noticed within 15 s that
+it stands still.  An honest one is silent for two of them at most."""
+
+KEEPALIVE_IDLE_S: Final = 5
+KEEPALIVE_INTERVAL_S: Final = 3
+KEEPALIVE_PROBES: Final = 3
+"""A machine that vanished without a word is noticed after 14 s of silence, also on connections
+without heartbeats; the kernel's own default is two hours."""
+
+UNACKNOWLEDGED_S_MAX: Final = 15
+"""The same where something was sent, which the kernel would repeat for a quarter of an hour.  It
+also ends a connection whose peer lets its window be full for so long."""
+
+UNACKNOWLEDGED_BY_CLIENT_S_MAX: Final = 60
+"""Likewise at the host: a client may be stopped for a while, with results on the way."""
 
 OUTPUT_BACKLOG_BYTES_MAX: Final = 16 * MB
 """Unsent bytes to one client above which the host drops what tasks print, and what a node keeps of

@@ -151,7 +151,8 @@ class ClientJob:
         return submission.order, submission.buffers
 
     def put_bundle(self, bundle: Bundle) -> None:
-        self._bundles.put(bundle)
+        if self._error is None:  # else ``submit`` will say so
+            self._bundles.put(bundle)
 
     def _needed_bundles(self) -> set[str]:
         """Of tasks that a host may have to be told again, or for the first time."""

@@ -17,8 +17,13 @@ from midas_mp import limits
 from midas_mp.errors import ConnectionLost, MidasError, ProtocolError
 from midas_mp.testing.trace import Trace, outline
 from midas_mp.transport.link import Link, Receiver
+from midas_mp.transport.pulse import HEARTBEAT, Pulse, without_heartbeats
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame, FrameDecoder, encode
+
+LOOK_S: Final = 1.0
+"""What waits for somebody to thaw or to be reachable looks so often: it may
+be earlier than it seemed."""
 
 _INSTANT_S: Final = 1e-9
 """What falls due within so long is due now: a clock's resolution."""
@@ -52,8 +57,9 @@ class Site:
     def _act(self, act: Callable[[], None]) -> None:
         if self.is_dead:
             return
-        if self.frozen_until > self._loop.time():
-            self._loop.call_at(self.frozen_until, self._act, act)
+        wait_s = self.frozen_until - self._loop.time()
+        if wait_s > 0:
+            self._loop.call_later(min(wait_s, LOOK_S), self._act, act)
         else:
             act()
 
@@ -156,7 +162,7 @@ class Lane:
             target.site.frozen_until, self._medium.held_until(self.source.site, target.site)
         )
         if until > now:
-            self._timer = self._loop.call_at(until, self._arrive)
+            self._timer = self._loop.call_at(min(until, now + LOOK_S), self._arrive)
             return
         packets: list[bytes] = []
         last: _Parcel | None = None
@@ -194,6 +200,9 @@ class SimulatedLink(Link):
         self._decoder = FrameDecoder(conversation)
         self._is_closing = False
         self._error: MidasError | None = None
+        self.received_count = 0
+        self.sent_count = 0
+        Pulse(self, site.soon)
         site.links[self] = None
         site.soon(limits.GREETING_TIMEOUT_S, self._greeting_missed)
 
@@ -222,6 +231,7 @@ class SimulatedLink(Link):
         for frame in frames:
             self.conversation.sending(frame)
         self._medium.trace.count("frames", len(packets))
+        self.sent_count += 1
         self.out.put(packets)
 
     def close(self, last: Frame | None = None) -> None:
@@ -250,20 +260,36 @@ class SimulatedLink(Link):
         self.is_reading_paused = False
         self.into.wake()
 
+    # -- the pulse' side -----------------------------------------------------------------------
+
+    @property
+    def is_reading(self) -> bool:
+        return not self.is_reading_paused
+
+    def beat(self) -> None:
+        self.send([HEARTBEAT])
+
+    def fall_silent(self, seconds: float) -> None:
+        self._medium.trace.count("silences")
+        self._fail(ConnectionLost(f"{self.peer}: nothing was heard for {seconds:g} s"))
+
     # -- the network's side --------------------------------------------------------------------
 
     def packets_arrived(self, packets: list[bytes]) -> None:
         if self._is_closing:
             return
+        self.received_count += 1
         try:
-            frames = self._decoder.feed(b"".join(packets))
+            frames = without_heartbeats(self._decoder.feed(b"".join(packets)))
         except ProtocolError as error:
             self._fail(error)
+            return
+        if not frames:
             return
         if self._medium.trace.is_read:
             self._medium.trace.note(self.site.name, "◀", self._where_to, outline(frames))
         self._medium.witness(self, frames)
-        failure = self._hand_over(frames) if frames else None
+        failure = self._hand_over(frames)
         if failure is not None:
             self._fail(failure)
 

@@ -12,6 +12,9 @@ from midas_mp.wire.messages import Role
 
 DOWN_S_MAX = 8.0
 FROZEN_S_MAX = 15.0
+NOTICED_S_MAX = 60.0
+"""Of those whose peers do not wait for so long."""
+
 UNNOTICED_S_MAX = 35.0
 
 
@@ -84,6 +87,10 @@ class Trouble:
         for site in [*sites, *(node.site for node in self._nodes if node.site is not None)]:
             site.frozen_until = min(site.frozen_until, now)
 
+    def _thaws_at(self) -> float:
+        most_s = self._rng.choice([FROZEN_S_MAX, NOTICED_S_MAX])
+        return self._loop.time() + self._rng.uniform(0.1, most_s)
+
     # -- connections -----------------------------------------------------------------------------
 
     def _cut(self) -> None:
@@ -111,7 +118,12 @@ class Trouble:
         names = [node.plan.name for node in self._nodes]
         names += [client.plan.name for client in self._clients]
         away = self._rng.sample(names, self._rng.randint(1, len(names)))
-        self._network.part(away, self._rng.choice([0.3, 3, 20]) * self._rng.random())
+        self._network.part(
+            away,
+            self._rng.choice([0.3, 3, 20, 60]) * self._rng.random(),
+            deaf=self._rng.choice([None, None, True, False]),
+            is_told=self._rng.happens(0.5),
+        )
 
     # -- nodes -----------------------------------------------------------------------------------
 
@@ -138,7 +150,7 @@ class Trouble:
         if node is not None and node.site is not None:
             self._trace.count("freezes")
             self._trace.note(node.plan.name, "freezes")
-            node.site.frozen_until = self._loop.time() + self._rng.uniform(0.1, FROZEN_S_MAX)
+            node.site.frozen_until = self._thaws_at()
 
     def _leave_node(self) -> None:
         node = self._some_node()
@@ -168,7 +180,7 @@ class Trouble:
     def _freeze_host(self) -> None:
         self._trace.count("freezes")
         self._trace.note("host", "freezes")
-        self._host.site.frozen_until = self._loop.time() + self._rng.uniform(0.1, DOWN_S_MAX)
+        self._host.site.frozen_until = self._thaws_at()
 
     # -- clients ---------------------------------------------------------------------------------
 

@@ -72,6 +72,8 @@ class Network:
         self._away: Collection[str] = ()
         """Names of the sites on the other side of the partition."""
         self._away_until = 0.0
+        self._deaf: bool | None = None
+        """Who does not hear the others: those away, or those who stayed; None: neither side."""
         self._glitches: dict[Lane, int] = {}
         """Lanes that will fail, and at which of their frames."""
 
@@ -89,7 +91,10 @@ class Network:
             address = self._address
             if address is None or address.site.is_dead or self._loop.time() < self.refuses_until:
                 raise HostUnreachable("no host listens there")
-            if self.held_until(site, address.site) > self._loop.time() + GREETING_TIMEOUT_S:
+            held_until = max(
+                self.held_until(site, address.site), self.held_until(address.site, site)
+            )
+            if held_until > self._loop.time() + GREETING_TIMEOUT_S:
                 await asyncio.sleep(GREETING_TIMEOUT_S)
                 raise HostUnreachable("no answer")
             return self._connect(site, receiver, conversation, address)
@@ -135,17 +140,31 @@ class Network:
             delay_s = self._rng.uniform(1, SILENT_S_MAX) if is_silent else self.latency_s()
             other.site.soon(delay_s, lambda other=other: other.breaks("gone"))  # type: ignore[misc]
 
-    def part(self, away: Collection[str], seconds: float) -> None:
-        """Sites of these names and the others do not hear each other for so long."""
-        self._away = away
+    def part(
+        self,
+        away: Collection[str],
+        seconds: float,
+        *,
+        deaf: bool | None = None,
+        is_told: bool = True,
+    ) -> None:
+        """Sites of these names and the others do not hear each other for so long.
+
+        Args:
+            away: the names.
+            seconds: until all that was said arrives after all.
+            deaf: only those away (True), or only the others (False), do not hear; None: both.
+            is_told: TCP gives up; else that is left to those who hear nothing.
+        """
+        self._away, self._deaf = away, deaf
         self._away_until = self._loop.time() + seconds
         self.trace.count("partitions")
         self.trace.note("network", "parts", sorted(away), f"{seconds:.3f}")
-        if seconds <= PARTITION_SURVIVED_S:
+        if seconds <= PARTITION_SURVIVED_S or not is_told:
             return
         for link in self.links():
             other = link.out.target
-            if self.held_until(link.site, other.site):
+            if self.held_until(link.site, other.site) or self.held_until(other.site, link.site):
                 self.cut(link, self._rng.uniform(5, seconds), self._rng.uniform(5, seconds))
 
     def heal(self) -> None:
@@ -166,7 +185,8 @@ class Network:
         return size_bytes / self._weather.bytes_per_s
 
     def held_until(self, source: Site, target: Site) -> float:
-        if (source.name in self._away) == (target.name in self._away):
+        is_away = target.name in self._away
+        if (source.name in self._away) == is_away or self._deaf is (not is_away):
             return 0.0
         return self._away_until
 

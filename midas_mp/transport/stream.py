@@ -16,6 +16,7 @@ from midas_mp import limits
 from midas_mp.errors import ConnectionLost, MidasError, ProtocolError
 from midas_mp.transport.address import Address
 from midas_mp.transport.link import Link, Receiver
+from midas_mp.transport.pulse import HEARTBEAT, Pulse, without_heartbeats
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import BlobPort, Buffer, Frame, FrameDecoder, encode_all, size_bytes
 
@@ -52,6 +53,8 @@ class StreamLink(asyncio.Protocol, Link):
         self._is_writing_paused = False
         self._error: MidasError | None = None
         """Why we ended the link, where that is not plain closing."""
+        self.received_count = 0
+        self.sent_count = 0
 
     # -- the owner's side ----------------------------------------------------------------------
 
@@ -77,6 +80,7 @@ class StreamLink(asyncio.Protocol, Link):
         pieces = encode_all(frames, self._blobs)
         for frame in frames:
             self.conversation.sending(frame)
+        self.sent_count += 1
         self._write(pieces)
 
     def close(self, last: Frame | None = None) -> None:
@@ -107,6 +111,18 @@ class StreamLink(asyncio.Protocol, Link):
         if not self.is_closed and self._transport and not self._transport.is_reading():
             self._transport.resume_reading()
 
+    # -- the pulse' side -----------------------------------------------------------------------
+
+    @property
+    def is_reading(self) -> bool:
+        return self._transport is not None and self._transport.is_reading()
+
+    def beat(self) -> None:
+        self.send([HEARTBEAT])
+
+    def fall_silent(self, seconds: float) -> None:
+        self._fail(ConnectionLost(f"{self.peer}: nothing was heard for {seconds:g} s"))
+
     # -- the event loop's side -----------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -115,14 +131,16 @@ class StreamLink(asyncio.Protocol, Link):
             limits.SEND_BUFFER_BYTES_HIGH, limits.SEND_BUFFER_BYTES_LOW
         )
         self._address = self._address or _address_of(transport)
+        Pulse(self, self._loop.call_later)
         if self._greeting_timeout_s is not None:
             self._timer = self._loop.call_later(self._greeting_timeout_s, self._greeting_missed)
 
     def data_received(self, data: bytes) -> None:
         if self._is_closing:
             return
+        self.received_count += 1
         try:
-            frames = self._decoder.feed(data)
+            frames = without_heartbeats(self._decoder.feed(data))
         except ProtocolError as error:
             self._fail(error)
             return

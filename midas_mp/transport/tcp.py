@@ -51,7 +51,8 @@ async def listen_on(
 ) -> Listener:
     """Accept links at a socket that is bound to ``address`` already, as ``listen`` does."""
     loop = asyncio.get_running_loop()
-    _set_options(sock)  # those of a listening socket pass on to the connections it accepts
+    # those of a listening socket pass on to the connections it accepts
+    _set_options(sock, unacknowledged_s_max=limits.UNACKNOWLEDGED_BY_CLIENT_S_MAX)
     port = sock.getsockname()[1]
 
     def make_link() -> StreamLink:
@@ -157,7 +158,7 @@ async def _connect_one(family: int, where: tuple[Any, ...]) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
-        _set_options(sock)
+        _set_options(sock, unacknowledged_s_max=limits.UNACKNOWLEDGED_S_MAX)
         await asyncio.get_running_loop().sock_connect(sock, where)
     except BaseException:
         sock.close()
@@ -178,7 +179,7 @@ def _connecting_error(address: Address, failures: list[OSError]) -> Exception:
     return HostUnreachable(f"cannot reach {address}: {reason}")
 
 
-def _set_options(sock: socket.socket) -> None:
+def _set_options(sock: socket.socket, *, unacknowledged_s_max: int) -> None:
     """No waiting for fuller packets; notice a machine that vanished."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -186,6 +187,7 @@ def _set_options(sock: socket.socket) -> None:
         ("TCP_KEEPIDLE", limits.KEEPALIVE_IDLE_S),
         ("TCP_KEEPINTVL", limits.KEEPALIVE_INTERVAL_S),
         ("TCP_KEEPCNT", limits.KEEPALIVE_PROBES),
+        ("TCP_USER_TIMEOUT", unacknowledged_s_max * 1_000),
     ):
         if hasattr(socket, option):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -29,6 +29,7 @@ from midas_mp.wire.messages import (
     EndJob,
     FetchShared,
     Goodbye,
+    Heartbeat,
     Hello,
     JobEnded,
     JobOpened,
@@ -129,6 +130,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         TaskProgress,
         TaskRunning,
         SharedHeld,
+        Heartbeat,
         Goodbye,
     ),
     (Role.HOST, Role.LAUNCHER): (
@@ -142,6 +144,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         RunTasks,
         RecallTasks,
         CancelTasks,
+        Heartbeat,
         Goodbye,
     ),
     (Role.CLIENT, Role.HOST): (
@@ -154,6 +157,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         RunTasks,
         CancelTasks,
         Acknowledge,
+        Heartbeat,
         Goodbye,
     ),
     (Role.HOST, Role.CLIENT): (
@@ -170,6 +174,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         TasksCancelled,
         FetchShared,
         SharedHeld,
+        Heartbeat,
         Goodbye,
     ),
     (Role.BULK, Role.HOST): (Hello, FetchShared, SharedPart, Goodbye),

@@ -110,6 +110,10 @@ class Goodbye(Message, frozen=True, tag=4):
     it any use to come back."""
 
 
+class Heartbeat(Message, frozen=True, tag=5):
+    """Launcher ↔ host, client ↔ host, by whoever has said nothing else for a while."""
+
+
 # -- workers ---------------------------------------------------------------------------------
 
 
@@ -519,6 +523,7 @@ AnyMessage = (
     | Welcome
     | Refused
     | Goodbye
+    | Heartbeat
     | WorkerReady
     | WorkerUp
     | WorkerDown

@@ -430,6 +430,18 @@ def test_a_further_bundle_is_said_once_and_again_to_a_host_that_may_not_have_it(
     run(main())
 
 
+def test_of_a_job_that_is_over_its_host_hears_of_no_bundle(run: Callable, stage: type) -> None:
+    async def main() -> None:
+        here = await stage.started()
+        here.job.close()
+        here.job.put_bundle(Bundle.from_sources("other.lua", [], [b"return 2"]))
+        await here.a_while()
+        assert [put.digest for put in here.side.heard(PutBundle)] == [here.bundle.digest]
+        here.client.close()
+
+    run(main())
+
+
 # -- cancelling ----------------------------------------------------------------------------------
 
 

@@ -217,6 +217,46 @@ def test_a_frozen_site_hears_and_says_nothing_until_it_thaws(play: Play, loop: A
     play(main())
 
 
+def test_whose_host_freezes_for_long_notices_and_finds_it_again(play: Play, loop: Any) -> None:
+    async def main() -> None:
+        pair = Pair()
+        await pair.greet()
+        pair.host.frozen_until = loop.time() + 8
+        await asyncio.sleep(100)
+        assert pair.client_ear.losses == []
+        pair.host.frozen_until = loop.time() + 40
+        await asyncio.sleep(15)
+        (error,) = pair.client_ear.losses
+        assert "nothing was heard for 12 s" in str(error)
+        assert pair.host_ear.losses == []
+        await asyncio.sleep(30)
+        assert len(pair.host_ear.losses) == 1
+        pair.host_ear, pair.client_ear = Ear(), Ear()
+        await pair.greet()
+
+    play(main())
+
+
+def test_what_waits_for_a_site_to_thaw_is_there_soon_when_it_thaws_early(
+    play: Play, loop: Any
+) -> None:
+    async def main() -> None:
+        pair = Pair()
+        _, to_client = await pair.greet()
+        pair.client.frozen_until = loop.time() + 1_000
+        to_client.send([Frame(0, JobEnded("job", "x", "y"))])
+        done: list[float] = []
+        pair.client.soon(1, lambda: done.append(loop.time()))
+        await asyncio.sleep(10)
+        assert (pair.client_ear.words(), done) == (["Welcome"], [])
+        pair.client.frozen_until = loop.time()
+        await asyncio.sleep(1.1)
+        assert pair.client_ear.words() == ["Welcome", "JobEnded"]
+        assert done
+
+    play(main())
+
+
 def test_a_dead_site_hears_nothing_more(play: Play) -> None:
     async def main() -> None:
         pair = Pair()

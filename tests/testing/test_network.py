@@ -16,17 +16,20 @@ from midas_mp.testing.trace import Trace
 from midas_mp.transport.link import Link
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
-from midas_mp.wire.messages import PROTOCOL_VERSION, Hello, Role
+from midas_mp.wire.messages import PROTOCOL_VERSION, EndJob, Hello, Role, Welcome
 
+WELCOME = Frame(0, Welcome(PROTOCOL_VERSION, "0", "far", 0))
 Play = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 class Ear:
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.ended: list[str] = []
         self.losses: list[MidasError | None] = []
 
     def frames_received(self, _link: Link, frames: list[Frame]) -> None:
+        self.ended += [frame.message.job for frame in frames if isinstance(frame.message, EndJob)]
         self.names += [frame.message.name for frame in frames if isinstance(frame.message, Hello)]
 
     def link_lost(self, _link: Link, error: MidasError | None) -> None:
@@ -93,6 +96,33 @@ def test_a_short_partition_holds_things_up_and_a_long_one_cuts(play: Play) -> No
             await call(net, Site("far"))
         await asyncio.sleep(60)
         assert len(ears[1].losses) == 1
+
+    play(main())
+
+
+@pytest.mark.parametrize("deaf", [True, False])
+def test_a_partition_may_be_one_way_and_nobody_tells(play: Play, *, deaf: bool) -> None:
+    async def main() -> None:
+        net, host, far = network(), Ear(), Ear()
+        net.listen(Site("host"), lambda: (host, Conversation(Role.HOST, None)))
+        dial = net.dial_from(Site("far"))
+        to_host = await dial(far, Conversation(Role.CLIENT, Role.HOST))
+        (to_far,) = net.links()
+        to_host.send([hello("far")])
+        await asyncio.sleep(1)
+        to_far.send([WELCOME])
+        await asyncio.sleep(1)
+        net.part(["far"], 60, deaf=deaf, is_told=False)
+        to_host.send([Frame(0, EndJob("job"))])
+        with pytest.raises(HostUnreachable):
+            await dial(Ear(), Conversation(Role.CLIENT, Role.HOST))
+        await asyncio.sleep(5)
+        assert host.ended == (["job"] if deaf else [])
+        await asyncio.sleep(10)
+        assert len(far.losses) == int(deaf), "it hears nothing, or its host does not"
+        await asyncio.sleep(60)
+        assert len(far.losses) == int(deaf)
+        assert len(host.losses) == int(deaf)
 
     play(main())
 

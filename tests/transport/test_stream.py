@@ -17,6 +17,7 @@ from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     BeginJob,
     Goodbye,
+    Heartbeat,
     Hello,
     JobSpec,
     Role,
@@ -210,5 +211,54 @@ def test_a_workers_socketpair_needs_no_hello(run, recorder, raw_peer):
         assert link.peer == "laptop-000"
         link.abort()
         await receiver.lost()
+
+    run(main())
+
+
+# -- heartbeats ----------------------------------------------------------------------------------
+
+
+def test_a_peer_that_stands_still_is_lost_and_one_that_is_there_is_not(
+    run, recorder, raw_peer, monkeypatch
+):
+    monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 0.02)
+    near, far = raw_peer
+    beat = b"".join(encode_all([Frame(0, Heartbeat())]))
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        receiver = recorder()
+        link = await host_end(near, receiver)
+        far.sendall(HELLO)
+        await receiver.received(1)
+        link.send([WELCOME])
+        heard = b""
+        while heard.count(beat) < 3 * limits.SILENT_BEATS_MAX:  # and says as much itself
+            heard += await loop.sock_recv(far, 1_000)
+            far.sendall(beat)
+        assert not receiver.losses
+        error = await receiver.lost()
+        assert isinstance(error, ConnectionLost)
+        assert str(error) == "n (peer): nothing was heard for 0.08 s"
+        assert len(receiver.frames) == 1, "no heartbeat among them"
+
+    run(main())
+
+
+def test_idle_ends_stay_together_by_their_heartbeats(run, greeted, monkeypatch):
+    monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 0.01)
+
+    async def main():
+        ends = await greeted()
+        links = [link for link in (ends.a, ends.b) if isinstance(link, StreamLink)]
+        counts = [link.received_count for link in links]
+        for link, count in zip(links, counts, strict=True):
+            beats = 2 * limits.SILENT_BEATS_MAX
+            while link.received_count < count + beats:  # noqa: ASYNC110 - nobody tells of a beat
+                await asyncio.sleep(0.01)
+        assert not ends.launcher.losses
+        assert not ends.host.losses
+        assert not ends.launcher.frames
+        assert not ends.host.frames
 
     run(main())

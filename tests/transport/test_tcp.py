@@ -78,6 +78,18 @@ def test_connections_do_not_wait_for_fuller_packets_and_notice_a_vanished_peer(r
             if hasattr(socket, "TCP_KEEPIDLE"):
                 idle = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
                 assert idle == limits.KEEPALIVE_IDLE_S
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            limits_s = [
+                end._transport.get_extra_info("socket").getsockopt(
+                    socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT
+                )
+                / 1_000
+                for end in (link, links[0])
+            ]
+            assert limits_s == [
+                limits.UNACKNOWLEDGED_S_MAX,
+                limits.UNACKNOWLEDGED_BY_CLIENT_S_MAX,
+            ]
         listener.close()
         link.abort()
         await receiver.lost()
