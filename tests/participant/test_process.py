@@ -428,6 +428,49 @@ def test_a_process_that_is_killed_in_the_middle_leaves_nothing(run: Callable) ->
     run(main())
 
 
+def test_what_finds_no_room_in_shared_memory_goes_as_bytes(
+    run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "POOL_BYTES_MAX", 6 * limits.BLOB_BYTES_MIN)
+    monkeypatch.setattr(pool, "_of_this_process", pool._OfThisProcess())
+
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        listener = Listener()
+        process = supervisor.start(SPEC, listener)
+        await listener.ready()
+        begin(process)
+        submit(process, *[{"text": LARGE}] * 10)
+        assert len(process.child.blobs._held) == 3, "of two granules each"
+        await listener.until(lambda: listener.messages(TaskResults))
+        values = [msgpack.unpackb(buffer) for buffer in listener.told[-1].buffers]
+        assert values == [[len(LARGE), "end"]] * 10
+        supervisor.close()
+
+    run(main())
+
+
+def test_a_reader_who_keeps_all_gets_the_rest_as_bytes(run: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        listener = Listener()
+        spec = dataclasses.replace(SPEC, memory_bytes=16 * limits.MB)
+        process = supervisor.start(spec, listener)
+        await listener.ready()
+        call(process, ARRAY, count=25)
+
+        def arrays() -> list:
+            frames = [each for each in listener.told if isinstance(each, Frame)]
+            return [buffer for frame in frames for buffer in frame.buffers[1::2]]
+
+        await listener.until(lambda: len(arrays()) == 25)
+        assert {array.cast("d")[99_999] for array in map(memoryview, arrays())} == {100_000}
+        assert [locate(array) is not None for array in arrays()] == [True] * 19 + [False] * 6
+        supervisor.close()
+
+    run(main())
+
+
 def test_without_shared_memory_all_goes_as_bytes(
     run: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
