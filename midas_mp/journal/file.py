@@ -57,7 +57,7 @@ _REASONS: Final = {
     sqlite3.SQLITE_BUSY: "another process has it locked",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_CORRUPT: "damaged",
-    sqlite3.SQLITE_FULL: "there is no room left for it on the disk",
+    sqlite3.SQLITE_FULL: "there is no room left on its disk; make some, then go on",
     sqlite3.SQLITE_READONLY: "it cannot be written",
     sqlite3.SQLITE_TOOBIG: "damaged",
 }

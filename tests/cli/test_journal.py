@@ -85,6 +85,23 @@ def test_what_a_local_run_began_a_standing_host_ends(
     assert ran(ended.err) == set(range(TASKS)) - between
 
 
+def test_a_host_that_is_killed_goes_on_with_the_same_participant(start, stepping, journal):
+    options = ("--journal", journal, "--no-progress")
+    host = start("host", stepping, *options, "--address", "127.0.0.1:0", "--tasks", str(TASKS))
+    where = host.address()
+    start("participant", "--address", where, "--workers", "2")
+    for count in (20, 40):
+        host.wait_for("ran", count=count)
+        host.kill()
+        before = recorded(journal)
+        host = start("host", stepping, *options, "--address", where)
+        host.wait_for("ran")
+        assert not ran(host.err) & before
+    ended = host.wait()
+    assert (ended.code, ended.out) == (0, ANSWER)
+    assert ran(ended.err) == set(range(TASKS)) - before
+
+
 def test_a_second_run_does_not_disturb_the_first(start, midas, script, journal):
     path = script(generate="print('waits') io.read() return { index = index }")
     run = start("run", path, "--journal", journal, "--tasks", "2")

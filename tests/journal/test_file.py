@@ -305,7 +305,7 @@ def test_a_full_disk_is_said_and_what_was_written_before_is_there(path, job, beg
         file.create(job)
         file.append([begin(0, 1_000)])
         file._database.execute("PRAGMA max_page_count = 20")
-        with pytest.raises(JournalFailed, match="there is no room left for it on the disk"):
+        with pytest.raises(JournalFailed, match="there is no room left on its disk"):
             fill(file)
     assert written
     with JournalFile(path) as file:
