@@ -7,6 +7,7 @@ mapping   such a file in this process' memory, and views that keep their place
 pool      the file of this process: ``share`` and ``allocate``
 upkeep    gives back what of it lies idle
 exchange  how two processes speak of buffers that neither sends
+peers     the same where both make pools
 
 Nothing here knows a connection: what travels goes through ``wire``.
 """

@@ -34,7 +34,7 @@ from midas_mp.wire.messages import BlobRef, ReleaseBlobs
 _POOL_ID: Final = struct.Struct("=Q")
 
 
-class _Reading:
+class Reading:
     """What this end reads of the other's, and what it has let go since it last said so."""
 
     def __init__(self) -> None:
@@ -69,34 +69,23 @@ class _Reading:
         self._let_go.append(ref)
 
 
-class ParentBlobs:
-    """A parent's end: what it shares with one process; a ``BlobPort``.
+class Showing:
+    """What one end has the other read: half of a ``BlobPort``.
 
     Args:
-        descriptors: where the process takes descriptors from.
-        outbound: the pool that the process writes.
+        descriptors: where the other end takes descriptors from.
     """
 
-    def __init__(self, descriptors: socket.socket, outbound: SharedFile) -> None:
+    def __init__(self, descriptors: socket.socket) -> None:
         self._descriptors = descriptors
-        self._outbound: SharedFile | None = outbound
-        """None once the process is gone; whoever reads of it keeps it."""
-        self._reading = _Reading()
         self._held: dict[tuple[int, int], Buffer] = {}
-        """What the process reads, by pool and offset."""
+        """What the other end reads, by pool and offset."""
         self._held_count: Counter[tuple[int, int]] = Counter()
         self._known: dict[int, weakref.ref[SharedFile]] = {}
         self._gone: deque[int] = deque()
         """Known pools that are no more."""
-        self._needed_end = 0
-        """Of what the process wrote since ``idle`` was last asked."""
-        self._is_trimming = False
-        """Whether the process may not have heard yet that it should."""
-        self._know(outbound)
 
     def refer(self, buffer: Buffer) -> BlobRef | None:
-        if self._outbound is None:
-            return None
         found = place(buffer)
         if found is None or not self._show(found.file):
             return None
@@ -106,18 +95,8 @@ class ParentBlobs:
         self._held.setdefault(key, view)
         return BlobRef(file.id, offset, view.nbytes)
 
-    def resolve(self, ref: BlobRef) -> Buffer:
-        if self._outbound is None or ref.pool != self._outbound.id:
-            raise ProtocolError(f"a reference to pool {ref.pool}, which it does not write")
-        self._needed_end = max(self._needed_end, ref.offset + ref.size_bytes)
-        return self._reading.view(self._outbound, ref)
-
-    def heard(self) -> None:
-        """The process has said something, so it may have heard something."""
-        self._is_trimming = False
-
     def released(self, message: ReleaseBlobs) -> None:
-        """The process reads these no more.
+        """The other end reads these no more.
 
         Raises:
             ProtocolError: it was not shown one of them, or as often.
@@ -131,11 +110,67 @@ class ParentBlobs:
                 del self._held_count[key]
                 del self._held[key]
 
+    def take_gone(self) -> list[int]:
+        """Pools that the other end knows, and will not be referred to again."""
+        return [self._gone.popleft() for _ in range(min(len(self._gone), limits.BLOB_REFS_MAX))]
+
+    def close(self) -> None:
+        """The other end is gone, and reads nothing any more; idempotent."""
+        self._held.clear()
+        self._held_count.clear()
+        self._known.clear()
+        self._descriptors.close()
+
+    def _show(self, file: SharedFile) -> bool:
+        """Whether the other end knows the pool now."""
+        if file.id in self._known:
+            return True
+        with contextlib.suppress(OSError):  # it does not take descriptors fast enough
+            socket.send_fds(self._descriptors, [_POOL_ID.pack(file.id)], [file.read_fd])
+            self._know(file)
+            return True
+        return False
+
+    def _know(self, file: SharedFile) -> None:
+        self._known[file.id] = weakref.ref(file, partial(_forget, self._known, self._gone, file.id))
+
+
+class ParentBlobs(Showing):
+    """A parent's end: what it shares with one process; a ``BlobPort``.
+
+    Args:
+        descriptors: where the process takes descriptors from.
+        outbound: the pool that the process writes.
+    """
+
+    def __init__(self, descriptors: socket.socket, outbound: SharedFile) -> None:
+        super().__init__(descriptors)
+        self._outbound: SharedFile | None = outbound
+        """None once the process is gone; whoever reads of it keeps it."""
+        self._reading = Reading()
+        self._needed_end = 0
+        """Of what the process wrote since ``idle`` was last asked."""
+        self._is_trimming = False
+        """Whether the process may not have heard yet that it should."""
+        self._know(outbound)
+
+    def refer(self, buffer: Buffer) -> BlobRef | None:
+        return None if self._outbound is None else super().refer(buffer)
+
+    def resolve(self, ref: BlobRef) -> Buffer:
+        if self._outbound is None or ref.pool != self._outbound.id:
+            raise ProtocolError(f"a reference to pool {ref.pool}, which it does not write")
+        self._needed_end = max(self._needed_end, ref.offset + ref.size_bytes)
+        return self._reading.view(self._outbound, ref)
+
+    def heard(self) -> None:
+        """The process has said something, so it may have heard something."""
+        self._is_trimming = False
+
     def releases(self) -> Iterator[ReleaseBlobs]:
         """What the process should be told now, if anything."""
         while self._gone or self._reading.has_released:
-            gone = [self._gone.popleft() for _ in range(min(len(self._gone), limits.BLOB_REFS_MAX))]
-            yield ReleaseBlobs(self._reading.take_released(), gone)
+            yield ReleaseBlobs(self._reading.take_released(), self.take_gone())
 
     def idle(self) -> Iterator[ReleaseBlobs]:
         """What the process should be told even if there is nothing else to say, if anything; to be
@@ -158,23 +193,7 @@ class ParentBlobs:
     def close(self) -> None:
         """The process is gone, and reads nothing any more; idempotent."""
         self._outbound = None
-        self._held.clear()
-        self._held_count.clear()
-        self._known.clear()
-        self._descriptors.close()
-
-    def _show(self, file: SharedFile) -> bool:
-        """Whether the process knows the pool now."""
-        if file.id in self._known:
-            return True
-        with contextlib.suppress(OSError):  # it does not take descriptors fast enough
-            socket.send_fds(self._descriptors, [_POOL_ID.pack(file.id)], [file.read_fd])
-            self._know(file)
-            return True
-        return False
-
-    def _know(self, file: SharedFile) -> None:
-        self._known[file.id] = weakref.ref(file, partial(_forget, self._known, self._gone, file.id))
+        super().close()
 
 
 def _forget(known: dict[int, Any], gone: deque[int], file_id: int, _ref: object) -> None:
@@ -207,7 +226,7 @@ class ProcessBlobs:
     ) -> None:
         self._descriptors = descriptors
         self._outbound_id = outbound_id
-        self._reading = _Reading()
+        self._reading = Reading()
         self.outbound = Mapping(outbound_fd, outbound_bytes, is_writable=True)
         os.close(outbound_fd)
         self._pools: dict[int, Mapping] = {outbound_id: self.outbound}

@@ -4,7 +4,8 @@
     host         listens on the one socket that is handed over; says ``ready`` when so many workers
                  as SETTINGS tells are there
     participant  lends workers, as SETTINGS tells, to the host at an address
-    both         a cluster of its own; each socket that is handed over is a connection to its host
+    both         a cluster of its own; each socket that is handed over is a connection to its host,
+                 and one that comes along is for the memory that both share
 
 Each ends in order when its parent lets go; before it ends for another reason, it says which.
 """
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from midas_mp.errors import MidasError
+from midas_mp.executor.sharing import Sharing
 from midas_mp.executor.tether import Tether, ignore_signals
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.zygote import Zygote
@@ -64,10 +66,10 @@ async def serve_host(tether: Tether, word: str) -> None:
     settings = msgspec.json.decode(word, type=HostSettings)
     tether.end_at(signal.SIGTERM)
     host = Host(announce=_say_nothing)
-    sock = await tether.receive()
-    if sock is None:
+    socks = await tether.receive()
+    if socks is None:
         return
-    listener = await tcp.listen_on(sock, settings.address, lambda: (host, host.conversation()))
+    listener = await tcp.listen_on(socks[0], settings.address, lambda: (host, host.conversation()))
     watching = asyncio.ensure_future(_say_when_ready(tether, host, settings.workers))
     try:
         await tether.wait_end()
@@ -130,8 +132,18 @@ async def serve_both(tether: Tether, word: str) -> None:
 
 
 async def _admit(tether: Tether, host: Host) -> None:
-    while (sock := await tether.receive()) is not None:
-        await stream.attach(sock, host, host.conversation(), name="the program")
+    kept = []  # what the program reads of this process stays as it is until this process ends
+    while (socks := await tether.receive()) is not None:
+        sock, *others = socks
+        sharing = Sharing(others[0]) if others else None
+        kept.append(sharing)
+        await stream.attach(
+            sock,
+            host,
+            host.conversation(),
+            name="the program",
+            blobs=sharing.blobs if sharing is not None else None,
+        )
 
 
 def main() -> None:

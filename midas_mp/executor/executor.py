@@ -49,7 +49,7 @@ class Executor(concurrent.futures.Executor):
         sandbox_level_max: of the workers here.
         host_process: the host here has a process of its own.  For programs in which other threads
             compute in Python: calls of a millisecond come more than twice as fast there.  Where
-            none does, a single call takes twice as long; large arrays are copied on the way.
+            none does, a single call takes twice as long.
 
     Raises:
         UsageError: an option makes no sense.

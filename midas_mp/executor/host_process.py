@@ -11,9 +11,11 @@ import contextlib
 import socket
 from typing import Final
 
+from midas_mp.blobs import peers
 from midas_mp.errors import MidasError, ProcessLost
 from midas_mp.executor import tether
 from midas_mp.executor.cluster_process import MODULE, settings_word
+from midas_mp.executor.sharing import Sharing
 from midas_mp.executor.tether import TetheredProcess
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.zygote import SOCKET_BUFFER_BYTES
@@ -21,6 +23,7 @@ from midas_mp.transport import stream
 from midas_mp.transport.link import Link, Receiver
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
+from midas_mp.wire.messages import Role
 
 END_TIMEOUT_S: Final = 1.0
 """From the end of a connection to the end of the process, if that is why."""
@@ -52,18 +55,29 @@ class HostProcess:
         Raises:
             ProcessLost: it has ended.
         """
-        mine, theirs = socket.socketpair()
-        with theirs:
-            for end in (mine, theirs):
+        sharing = None
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as on_failure:
+            mine, other = socket.socketpair()
+            on_failure.callback(mine.close)
+            handed = [theirs.enter_context(other)]
+            for end in (mine, other):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
-            try:
-                self._process.hand_over(theirs)
-            except ProcessLost:
-                mine.close()
-                raise
-        explained = _Explained(receiver, self._ended)
-        return await stream.attach(mine, explained, conversation, name=self._process.name)
+            if conversation.local is Role.CLIENT:
+                with contextlib.suppress(OSError):  # then large buffers are sent
+                    ours, other = peers.socketpair()
+                    handed.append(theirs.enter_context(other))
+                    sharing = Sharing(ours)
+                    on_failure.callback(sharing.close)
+            self._process.hand_over(*handed)
+            on_failure.pop_all()
+        return await stream.attach(
+            mine,
+            _Explained(receiver, self._ended, sharing),
+            conversation,
+            name=self._process.name,
+            blobs=sharing.blobs if sharing is not None else None,
+        )
 
     async def close(self) -> None:
         """Ends it, and what it started; idempotent."""
@@ -83,9 +97,12 @@ class HostProcess:
 class _Explained:
     """The receiver of a link to the process, told why when that ends in the middle."""
 
-    def __init__(self, receiver: Receiver, ended: asyncio.Future[ProcessLost]) -> None:
+    def __init__(
+        self, receiver: Receiver, ended: asyncio.Future[ProcessLost], sharing: Sharing | None
+    ) -> None:
         self._receiver = receiver
         self._ended = ended
+        self._sharing = sharing
         self._telling: asyncio.Task[None] | None = None
 
     def frames_received(self, link: Link, frames: list[Frame]) -> None:
@@ -98,4 +115,6 @@ class _Explained:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_TIMEOUT_S):
                 error = await asyncio.shield(self._ended)
+        if self._sharing is not None:
+            self._sharing.close()
         self._receiver.link_lost(link, error)

@@ -36,7 +36,7 @@ IGNORED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.S
 _BECAUSE: Final = "because "
 """Begins the last line of a process that knows why it ends."""
 
-_DESCRIPTORS_MAX: Final = 64
+_DESCRIPTORS_MAX: Final = 8
 _LINE_BYTES_MAX: Final = 4096
 
 
@@ -93,14 +93,14 @@ class TetheredProcess:
         """Readable when it said something, or has ended."""
         return self._control.fileno()
 
-    def hand_over(self, sock: socket.socket) -> None:
-        """Gives it a socket, which may be closed here then.
+    def hand_over(self, *socks: socket.socket) -> None:
+        """Gives it sockets, all at once; they may be closed here then.
 
         Raises:
             ProcessLost: it has ended.
         """
         try:
-            socket.send_fds(self._control, [b"+"], [sock.fileno()])
+            socket.send_fds(self._control, [b"+"], [sock.fileno() for sock in socks])
         except OSError:
             raise self.ending() from None
 
@@ -188,7 +188,7 @@ class Tether:
 
     def __init__(self, control: socket.socket, parent_pid: int) -> None:
         self._control = control
-        self._received: asyncio.Queue[socket.socket | None] = asyncio.Queue()
+        self._received: asyncio.Queue[list[socket.socket] | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         control.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
         self._loop.add_reader(control, self._read)
@@ -203,17 +203,18 @@ class Tether:
         """From the words of the command line."""
         return cls(socket.socket(fileno=int(fd)), int(parent_pid))
 
-    async def receive(self) -> socket.socket | None:
-        """The next socket that the parent hands over; None when it is time to end."""
-        sock = await self._received.get()
-        if sock is None:
+    async def receive(self) -> list[socket.socket] | None:
+        """What the parent hands over next; None when it is time to end."""
+        socks = await self._received.get()
+        if socks is None:
             self._received.put_nowait(None)  # who asks again hears the same
-        return sock
+        return socks
 
     async def wait_end(self) -> None:
         """Until the parent has let go; what it hands over meanwhile is closed."""
-        while (sock := await self.receive()) is not None:
-            sock.close()
+        while (socks := await self.receive()) is not None:
+            for sock in socks:
+                sock.close()
 
     def explain(self, error: Exception) -> None:
         """Tells the parent why this process ends now."""
@@ -236,8 +237,8 @@ class Tether:
             return
         except OSError:
             data, fds = b"", []
-        for fd in fds:
-            self._received.put_nowait(socket.socket(fileno=fd))
+        if fds:
+            self._received.put_nowait([socket.socket(fileno=fd) for fd in fds])
         if not data:
             self._end()
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -58,6 +59,36 @@ def test_arrays_go_there_and_back(make_with_host):
     values[:] = np.arange(200_000)
     for given in (values, np.arange(200_000.0)):
         assert np.array_equal(executor.submit(double, given).result(), 2 * given)
+
+
+def test_large_arrays_are_read_where_they_are(make_with_host):
+    executor = make_with_host()
+    values = midas_mp.empty(100_000)
+    values[:] = 1
+    total = "function(a) local sum = 0 for i = 1, #a do sum = sum + a[i] end return sum end"
+    assert executor.submit(total, values).result() == 100_000
+    made = executor.submit("function(n) return midas.array('float64', n) end", 100_000).result()
+    mapped = Path(f"/proc/{host_process().pid}/maps").read_text()
+    assert "memfd:midas-pool" in mapped
+    assert "memfd:midas-outbound" in mapped
+    assert values.sum() == 100_000
+    executor.shutdown()
+    assert made.sum() == 0
+
+
+def test_many_large_arrays_keep_what_is_in_them(make_with_host):
+    executor = make_with_host(max_workers=2)
+    fill = "function(n) local a = midas.array('int32', n) for i = 1, n do a[i] = n end return a end"
+    sizes = [30_000 + 1_000 * number for number in range(50)]
+    kept = []
+    for number, array in enumerate(executor.map(fill, sizes * 3, chunksize=1)):
+        assert array.shape == (sizes[number % 50],)
+        if number % 5 == 0:
+            kept.append(array)
+    again = executor.map("function(a) return a[#a] end", kept, chunksize=1)
+    assert list(again) == [len(array) for array in kept]
+    executor.shutdown()
+    assert all((array == len(array)).all() for array in kept)
 
 
 def test_a_script_runs_there_with_what_its_tasks_share(make_with_host, script):

@@ -30,9 +30,10 @@ asyncio.run(main())
 """
 
 SERVE = """
-    while (sock := await tether.receive()) is not None:
-        sock.sendall(sock.recv(9))
-        sock.close()
+    while (socks := await tether.receive()) is not None:
+        for sock in socks:
+            sock.sendall(sock.recv(9))
+            sock.close()
     tether.say("bye")
 """
 
@@ -93,8 +94,9 @@ def test_what_the_child_says_is_heard(child):
 def test_sockets_that_are_handed_over_work_there(child):
     process = child()
     pairs = [socket.socketpair() for _ in range(100)]
+    for one, two in zip(pairs[::2], pairs[1::2], strict=True):
+        process.hand_over(one[1], two[1])
     for _, theirs in pairs:
-        process.hand_over(theirs)
         theirs.close()
     for number, (mine, _) in enumerate(pairs):
         mine.sendall(bytes([number]))
