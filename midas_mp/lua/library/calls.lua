@@ -258,7 +258,7 @@ local function run_interpret(bundle, name, place, _, round, count)
   local f = find_function(bundle, show_results(bundle, count), name)
   seed(name, round, 0)
   local answer = f()
-  local kind = type(answer)
+  local kind = arrays.kind_of(answer) and "typed array" or type(answer)
   if kind ~= "string" and kind ~= "number" and kind ~= "nil" then
     phase, where = "decode", place
     error({ refused = "a " .. kind .. " cannot be printed: return a string or a number" }, 0)

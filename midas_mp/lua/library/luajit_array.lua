@@ -130,15 +130,15 @@ local function copy_into(a, kind, shape, address)
   return a
 end
 
--- Zeros, in the memory that suits.
-local function make(kind, count, shape)
+-- Zeros, in the memory that suits; or what was there before, where the caller overwrites it all.
+local function make(kind, count, shape, is_overwritten)
   local size, a = count * kind.size_bytes, nil
   local address = is_closed and outbound and outbound.take(size)
   if address then
     a = element_of(kind).make(false, 0)
     set_header(a, address, count, OUTBOUND)
     outbound.watch(a, address)
-    fill(cast(bytes_t, address), size)
+    if not is_overwritten then fill(cast(bytes_t, address), size) end
   else
     a = own(kind, count, false)
   end
@@ -147,7 +147,7 @@ local function make(kind, count, shape)
 end
 
 local function make_copy(kind, count, shape, address)
-  return copy_into(make(kind, count), kind, shape, address)
+  return copy_into(make(kind, count, nil, true), kind, shape, address)
 end
 
 -- What is copied may have nobody else who holds it, and to make an array may collect garbage: its
@@ -162,7 +162,7 @@ function methods.copy(a)
   local kind = kind_of(a)
   if not kind then error("bad argument #1 to 'copy' (array expected, got " .. type(a) .. ")", 2) end
   if is_gone(a) then error(rules.GONE, 2) end
-  local b = make(kind, a[COUNT])
+  local b = make(kind, a[COUNT], nil, true)
   return copy_from(a, b)
 end
 

@@ -131,3 +131,11 @@ def test_the_driver_may_write_to_the_results_that_it_keeps(script):
     state.call_buffers("on_result", msgpack.packb(array("int8", [], (2000,), 1)), memory)
     memory[:] = bytes(2000)
     assert state.call("interpret_results") == 11
+
+
+def test_an_array_is_no_answer(script):
+    source = "function interpret_results() return midas.array('int8', 3) end"
+    state = script(source, profile=Profile.DRIVER)
+    state.start()
+    message = "interpret_results() result: a typed array cannot be printed"
+    assert state.fail("interpret_results").message.startswith(message)
