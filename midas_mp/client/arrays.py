@@ -140,7 +140,10 @@ def unpack_array(data: bytes, buffers: Sequence[Buffer]) -> AnyArray:
     dtype = _numpy().dtype(_NAMES[code - 1])
     if math.prod(shape) * dtype.itemsize != elements.nbytes:
         raise ProtocolError(f"an array {shape} of {dtype} in {elements.nbytes} bytes")
-    array: AnyArray = _numpy().frombuffer(elements, dtype).reshape(shape)
+    try:
+        array: AnyArray = _numpy().frombuffer(elements, dtype).reshape(shape)
+    except ValueError as error:  # of no elements, but more of them than can be counted
+        raise ProtocolError(f"an array {shape} of {dtype}: {error}") from None
     array.flags.writeable = False
     return array
 

@@ -137,6 +137,7 @@ HEAD = struct.pack("<BBHIQ", 1, 1, 0, 1, 3)
         struct.pack("<BBHIQ", 1, 1, 0, 1, 4),
         struct.pack("<BBHIQQ", 1, 2, 0, 1, 2**62, 2**62),
         struct.pack("<BBHIQ", 1, 1, 0, 0, 3) + bytes(23),
+        struct.pack("<BBHIQQ", 1, 2, 0, 0, 0, 2**63),
     ],
 )
 def test_what_fits_neither_itself_nor_its_buffers_is_no_array(data):

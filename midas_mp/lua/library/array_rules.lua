@@ -60,8 +60,7 @@ function rules.layout(kind, first, ...)
   local problem = bad_dimension(first)
   if problem then return nil, problem end
   local count, shape, more = first, nil, select("#", ...)
-  -- Dimensions of 0 hide nothing: NumPy leaves them out when it counts.  A float does not overflow.
-  local bound = 1.0 * max(first, 1)
+  local bound = 1.0 * max(first, 1) -- without dimensions of 0; a float does not overflow
   if more > 0 then
     if more >= DIMENSIONS_MAX then
       return nil, format("an array has at most %d dimensions", DIMENSIONS_MAX)
@@ -74,7 +73,8 @@ function rules.layout(kind, first, ...)
     end
   end
   bound = bound * kind.size_bytes
-  if not (bound <= BYTES_MAX) then -- it may be nan
+  -- Of no elements there may be more: NumPy, too, leaves out dimensions of 0 where it counts.
+  if bound > BYTES_MAX and (count > 0 or bound > settings.integer_max) then
     return nil, format("an array of %.0f bytes is larger than %d MB", bound, BYTES_MAX / 2 ^ 20)
   end
   return count, shape

@@ -10,7 +10,7 @@ function execute_code()
     if pcall(a, "int8", {}, n) then return "values " .. i end
   end
   local large = { { 2 ^ 30 + 1 }, { 2 ^ 31 }, { 2 ^ 32, 2 ^ 32 }, { 2 ^ 53, 2 ^ 53, 2 ^ 53 }, { 2 ^ 16, 2 ^ 16 },
-    { 2 ^ 21, 2 ^ 21, 2 ^ 22 }, { 2 ^ 32, 2 ^ 32, 0 }, { 0, 2 ^ 53 }, { 2 ^ 8, 2 ^ 8, 2 ^ 8, 2 ^ 8 },
+    { 2 ^ 21, 2 ^ 21, 2 ^ 22 }, { 2 ^ 32, 2 ^ 32, 0 }, { 0, 2 ^ 53, 2 }, { 2 ^ 8, 2 ^ 8, 2 ^ 8, 2 ^ 8 },
     { 2 ^ 53, 2 ^ 53, 2 ^ 53, 2 ^ 53, 2 ^ 53, 2 ^ 53, 2 ^ 53, 2 ^ 53 }, { 1, 1, 1, 1, 1, 1, 1, 1, 1 } }
   for i, dimensions in ipairs(large) do
     if pcall(a, "int8", table.unpack(dimensions)) then return "large " .. i end

@@ -84,6 +84,10 @@ def test_the_shape_that_a_script_gets_is_its_own(task):
     assert task(body) == [2, 2]
 
 
+def test_no_images_may_be_large(task):
+    assert task("local a = midas.array('float64', 0, 2 ^ 15, 2 ^ 15) return #a + #a.shape") == 3
+
+
 def test_an_array_may_be_empty(task):
     body = """local a = midas.array("int8", 0)
     return { #a, a.shape, #a:copy(), (pcall(function() return a[1] end)) }"""
@@ -130,7 +134,8 @@ def test_what_is_refused_and_why(message, statement, reason):
         ("'int8', 2 ^ 31", "an array of 2147483648 bytes is larger than 1024 MB"),
         ("'float64', 2 ^ 40, 2 ^ 40", "an array of 9671406556917033397649408 bytes is larger than"),
         ("'int8', 4294967296, 4294967296", "an array of 18446744073709551616 bytes is larger than"),
-        ("'int8', 0, 4294967296", "an array of 4294967296 bytes is larger than 1024 MB"),
+        ("'int8', 0, 2 ^ 53, 2 ^ 53", "an array of 81129638414606681695789005144064 bytes"),
+        ("'int8', 2 ^ 53, 2 ^ 53, 0", "an array of 81129638414606681695789005144064 bytes"),
         ("'int8', 0, 2 ^ 1000", "an array has whole dimensions of 0 or more, not 1.07"),
         ("'int8', { 1, 2, 3 }, 2, 2", "3 values do not fill an array of 4"),
         ("'int8', { 1, 'x' }", "value 2: a string cannot be in an array of int8"),
