@@ -52,7 +52,7 @@ def test_tasks(way: Any, task_count: int, record: Any, quick: bool, request: Any
         return float(seconds)
 
     title = WAYS[request.node.callspec.params["way"]].title
-    rounds = 20 if task_count <= 10_000 else 2
+    rounds = max(1, min(20, 200_000 // task_count))
     case = f"{task_count} no-op tasks, one call to a task"
     record(title, case, run, unit="µs", amount=task_count, rounds=rounds)
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 class Dask(Way):
-    each_max = 2_000
-    chunked_max = 200_000
+    each_max = 1_000
+    chunked_max = 50_000
 
     def start(self, workers: int) -> None:
         self._workers = workers

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class Joblib(Way):
-    each_max = 5_000
+    each_max = 3_000
+    chunked_max = 250_000
 
     def start(self, workers: int) -> None:
         self._workers = workers

@@ -44,7 +44,8 @@ class _Program(Way):
 
 
 class MpiPool(_Program):
-    each_max = 10_000
+    each_max = 5_000
+    chunked_max = 500_000
     program = ("-m", "mpi4py.futures", "-m", "benchmarks.ways.mpi_pool")
     extra_ranks = 1
 

@@ -21,7 +21,7 @@ STORE_BYTES = 2 * 1024**3
 
 
 class Ray(Way):
-    each_max = 5_000
+    each_max = 3_000
     chunked_max = 200_000
 
     def start(self, workers: int) -> None:
