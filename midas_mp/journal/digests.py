@@ -18,26 +18,31 @@ COMPARED_BYTES_MAX: Final = 4 * limits.MB
 """Of msgpack: to look into more would take a second and ten times its memory, so only its length
 counts then.  Arrays lie outside it and count whole."""
 
+_NOTHING: Final = bytes(DIGEST_BYTES)
+_INSTEAD: Final = bytes(DIGEST_BYTES - 1) + b"\1"
+
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
 def payload_digest(payload: Sequence[Buffer]) -> bytes:
     """The same for equal values, however their tables were walked through; never all zeros."""
-    first = payload[0]
-    state = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"midas payload")
-    if len(first) > COMPARED_BYTES_MAX:
-        state.update(len(first).to_bytes(8))
-    else:
-        value = _decode(first)
-        try:
-            state.update(_encode(value))
-        except TypeError:  # keys that are not strings
-            state.update(_encode(_in_order(value)))
+    state = hashlib.blake2b(_meaning(payload[0]), digest_size=DIGEST_BYTES)
     for buffer in payload[1:]:
         state.update(buffer)
     digest = state.digest()
-    return digest[:-1] + bytes([digest[-1] | 1])
+    return digest if digest != _NOTHING else _INSTEAD
+
+
+def _meaning(value: Buffer) -> bytes:
+    """The same bytes for equal values in msgpack."""
+    if len(value) > COMPARED_BYTES_MAX:
+        return len(value).to_bytes(8)
+    decoded = _decode(value)
+    try:
+        return _encode(decoded)
+    except TypeError:  # keys that are not strings
+        return _encode(_in_order(decoded))
 
 
 def _in_order(value: Any) -> Any:
