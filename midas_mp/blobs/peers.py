@@ -129,6 +129,8 @@ class PeerBlobs:
             self._pools[pool] = SharedFile(fd, memfd.fixed_size_bytes(fd), is_writable=False)
         except struct.error:
             raise ProtocolError("a pool without a number") from None
+        except OSError as error:
+            raise ProtocolError(f"shared memory of the other end: {error.strerror}") from None
         finally:
             os.close(fd)
 

@@ -193,3 +193,14 @@ def test_a_file_whose_size_may_change_is_refused(make):
         socket.send_fds(ends.sockets[0], [b"7"], [file.fileno()])
         with pytest.raises(ProtocolError, match="a pool without a number"):
             ends.other.listen()
+
+
+def test_a_file_that_cannot_be_mapped_is_said(make):
+    ends = make()
+    file = SharedFile.create("test", BLOB, is_writable=True)[1]
+    write_only = os.open(f"/proc/self/fd/{file}", os.O_WRONLY)
+    socket.send_fds(ends.sockets[0], [bytes(8)], [write_only])
+    with pytest.raises(ProtocolError, match="of the other end: cannot map 65536 bytes"):
+        ends.other.listen()
+    os.close(write_only)
+    os.close(file)
