@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
-from midas_mp.client.values import unpack
+from midas_mp import limits
+from midas_mp.client.values import unpack, unpack_many
 from midas_mp.executor.feed import Arrival, Failed
+from midas_mp.wire.framing import Buffer
+
+_RUN_MAX: Final = 1_024
+
+_SMALL_BYTES: Final = 1 * limits.KB
+"""Payloads above it are not worth copying together."""
+
+_BUFFERS: Final = (bytes, bytearray, memoryview)
 
 
 class Collector:
@@ -16,12 +26,16 @@ class Collector:
         is_single: a task is one item, and its payload one value.
         unordered: as they arrive.
         raw: strings as bytes.
+        run_max: so many single items at most are given together.
     """
 
-    def __init__(self, *, is_single: bool, unordered: bool, raw: bool) -> None:
+    def __init__(
+        self, *, is_single: bool, unordered: bool, raw: bool, run_max: int = _RUN_MAX
+    ) -> None:
         self._is_single = is_single
         self._unordered = unordered
         self._raw = raw
+        self._run_max = run_max
         self._next = 0
         self._waiting: dict[int, Any] = {}
         self._error: Exception | None = None
@@ -48,18 +62,38 @@ class Collector:
             Exception: a task failed; at its place.
         """
         while self._waiting:
-            start = next(iter(self._waiting)) if self._unordered else self._next
-            arrival = self._waiting.pop(start, None)
-            if arrival is None:
-                break
-            values, failed = self._decode(arrival)
-            self._next = start + len(values)
+            values: Sequence[Any]
+            failed: Exception | None = None
+            if self._is_single and (run := self._take_run()):
+                values = unpack_many(run, raw=self._raw)
+            else:
+                start = next(iter(self._waiting)) if self._unordered else self._next
+                arrival = self._waiting.pop(start, None)
+                if arrival is None:
+                    break
+                values, failed = self._decode(arrival)
+                self._next = start + len(values)
             self.given += len(values)
             yield values
             if failed is not None:
                 raise failed
         if self._error is not None:
             raise self._error
+
+    def _take_run(self) -> list[Buffer]:
+        """The payloads of single items that are due, one after the other, and small."""
+        waiting: dict[int, Any] = self._waiting
+        run: list[Buffer] = []
+        indices = list(waiting) if self._unordered else itertools.count(self._next)
+        for index in itertools.islice(indices, self._run_max):
+            arrival: Any = waiting.get(index)
+            if type(arrival) not in _BUFFERS or len(arrival) > _SMALL_BYTES:
+                break
+            run.append(arrival)
+            del waiting[index]
+        if not self._unordered:
+            self._next += len(run)
+        return run
 
     def _decode(self, arrival: Any) -> tuple[Sequence[Any], Exception | None]:
         kind = type(arrival)

@@ -27,6 +27,10 @@ TASKS_AHEAD: Final = 4
 that Python needs to take notice."""
 
 
+_SINGLE: Final = (1, 0)
+"""An open task of one item; nobody wants its size."""
+
+
 class Failed(NamedTuple):
     """A task that failed: the error, and the results of the items before it."""
 
@@ -130,6 +134,11 @@ class Feed:
         """One task of automatic size, or as many as a frame should hold."""
         plan = self._plan
         form = CallForm.ARGUMENTS if plan.chunksize == 1 else CallForm.BATCH
+        if form is CallForm.ARGUMENTS:
+            singles = self._cut_singles()
+            if singles:
+                await self._submit(form, *singles)
+                return
         count_max = limits.TASKS_PER_FRAME_MAX if plan.chunksize is not None else 1
         calls: list[Call] = []
         buffers: list[Buffer] = []
@@ -149,8 +158,30 @@ class Feed:
             if total >= limits.FRAME_BYTES_TARGET or len(buffers) >= limits.FRAME_BUFFERS_MAX:
                 break
         if calls:
-            count = self._next + self._left() if self._is_last else 0
-            await self._calls.submit(self._round, plan.function, form, calls, buffers, count=count)
+            await self._submit(form, calls, buffers)
+
+    async def _submit(self, form: CallForm, calls: list[Call], buffers: Sequence[Buffer]) -> None:
+        count = self._next + self._left() if self._is_last else 0
+        function = self._plan.function
+        await self._calls.submit(self._round, function, form, calls, buffers, count=count)
+
+    def _cut_singles(self) -> tuple[list[Call], list[bytes]] | None:
+        """The next tasks of one item each, as many as a frame should hold, all at once.
+
+        None where they have arrays, are large, or one of them cannot be sent.
+        """
+        arity, start = self._plan.arity, self._next
+        items = min(self._left(), limits.TASKS_PER_FRAME_MAX)
+        values = self._values[self._position : self._position + items * arity]
+        rows = zip(*[iter(values)] * arity, strict=True)
+        payloads = self._packer.plain_arguments(rows)
+        if payloads is None or sum(map(len, payloads)) > limits.FRAME_BYTES_TARGET:
+            return None
+        self._position += items * arity
+        self._next += items
+        indices = range(start, self._next)
+        self._open.update(dict.fromkeys(indices, _SINGLE))
+        return list(map(Call, indices)), payloads
 
     def _cut(self, form: CallForm) -> tuple[int, list[Buffer]]:
         """The next task: its items, and its payload.

@@ -21,6 +21,7 @@ from midas_mp.errors import UsageError
 from midas_mp.executor.collector import Collector
 from midas_mp.executor.feed import MapPlan
 from midas_mp.executor.function import LuaFunction
+from midas_mp.executor.items import REFILL_PARTS
 from midas_mp.executor.progress import Told
 from midas_mp.executor.scripts import ScriptPlan
 from midas_mp.executor.workplace import WorkplaceSpec
@@ -59,7 +60,12 @@ class MapOptions(NamedTuple):
 
     def collector(self, *, raw: bool) -> Collector:
         """What puts the results in order."""
-        return Collector(is_single=self.chunksize == 1, unordered=self.unordered, raw=raw)
+        is_single = self.chunksize == 1
+        if self.buffersize is None:
+            return Collector(is_single=is_single, unordered=self.unordered, raw=raw)
+        # else workers would wait until all that was given together is read
+        run_max = max(1, self.buffersize // REFILL_PARTS)
+        return Collector(is_single=is_single, unordered=self.unordered, raw=raw, run_max=run_max)
 
 
 def make_site(

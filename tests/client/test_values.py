@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midas_mp import limits
-from midas_mp.client.values import Packer, unpack
+from midas_mp.client.values import Packer, unpack, unpack_many
 from midas_mp.errors import ProtocolError, UnsendableValue, UsageError
 
 SCALARS = (
@@ -37,6 +37,34 @@ def test_arguments_are_an_array_of_values(values):
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=6))
 def test_a_batch_says_how_many_arguments_and_where_it_begins(values):
     assert unpack(Packer().batch(2, 70, values)) == [2, 70, *values]
+
+
+@given(st.lists(st.tuples(VALUES, VALUES)))
+def test_plain_arguments_of_many_calls_are_those_of_each(rows):
+    one_by_one = [Packer().arguments(row) for row in rows]
+    assert [[payload] for payload in Packer().plain_arguments(rows)] == one_by_one
+
+
+def test_what_is_not_plain_is_left_to_each_call():
+    packer = Packer()
+    assert packer.plain_arguments([[1], [np.ones(3)]]) is not None, "it is inline"
+    for odd in (np.ones(1000), {1}, 2**64):
+        assert packer.plain_arguments([[1], [odd], [2]]) is None
+        assert len(packer.arguments([1])) == 1, "nothing is left of it"
+
+
+@given(st.lists(VALUES))
+def test_values_of_many_payloads_are_read_together(values):
+    assert unpack_many([Packer().arguments([v])[0][1:] for v in values]) == values
+
+
+def test_small_arrays_of_many_payloads_too():
+    payloads = [memoryview(Packer().arguments([np.arange(n)])[0])[1:] for n in (1, 2)]
+    assert [array.tolist() for array in unpack_many(payloads)] == [[0], [0, 1]]
+    assert unpack_many([msgpack.packb("x")], raw=True) == [b"x"]
+    for broken in ([b"\x01\x01"], [b"\xc1"], [b"\x01", b"\xa5"], [b""]):
+        with pytest.raises(ProtocolError):
+            unpack_many(broken)
 
 
 def test_tuples_and_scalars_of_numpy_go_as_what_they_stand_for():

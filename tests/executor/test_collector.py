@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import msgpack
+import numpy as np
 import pytest
 
+from midas_mp.client.values import Packer
 from midas_mp.errors import ClusterLost, ScriptError
 from midas_mp.executor.collector import Collector
 from midas_mp.executor.feed import Failed
@@ -12,8 +14,8 @@ from midas_mp.executor.feed import Failed
 pack = msgpack.packb
 
 
-def collector(*, is_single=False, unordered=False, raw=False):
-    return Collector(is_single=is_single, unordered=unordered, raw=raw)
+def collector(*, is_single=False, unordered=False, raw=False, **options):
+    return Collector(is_single=is_single, unordered=unordered, raw=raw, **options)
 
 
 def ready(collector):
@@ -79,3 +81,48 @@ def test_a_loss_comes_behind_what_is_in_order():
     assert next(given) == ["a"]
     with pytest.raises(ClusterLost):
         next(given)
+
+
+def test_single_values_that_are_due_are_given_together():
+    c = collector(is_single=True)
+    c.take([(3, pack("d")), (0, pack("a")), (1, memoryview(pack("b")))])
+    assert ready(c) == [["a", "b"]]
+    assert (c.given, c.is_empty) == (2, False)
+    c.take([(2, pack("c"))])
+    assert ready(c) == [["c", "d"]]
+    assert (c.given, c.is_empty) == (4, True)
+
+
+def test_but_not_more_than_may_be_given_at_a_time():
+    c = collector(is_single=True, run_max=2)
+    c.take([(i, pack(i)) for i in range(5)])
+    assert ready(c) == [[0, 1], [2, 3], [4]]
+
+
+def test_large_ones_and_those_of_several_buffers_come_alone():
+    large, array = b"\xff" * 100_000, np.arange(1000)
+    c = collector(is_single=True)
+    values = ["a", "b", large, "c", array, "d"]
+    payloads = [Packer().arguments(value) for value in values]
+    c.take([(i, p[0] if len(p) == 1 else p) for i, p in enumerate(payloads)])
+    given = ready(c)
+    assert [len(values) for values in given] == [2, 1, 1, 1, 1]
+    assert given[1] == [large]
+    np.testing.assert_array_equal(given[3][0], array)
+
+
+def test_single_values_before_an_error_are_given():
+    for unordered in (False, True):
+        c = collector(is_single=True, unordered=unordered)
+        c.take([(0, pack("a")), (1, pack("b")), (2, Failed(ScriptError("runtime", "x"), None))])
+        given = c.ready()
+        assert next(given) == ["a", "b"]
+        with pytest.raises(ScriptError):
+            list(given)
+
+
+def test_unordered_single_values_are_given_as_they_come():
+    c = collector(is_single=True, unordered=True)
+    c.take([(3, pack("d")), (1, pack("b")), (7, pack("h"))])
+    assert ready(c) == [["d", "b", "h"]]
+    assert c.is_empty

@@ -85,6 +85,21 @@ def test_tasks_of_one_item_take_its_arguments_as_they_are(run_with, engine):
     run_with(work)
 
 
+def test_items_with_arrays_go_among_others(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, chunksize=1)
+        items = [1, np.arange(1000), "x", b"\xff" * (2 * limits.FRAME_BYTES_TARGET), 5]
+        mapping.feed.add(items, is_last=True)
+        await engine.submitted(5)
+        sent = [value for _, (value,) in sorted(engine.sent.items())]
+        np.testing.assert_array_equal(sent.pop(1), items.pop(1))
+        assert sent == items
+        mapping.feed.stop()
+        assert engine.cancelled == [(1, [0, 1, 2, 3, 4])]
+
+    run_with(work)
+
+
 def test_frames_hold_many_tasks_but_not_too_many(run_with, engine):
     async def work(calls):
         many = limits.TASKS_PER_FRAME_MAX + 5

@@ -57,6 +57,13 @@ def test_only_tasks_of_one_item_have_results_that_are_no_list():
         assert [list(values) for values in collector.ready()] == expected
 
 
+def test_a_buffer_bounds_what_is_given_together():
+    for buffersize, given in ((None, 20), (80, 10), (8, 1), (1, 1)):
+        collector = options(chunksize=1, buffersize=buffersize).collector(raw=False)
+        collector.take([(i, b"\x07") for i in range(20)])
+        assert len(next(collector.ready())) == given
+
+
 # -- an executor -----------------------------------------------------------------------------------
 
 
