@@ -256,7 +256,8 @@ class ScriptJob:
 
     async def _begin_round(self, job: EngineJob, number: int) -> None:
         recorded = self._recording.round(number) if self._recording is not None else None
-        if recorded is None or not recorded.is_complete:
+        is_over = recorded is not None and recorded.is_complete
+        if not is_over:
             await self._start(job)
         count = recorded.count if recorded is not None else await self._settle_count()
         self._view.started(number, count, self._workers)
@@ -275,10 +276,10 @@ class ScriptJob:
         )
         if GENERATE_SHARED in self._functions:
             shared = (await self._call(GENERATE_SHARED)).buffers
-            if count:
-                job.share(number, shared)
         if self._recording is not None:
             self._round.recording = self._recording.begin_round(number, count, shared)
+        if shared and count and not is_over:
+            job.share(number, shared)
 
     async def _settle_count(self) -> int:
         """Anew for each round."""

@@ -216,6 +216,7 @@ def test_rounds_that_are_done_are_gone_through_again(run, runs, script):
             await engine.submitted(2, 2)
             engine.finish((0, 100), (1, 200))
             assert (await running).value == 333
+            assert [number for number, _ in engine.shared] == [1, 2], "where there are tasks"
             assert engine.shared[-1] == (2, {"round": 2, "total": 33})
         assert runs.view.notices == [
             f"{runs.path}: 1 round, and 1 of 2 tasks of the next, are done"
