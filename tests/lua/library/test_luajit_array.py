@@ -110,6 +110,32 @@ def test_what_a_task_has_kept_is_gone_however_hot_the_code_is(script, way):
     assert state.call() == [GONE] * ACCESS_COUNT
 
 
+def test_hot_closures_of_an_array_do_not_outlive_it_either(script):
+    """An upvalue that is never assigned may be a constant of what was compiled."""
+    source = """
+    local readers = {}
+    local function keep(a)
+      readers[1] = function() local sum = 0 for i = 1, 4096 do sum = sum + a[i] end return sum end
+      readers[2] = function() local n = 0 for i = 1, 4096 do n = n + #a end return n end
+      readers[3] = function() return a[1] end
+      readers[4] = function() local x for i = 1, 100 do x = a.type end return x end
+    end
+    function execute_code()
+      if #readers == 0 then keep(global_data[1]) end
+      local said = {}
+      for round = 1, 100 do
+        for i, read in ipairs(readers) do
+          local ok, x = pcall(read)
+          said[i] = ok and x or x:match("^.-: (.*)")
+        end
+      end
+      return said
+    end"""
+    state = script(source, isolate=False)
+    assert give(state, [numbers()]) == [4096 * 4095 / 2, 4096 * 4096, 0, "float64"]
+    assert state.call() == [GONE] * 4
+
+
 def test_what_a_task_had_returned_is_gone_as_well(script):
     state = script(
         ACCESSES
