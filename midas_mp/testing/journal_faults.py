@@ -1,9 +1,9 @@
 """Damages journals: ``python -m midas_mp.testing.journal_faults --cuts 2000 --flips 2000``.
 
 Each fault is a number from which all of it is drawn: the journal, whether its writer was killed,
-and what is cut off or flipped where.  Then the journal is opened as a run would open it, and goes
-on.  What it says must be true: it may refuse, or have lost its end, but never hold anything else
-than what was written.
+and what is cut off, flipped or overwritten where.  Then the journal is opened as a run would open
+it, and goes on.  What it says must be true: it may refuse, or have lost its end, but never hold
+anything else than what was written.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import Outcome, Status
 
 NAME: Final = "run.journal"
+
+SECTOR_BYTES: Final = 512
 
 FAULTS_PER_JOURNAL: Final = 20
 """To write one takes longer than to damage it."""
@@ -105,7 +107,26 @@ def flip(rng: Chance, folder: Path) -> str:
     return f"bit {bit} of byte {place} of {path.name} flipped"
 
 
-FAULTS: Final[dict[str, Callable[[Chance, Path], str]]] = {"cut": cut, "flip": flip}
+def tear(rng: Chance, folder: Path) -> str:
+    """Puts something else where one of the disk's sectors was to be written; says what."""
+    path, place = _place(rng, folder)
+    content = path.read_bytes()
+    start = place - place % SECTOR_BYTES
+    other = rng.randrange(len(content))
+    what, sector = rng.choice(
+        [
+            ("zeros", bytes(SECTOR_BYTES)),
+            ("noise", rng.randbytes(SECTOR_BYTES)),
+            (f"what is at {other}", content[other : other + SECTOR_BYTES]),
+        ]
+    )
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(sector[: len(content) - start])
+    return f"{what} at {start} of {path.name}"
+
+
+FAULTS: Final[dict[str, Callable[[Chance, Path], str]]] = {"cut": cut, "flip": flip, "tear": tear}
 
 
 def try_faults(kind: str, numbers: range) -> dict[int, Found]:
@@ -227,18 +248,21 @@ def _copy(source: Path, target: Path) -> None:
     "--cuts", type=int, default=200, show_default=True, help="Cut so many journals short."
 )
 @click.option("--flips", type=int, default=200, show_default=True, help="Flip a bit of so many.")
+@click.option(
+    "--tears", type=int, default=200, show_default=True, help="Spoil a sector of so many."
+)
 @click.option("--start", type=int, default=0, show_default=True, help="Number of the first fault.")
-def main(cuts: int, flips: int, start: int) -> None:
+def main(cuts: int, flips: int, tears: int, start: int) -> None:
     """Damage journals, and see that what they then say is true."""
     is_wrong = False
-    for kind, count in (("cut", cuts), ("flip", flips)):
+    for kind, count in (("cut", cuts), ("flip", flips), ("tear", tears)):
         found = try_faults(kind, range(start, start + count))
         click.echo(f"{kind}s: {describe(found.values())}")
         for number, each in found.items():
             if each.problem:
                 is_wrong = True
                 click.echo(f"{kind} {number}: {each.problem}", err=True)
-                again = f"--cuts {int(kind == 'cut')} --flips {int(kind == 'flip')}"
+                again = " ".join(f"--{each}s {int(each == kind)}" for each in FAULTS)
                 command = f"python -m midas_mp.testing.journal_faults --start {number} {again}"
                 click.echo(f"play it again: {command}", err=True)
     if is_wrong:

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from midas_mp.testing import journal_faults
 from midas_mp.testing.journal_faults import (
+    FAULTS,
     NAME,
     Found,
     describe,
@@ -18,7 +19,7 @@ from midas_mp.testing.journal_faults import (
 )
 
 
-@pytest.mark.parametrize("kind", ["cut", "flip"])
+@pytest.mark.parametrize("kind", FAULTS)
 def test_no_damage_makes_a_journal_say_what_was_not_written(kind):
     found = try_faults(kind, range(200))
     print(f"200 {kind}s: {describe(found.values())}")  # noqa: T201 - a figure
@@ -57,7 +58,7 @@ def test_another_job_is_wrong(tmp_path):
 
 
 def test_the_command_tells_counts():
-    result = CliRunner().invoke(main, ["--cuts", "3", "--flips", "2"])
+    result = CliRunner().invoke(main, ["--cuts", "3", "--flips", "2", "--tears", "1"])
     assert result.exit_code == 0
     assert result.output.startswith("cuts: wrong 0, ")
 
@@ -68,8 +69,11 @@ def test_the_command_says_how_to_see_a_wrong_answer_again(monkeypatch):
         return {number: Found("whole", problem) for number in numbers}
 
     monkeypatch.setattr(journal_faults, "try_faults", find)
-    result = CliRunner().invoke(main, ["--cuts", "1", "--flips", "1", "--start", "7"])
+    result = CliRunner().invoke(
+        main, ["--cuts", "1", "--flips", "1", "--tears", "1", "--start", "7"]
+    )
     assert result.exit_code == 1
-    assert "cuts: wrong 0, whole 1\nflips: wrong 1\n" in result.output
+    for line in ("cuts: wrong 0, whole 1", "flips: wrong 1", "tears: wrong 0, whole 1"):
+        assert f"{line}\n" in result.output
     assert "flip 7: bit 3 flipped: wrong\n" in result.output
-    assert "journal_faults --start 7 --cuts 0 --flips 1\n" in result.output
+    assert "journal_faults --start 7 --cuts 0 --flips 1 --tears 0\n" in result.output
