@@ -243,6 +243,43 @@ def test_a_page_that_is_said_to_be_free_is_damage(path, write, begin, results):
         JournalFile(path)
 
 
+@pytest.fixture
+def killed(path, job, begin, results, tmp_path):
+    """The files of a run that was killed when two results were in the log."""
+    left = tmp_path / "killed"
+    left.mkdir()
+    with JournalFile(path) as file:
+        file.create(job)
+        file.append([begin(0, 10), results({0: b"x"}), results({1: b"y"})])
+        for each in tmp_path.glob("run.journal*"):
+            shutil.copyfile(each, left / each.name)
+    path.unlink()
+    return left / path.name
+
+
+def test_a_log_without_its_journal_counts_for_nothing(killed, job):
+    killed.unlink()
+    with JournalFile(killed) as file:
+        assert file.summary is None
+        file.create(job)
+    with JournalFile(killed) as file:
+        assert file.summary.rounds == []
+
+
+def test_a_log_of_another_journal_is_no_part_of_this_one(killed, path, write, begin, results):
+    """Somebody put a journal in the place of one whose run was killed."""
+    write(begin(0, 10), *[results({index: os.urandom(3_000)}) for index in range(5)])
+    shutil.copyfile(path, killed)
+    with pytest.raises(JournalFailed, match="damaged"), JournalFile(killed) as file:
+        file.verify()
+
+
+def test_a_journal_without_its_log_has_lost_its_end(killed):
+    killed.with_name(killed.name + "-wal").unlink()
+    with JournalFile(killed) as file:
+        assert file.summary.rounds == []
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
 def test_what_was_cut_short_is_noticed(path, write, begin, results, share):
     write(begin(0, 99), *[results({index: os.urandom(900)}) for index in range(50)])
