@@ -37,6 +37,10 @@ OUTBOUND_BYTES_MAX: Final = 4 * GB
 """Shared memory of a process for what it sends, and of each Lua process for what it makes: mere
 addresses, until they are used."""
 
+ADDRESS_SHARE_OF_POOL_INVERSE: Final = 4
+ADDRESS_SHARE_OF_OUTBOUND_INVERSE: Final = 64
+"""And where addresses are limited (ulimit -v, as batch systems do), one in so many of them."""
+
 PAYLOAD_BUFFERS_MAX: Final = 1_024
 """Buffers of one payload that Lua makes; what arrays come after these travel inside buffer 0."""
 

@@ -11,6 +11,7 @@ import ctypes
 import itertools
 import mmap
 import os
+import resource
 import threading
 import time
 import warnings
@@ -227,7 +228,16 @@ def _make() -> Pool | None:
 def _size_bytes() -> int:
     """Half of the machine's memory: what others use of it is theirs."""
     of_machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return _pages(min(of_machine // 2, limits.POOL_BYTES_MAX))
+    size_bytes = min(of_machine // 2, limits.POOL_BYTES_MAX)
+    return _pages(within_address_space(size_bytes, limits.ADDRESS_SHARE_OF_POOL_INVERSE))
+
+
+def within_address_space(size_bytes: int, share_inverse: int) -> int:
+    """So much, or such a share of the addresses that this process may have (ulimit -v)."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit in (resource.RLIM_INFINITY, -1):
+        return size_bytes
+    return min(size_bytes, limit // share_inverse)
 
 
 _warned: Final[set[str]] = set()

@@ -10,6 +10,7 @@ stays.  The process is not trusted: the parent takes all of it as numbers and te
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
@@ -28,6 +29,9 @@ MARK: Final = b"midas status page, not for scripts"
 
 LAST_WORDS_CHARACTERS_MAX: Final = 4096
 """The end of what was said: it goes into a message's text and before a person's eyes."""
+
+_REFUSALS: Final = (errno.ENOSYS, errno.EPERM, errno.EACCES)
+"""A sandbox around us, or an old kernel, has no memfd."""
 
 _FIELDS: Final = struct.Struct("=6Q")
 """sequence, serial, started_ns, round, index, sequence again."""
@@ -61,7 +65,7 @@ class StatusPage:
     @classmethod
     def create(cls) -> Self:
         """A new page, its file position where the process' stderr goes."""
-        fd = _sealed_memfd() if hasattr(os, "memfd_create") else _unlinked_file()
+        fd = _new_file()
         try:
             os.pwrite(fd, MARK, MARK_OFFSET)
             os.lseek(fd, WORDS_OFFSET, os.SEEK_SET)
@@ -136,6 +140,17 @@ def _printable(character: str) -> str:
     if character == "\n" or character.isprintable():
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def _new_file() -> int:
+    if not hasattr(os, "memfd_create"):
+        return _unlinked_file()
+    try:
+        return _sealed_memfd()
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        return _unlinked_file()
 
 
 def _sealed_memfd() -> int:

@@ -29,7 +29,7 @@ from typing import Final, NamedTuple, Self
 import midas_mp
 from midas_mp import limits
 from midas_mp.blobs.exchange import ParentBlobs
-from midas_mp.blobs.pool import SharedFile, warn_without
+from midas_mp.blobs.pool import SharedFile, warn_without, within_address_space
 from midas_mp.errors import ProcessLost
 from midas_mp.participant.status_page import StatusPage
 from midas_mp.participant.zygote_messages import (
@@ -360,7 +360,10 @@ def _share_with(child: Child, spec: ChildSpec) -> _Shared | None:
     Raises:
         ProcessLost: this process may open no more files.
     """
-    size_bytes = min(spec.memory_bytes or limits.OUTBOUND_BYTES_MAX, limits.OUTBOUND_BYTES_MAX)
+    size_bytes = within_address_space(
+        min(spec.memory_bytes or limits.OUTBOUND_BYTES_MAX, limits.OUTBOUND_BYTES_MAX),
+        limits.ADDRESS_SHARE_OF_OUTBOUND_INVERSE,
+    )
     with contextlib.ExitStack() as on_failure:
         try:
             outbound, fd = SharedFile.create("midas-outbound", size_bytes, is_writable=False)

@@ -203,6 +203,15 @@ def test_where_all_is_taken_bytes_stay_as_they_are(fresh, monkeypatch):
     assert pool.share(large) is not large
 
 
+def test_where_addresses_are_limited_it_takes_a_share_of_them(fresh, monkeypatch):
+    monkeypatch.setattr(pool.resource, "getrlimit", lambda _: (64 * limits.MB, 128 * limits.MB))
+    assert pool.within_address_space(limits.MB, 4) == limits.MB
+    assert pool._size_bytes() == 16 * limits.MB
+    monkeypatch.undo()
+    assert pool.within_address_space(limits.GB, 4) == limits.GB
+    assert pool._size_bytes() > limits.GB
+
+
 def test_a_machine_without_shared_memory_is_told_of_once(fresh, monkeypatch):
     monkeypatch.setattr(memfd, "create", refuse)
     large = bytes(BLOB)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from midas_mp import limits
-from midas_mp.blobs import memfd, pool
+from midas_mp.blobs import pool
 from midas_mp.blobs.mapping import locate
 from midas_mp.errors import ProcessLost
 from midas_mp.lua.bundle import Bundle
@@ -68,6 +69,11 @@ class Listener:
     def messages(self, kind: type) -> list:
         frames = [thing for thing in self.told if isinstance(thing, Frame)]
         return [frame.message for frame in frames if isinstance(frame.message, kind)]
+
+    def buffers(self) -> list:
+        """Of all results."""
+        frames = [thing for thing in self.told if isinstance(thing, Frame)]
+        return [each for f in frames if isinstance(f.message, TaskResults) for each in f.buffers]
 
     async def ready(self) -> psutil.Process:
         await self.until(lambda: self.messages(WorkerReady))
@@ -431,7 +437,7 @@ def test_a_process_that_is_killed_in_the_middle_leaves_nothing(run: Callable) ->
 def test_what_finds_no_room_in_shared_memory_goes_as_bytes(
     run: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "POOL_BYTES_MAX", 6 * limits.BLOB_BYTES_MIN)
+    monkeypatch.setattr(limits, "POOL_BYTES_MAX", 4 * limits.BLOB_BYTES_MIN)
     monkeypatch.setattr(pool, "_of_this_process", pool._OfThisProcess())
 
     async def main() -> None:
@@ -441,9 +447,9 @@ def test_what_finds_no_room_in_shared_memory_goes_as_bytes(
         await listener.ready()
         begin(process)
         submit(process, *[{"text": LARGE}] * 10)
-        assert len(process.child.blobs._held) == 3, "of two granules each"
-        await listener.until(lambda: listener.messages(TaskResults))
-        values = [msgpack.unpackb(buffer) for buffer in listener.told[-1].buffers]
+        assert len(process.child.blobs._held) == 3, "each is a little larger than that"
+        await listener.until(lambda: len(listener.buffers()) == 10)
+        values = [msgpack.unpackb(buffer) for buffer in listener.buffers()]
         assert values == [[len(LARGE), "end"]] * 10
         supervisor.close()
 
@@ -459,13 +465,10 @@ def test_a_reader_who_keeps_all_gets_the_rest_as_bytes(run: Callable) -> None:
         await listener.ready()
         call(process, ARRAY, count=25)
 
-        def arrays() -> list:
-            frames = [each for each in listener.told if isinstance(each, Frame)]
-            return [buffer for frame in frames for buffer in frame.buffers[1::2]]
-
-        await listener.until(lambda: len(arrays()) == 25)
-        assert {array.cast("d")[99_999] for array in map(memoryview, arrays())} == {100_000}
-        assert [locate(array) is not None for array in arrays()] == [True] * 19 + [False] * 6
+        await listener.until(lambda: len(listener.buffers()) == 2 * 25)
+        arrays = listener.buffers()[1::2]
+        assert {array.cast("d")[99_999] for array in map(memoryview, arrays)} == {100_000}
+        assert [locate(array) is not None for array in arrays] == [True] * 19 + [False] * 6
         supervisor.close()
 
     run(main())
@@ -475,9 +478,9 @@ def test_without_shared_memory_all_goes_as_bytes(
     run: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
-        raise OSError("not on this machine")
+        raise OSError(errno.ENOSYS, "not on this machine")
 
-    monkeypatch.setattr(memfd, "create", refuse)
+    monkeypatch.setattr(os, "memfd_create", refuse)
     monkeypatch.setattr(pool, "_of_this_process", pool._OfThisProcess())
     monkeypatch.setattr(pool, "_warned", {"not on this machine"})
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -62,6 +63,29 @@ def test_close_is_idempotent_and_frees_the_file(page: StatusPage) -> None:
 def test_neither_side_can_change_its_size(page: StatusPage, size: int) -> None:
     with pytest.raises(PermissionError):
         os.ftruncate(page.fileno(), size)
+
+
+def test_where_memfd_is_refused_it_is_a_file_that_nobody_finds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    page = StatusPage.create()
+    page.begin_task(1, 2, 3)
+    assert page.read() is not None
+    assert os.fstat(page.fileno()).st_nlink == 0
+    page.close()
+
+
+def test_a_process_without_descriptors_has_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        StatusPage.create()
 
 
 def test_a_reader_never_sees_half_of_a_write(page: StatusPage) -> None:
