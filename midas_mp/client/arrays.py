@@ -95,7 +95,8 @@ def empty(shape: int | Sequence[int], dtype: DTypeLike = "float64") -> AnyArray:
     """A new array in shared memory: as an argument it is read where it is, without any copy.
 
     Its elements are whatever was there before.  Until the calls that it was given to have ended,
-    what is written to it changes what they read.
+    what is written to it changes what they read; and a process that is forked has no copy of it,
+    but the very same array.
 
     Args:
         shape: its dimensions.
