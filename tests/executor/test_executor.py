@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import itertools
 import math
 import threading
 
+import numpy as np
+import psutil
 import pytest
 
 import midas_mp
 from midas_mp import ExecutorClosed, ScriptError, UnsendableValue, UsageError
+from midas_mp.blobs import pool
 from midas_mp.executor.executor import Executor
 
 SQUARE = "function(x) return x * x end"
@@ -443,3 +447,49 @@ def test_prints_reach_stderr_with_the_worker_before_them(make_executor, capsys):
     executor.submit("function() print('hello', 1) end").result()
     executor.shutdown()
     assert "-000] hello\t1\n" in capsys.readouterr().err
+
+
+# -- arrays ----------------------------------------------------------------------------------------
+
+RISING = """
+function(length, from)
+  local a = midas.array("float64", length)
+  for i = 1, length do a[i] = from + i end
+  return a
+end
+"""
+LONG = 20_000
+
+
+def children() -> list[int]:
+    return [each.pid for each in psutil.Process().children()]
+
+
+def test_arrays_in_results_are_what_they_were_whatever_ends(make_executor):
+    before = set(children())
+    executor = make_executor(max_workers=1)
+    kept = {start: executor.submit(RISING, LONG, start).result() for start in range(0, 500, 100)}
+    (started,) = set(children()) - before
+    for worker in psutil.Process(started).children():
+        worker.kill()
+    part = executor.submit(RISING, LONG, 500).result()[LONG // 2 :]
+    executor.shutdown()
+    gc.collect()
+    other = make_executor(max_workers=1)
+    late = list(other.map(RISING, [LONG] * 10, range(1_000, 2_000, 100), chunksize=1))
+    rising = np.arange(1.0, LONG + 1)
+    assert all((array == rising + start).all() for start, array in kept.items())
+    assert all((array == rising + 1_000 + 100 * i).all() for i, array in enumerate(late))
+    assert (part == rising[LONG // 2 :] + 500).all()
+
+
+def test_arrays_that_are_dropped_leave_room_for_the_next(executor):
+    def used() -> int:
+        assert pool.allocate(0) is not None  # so that there is a pool
+        return pool._of_this_process.get().used_bytes
+
+    before = used()
+    array = np.arange(float(LONG))
+    for _ in range(50):
+        assert executor.submit("function(a) return a[2] end", array).result() == 1
+        assert used() - before <= 3 * array.nbytes
