@@ -169,8 +169,9 @@ def run_script(
                 until_stopped(session(run), suspending=lambda: _suspended(zygote, display))
             )
     except (Stopped, WorldError) as error:
-        if said["journal"] is not None and not isinstance(error, JournalFailed):
-            error.add_note(f"the same command goes on from {said['journal']}")
+        journal: Path | None = said["journal"]
+        if journal is not None and journal.exists() and not isinstance(error, JournalFailed):
+            error.add_note(f"the same command goes on from {journal}")
         raise
     finally:
         zygote.close()

@@ -93,6 +93,8 @@ class JournalFile:
             _check_place(place)
             if not read_only:
                 opened.callback(JournalLock(place).release)
+                if not place.exists():
+                    opened.callback(_take_back, place)
             self._database = opened.enter_context(contextlib.closing(_connect(place, read_only)))
             if self._is_begun(place):
                 self._check_kind()
@@ -109,7 +111,7 @@ class JournalFile:
         self.close()
 
     def close(self) -> None:
-        """Leaves one file.  Idempotent."""
+        """Leaves one file; none where it was to be a new one and was never begun.  Idempotent."""
         with self._opened:
             if not self._is_read_only and self._key:
                 # so that it can be read where nothing can be written beside it
@@ -250,6 +252,12 @@ def _check_place(path: Path) -> None:
         raise JournalRefused(f"there is no folder {path.parent}")
     if path.exists() and not path.is_file():
         raise JournalRefused(_NOT_OURS)
+
+
+def _take_back(path: Path) -> None:
+    """Leaves nothing of a new journal that was never begun."""
+    if path.exists() and not path.stat().st_size:
+        path.unlink()
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:  # noqa: FBT001 - told by name above

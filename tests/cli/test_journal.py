@@ -139,6 +139,15 @@ def test_a_damaged_journal_is_refused(midas, script, journal):
         assert f"midas: the journal {journal}: damaged: record 1 is not as it was" in ended.err
 
 
+def test_a_run_that_never_began_leaves_no_journal(midas, script, journal):
+    for options in (("--address", "127.0.0.1:1"), ("--lua", "5.4")):
+        path = script(top="goto nowhere" if "--lua" in options else "")
+        ended = midas("run", path, "--journal", journal, *options)
+        assert ended.code in {1, 4}
+        assert "goes on from" not in ended.err
+        assert not journal.exists()
+
+
 # -- show ----------------------------------------------------------------------------------------
 
 

@@ -70,12 +70,17 @@ def test_what_was_written_is_read_in_the_same_order(path, write, job, begin, res
     assert [each.name for each in path.parent.iterdir()] == ["run.journal"], "one file after exit"
 
 
-def test_a_new_journal_holds_nothing(path):
+def test_a_new_journal_holds_nothing_and_leaves_nothing(path):
     with JournalFile(path) as file:
         assert file.summary is None
         file.verify()
+    assert list(path.parent.iterdir()) == []
+    with JournalFile(path):
+        path.unlink()
+    path.touch()
     with JournalFile(path) as file:
         assert file.summary is None
+    assert path.exists(), "it was there before"
 
 
 def test_what_was_appended_outlives_its_writer(path, job, begin, results, tmp_path):
