@@ -152,6 +152,9 @@ them; what is over is computed again."""
 JOB_START_GRACE_S: Final = 5.0
 """A job starts when all announced workers have registered, or this long after the first."""
 
+LOOK_INTERVAL_S: Final = 5.0
+"""How often who waits for somebody looks whether he stood still himself meanwhile."""
+
 RUNNING_NOTICE_S: Final = 5.0
 """A task that runs longer is named in the progress, and again so often."""
 

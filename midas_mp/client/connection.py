@@ -9,14 +9,17 @@ What must be said again on a new line its owner knows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from midas_mp import limits
 from midas_mp.client.line import Line
 from midas_mp.errors import ClusterLost, InternalError, MidasError, WorldError
 from midas_mp.transport.backoff import Backoff
+from midas_mp.transport.gap import GapWatch
 from midas_mp.transport.link import Dial
 from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import AnyMessage, Hello
@@ -121,15 +124,16 @@ class Connection:
     async def _dial_until_given_up(self, cause: MidasError) -> None:
         latest: MidasError | None = None
         try:
-            async with asyncio.timeout_at(self._given_up_s):
-                while True:
-                    await asyncio.sleep(self._backoff.next_delay_s())
-                    try:
-                        await Line(self).open(self._dial, self._hello)
-                    except WorldError as error:
-                        latest = error
-                    else:
-                        return
+            async with asyncio.timeout_at(self._given_up_s) as patience:
+                with contextlib.closing(GapWatch(partial(self._wait_longer, patience))):
+                    while True:
+                        await asyncio.sleep(self._backoff.next_delay_s())
+                        try:
+                            await Line(self).open(self._dial, self._hello)
+                        except WorldError as error:
+                            latest = error
+                        else:
+                            return
         except TimeoutError:
             if self._line is not None:
                 return  # in the very last moment
@@ -137,3 +141,8 @@ class Connection:
             raise ClusterLost(
                 f"{cause}; nobody was there again within {self._patience_s:g} s{told}"
             ) from None
+
+    def _wait_longer(self, patience: asyncio.Timeout, gap_s: float) -> None:
+        """The process stood still for so long, and could not look for anybody."""
+        self._given_up_s += gap_s
+        patience.reschedule(self._given_up_s)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import midas_mp
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import cancelling, clients, jobs, nodes, results, returning, shared
+from midas_mp.scheduler import cancelling, clients, gaps, jobs, nodes, results, returning, shared
 from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Received
 from midas_mp.scheduler.placement import place
 from midas_mp.scheduler.recall import recall
@@ -90,6 +90,7 @@ class Scheduler:
         """
         state = self.state
         state.now = now
+        gaps.forgive(state)
         for event in events:
             try:
                 self._take(event)
@@ -112,6 +113,7 @@ class Scheduler:
                 clients.patience_ends(state),
                 returning.patience_ends(state),
                 recall_at,
+                gaps.look_at(state),
             )
         )
 

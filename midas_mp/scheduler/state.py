@@ -21,6 +21,8 @@ class State:
         self.patience_s = patience_s
         """How long a job waits for its client, and kept work for whoever wants it."""
         self.now = 0.0
+        self.look_at: float | None = None
+        """When to look whether this host stood still; None where that would hurt nobody."""
         self.nodes: dict[int, Node] = {}
         """By peer."""
         self.clients: dict[int, ClientRecord] = {}

@@ -226,6 +226,7 @@ def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
     round_count = rng.choice([1, 1, 2, 3, 15])
     if round_count > MOST_ROUNDS_OF_MANY:
         count = 1 + count // 10
+        shared_bytes = min(shared_bytes, CHUNKY_BYTES)
     rounds = [
         [_task(rng, title, round_, index, style) for index in range(count)]
         for round_ in range(round_count)

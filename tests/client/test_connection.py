@@ -119,6 +119,28 @@ def test_a_host_that_stays_away_is_given_up(
     run_by_its_own_clock(main())
 
 
+def test_the_time_in_which_the_client_itself_stood_still_does_not_count(
+    run_by_its_own_clock: Callable, stage: Callable
+) -> None:
+    """Such as by Ctrl-Z, or on a laptop that was closed."""
+
+    async def main() -> None:
+        s = await stage.started(jitter=random.Random(1))
+        loop = asyncio.get_running_loop()
+        s.host.is_away = True
+        s.side.link.abort()
+        await asyncio.sleep(30)
+        loop._clock.now_s += 3_600
+        await asyncio.sleep(20)
+        assert not s.observer.lost.done()
+        error = await s.observer.lost
+        assert loop.time() == pytest.approx(3_600 + limits.CLIENT_PATIENCE_S, abs=6)
+        assert "within 60 s" in str(error)
+        s.client.close()
+
+    run_by_its_own_clock(main())
+
+
 def test_a_host_that_cannot_come_again_is_not_looked_for(run: Callable, stage: Callable) -> None:
     async def main() -> None:
         s = await stage.started(patience_s=0)

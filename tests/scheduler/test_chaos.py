@@ -51,6 +51,7 @@ from midas_mp.wire.messages import (
 DIGEST = "d" * 64
 SHARED = bytes(range(40))
 PART_BYTES = 3
+STOOD_STILL_S = 600.0
 FAIR_REASONS = ("replaced", "Bye", "a bulk", "its first connection has ended")
 
 
@@ -299,6 +300,7 @@ class Simulation:
         self.random = random.Random(seed)
         self.scheduler = Scheduler()
         self.now = 0.0
+        self.wake_at: float | None = None
         self.peer_count = 0
         self.peers: dict[int, SimulatedPeer] = {}
         self.launchers = [SimulatedLauncher(n, self.random.randint(1, 3)) for n in range(1, 4)]
@@ -481,7 +483,11 @@ class Simulation:
             self.scheduler = Scheduler()
 
     def pass_time(self) -> None:
-        self.now += self.random.choice([0.001, 0.1, 3.0, 61.0])
+        end = self.now + self.random.choice([0.001, 0.1, 3.0, 61.0, STOOD_STILL_S])
+        while self.wake_at is not None and self.wake_at < end < self.now + STOOD_STILL_S:
+            self.now = self.wake_at
+            self.step()
+        self.now = end
         self.step()
 
     # -- the two phases ----------------------------------------------------------------------

@@ -110,6 +110,9 @@ class Stage:
         self.peers: dict[str, int] = {}
         self.labels: dict[int, str] = {}
         self.node_ids: dict[str, str] = {}
+        self.wake_at: float | None = None
+        self.woken: list[str] = []
+        """What happened while time went by."""
 
     def run(self, commands: list[str]) -> list[str]:
         """One step; everything that happened, as lines."""
@@ -122,9 +125,15 @@ class Stage:
             options = dict(word.split("=", 1) for word in arguments if "=" in word)
             event = getattr(self, f"do_{verb}")(*words, **options)
             events += event if isinstance(event, list) else [event]
+        told = self.woken
+        self.woken = []
+        return told + self.step(events) or ["(nothing)"]
+
+    def step(self, events: list[Event]) -> list[str]:
         ready = self.scheduler.step(events, self.now)
         invariants.check(self.scheduler.state)
-        return list(self.tell(ready)) or ["(nothing)"]
+        self.wake_at = ready.wake_at
+        return list(self.tell(ready))
 
     def show(self) -> list[str]:
         """Who has what."""
@@ -158,6 +167,14 @@ class Stage:
     # -- commands ------------------------------------------------------------------------------
 
     def do_wait(self, seconds: str) -> list[Event]:
+        end = self.now + float(seconds)
+        while self.wake_at is not None and self.wake_at < end:
+            self.now = self.wake_at
+            self.woken += [line for line in self.step([]) if not line.startswith("wake in")]
+        self.now = end
+        return []
+
+    def do_freeze(self, seconds: str) -> list[Event]:
         self.now += float(seconds)
         return []
 
