@@ -35,6 +35,9 @@ from midas_mp.wire.messages import JobSpec
 EXIT_TIMEOUT_S: Final = 5.0
 """For an orderly end when the program exits; then the kernel ends what is left."""
 
+HOLD_S: Final = 0.002
+"""Results of a map wake its reader no more often: a tenth of what short tasks cost was waking."""
+
 _SHUT_DOWN: Final = "the executor was shut down"
 
 _open_bridges: weakref.WeakSet[Bridge] = weakref.WeakSet()
@@ -179,7 +182,8 @@ class Bridge:
         arrived: Arrived,
         is_last: bool,  # noqa: FBT001 - passed on by post
     ) -> None:
-        bridged.feed = Feed(self.calls, plan, arrived)
+        # one that is fed as its results are read waits for them
+        bridged.feed = Feed(self.calls, plan, arrived, hold_s=HOLD_S if is_last else 0.0)
         bridged.feed.add(values, is_last=is_last)
         if not is_last:
             self._lazy_feeds.add(bridged.feed)

@@ -62,12 +62,27 @@ class MapPlan(NamedTuple):
 
 
 class Feed:
-    """One map under way.  Lives in the event loop."""
+    """One map under way.  Lives in the event loop.
 
-    def __init__(self, calls: FunctionCalls, plan: MapPlan, arrived: Arrived) -> None:
+    Args:
+        calls: where its tasks run.
+        plan: what is mapped.
+        arrived: told what came; or why nothing more will come.
+        hold_s: what comes so soon after the last telling is told together, where telling costs
+            much: it wakes a thread.
+    """
+
+    def __init__(
+        self, calls: FunctionCalls, plan: MapPlan, arrived: Arrived, *, hold_s: float = 0.0
+    ) -> None:
         self._calls = calls
         self._plan = plan
         self._arrived = arrived
+        self._hold_s = hold_s
+        self._held: list[Arrival] = []
+        self._tell_at_s = 0.0
+        """Nothing is told before, unless it is the last."""
+        self._teller: asyncio.TimerHandle | None = None
         self._packer = Packer()
         self._pace = Pace()
         self._values: Sequence[Any] = ()
@@ -220,8 +235,9 @@ class Feed:
         except UnsendableValue as explained:
             error = explained
         told = UnsendableValue(f"item {self._next}, {error}")
-        self._arrived([(self._next, Failed(told, None))])
+        start = self._next
         self._forget_unsent()
+        self._hand_on([(start, Failed(told, None))])
 
     def _forget_unsent(self) -> None:
         self._values = ()
@@ -242,14 +258,36 @@ class Feed:
             for outcome, (items, size) in zip(outcomes, tasks, strict=True):
                 mean = size_bytes(buffers) // len(outcomes)
                 self._pace.learn(items, outcome.duration_us, max(size, mean))
-        self._arrived(arrivals)
+        self._hand_on(arrivals)
         self._look_done()
         self._changed.set()
 
     def fail(self, error: Exception) -> None:
         if not self._is_over:
+            self._tell()
             self.stop()
             self._arrived(error)
+
+    def _hand_on(self, arrivals: list[Arrival]) -> None:
+        """At once, or soon and together with what comes until then."""
+        self._held += arrivals
+        loop = asyncio.get_running_loop()
+        if self._is_done() or loop.time() >= self._tell_at_s:
+            self._tell()
+        elif self._teller is None:
+            self._teller = loop.call_at(self._tell_at_s, self._tell)
+
+    def _tell(self) -> None:
+        held, self._held = self._held, []
+        self._stop_teller()
+        self._tell_at_s = asyncio.get_running_loop().time() + self._hold_s
+        if held:
+            self._arrived(held)
+
+    def _stop_teller(self) -> None:
+        if self._teller is not None:
+            self._teller.cancel()
+            self._teller = None
 
     def _judged(self, outcome: Outcome, payload: Payload, worker: str) -> Arrival:
         if outcome.status is Status.OK:
@@ -262,11 +300,15 @@ class Feed:
         self._forget_unsent()
         return outcome.index, Failed(error, results)
 
+    def _is_done(self) -> bool:
+        return self._is_last and not self._open and not self._left()
+
     def _look_done(self) -> None:
-        if self._is_last and not self._open and not self._left():
+        if self._is_done():
             self.stop()
 
     def _end(self) -> None:
         self._is_over = True
+        self._stop_teller()
         self._forget_unsent()
         self._changed.set()

@@ -22,9 +22,10 @@ WORKERS = 2
 class Mapping:
     """A feed, and what it told."""
 
-    def __init__(self, calls, *, arity=1, chunksize=None, size_max=0):
+    def __init__(self, calls, *, arity=1, chunksize=None, size_max=0, hold_s=0.0):
         self.told = []
-        self.feed = Feed(calls, MapPlan(SQUARE, arity, chunksize, size_max), self.told.append)
+        plan = MapPlan(SQUARE, arity, chunksize, size_max)
+        self.feed = Feed(calls, plan, self.told.append, hold_s=hold_s)
 
     def results(self):
         """What arrived, by the first item of each task."""
@@ -306,3 +307,70 @@ def test_an_error_tells_the_worker_and_the_line(run_with, engine):
         assert failed.error.excerpt == f"1 | return {SQUARE}"
 
     run_with(work)
+
+
+# -- told together ---------------------------------------------------------------------------------
+
+LONG_S = 10_000.0
+
+
+@pytest.fixture
+def held(run_with, engine):
+    """Runs a coroutine function with a map of four items, the first of which was told."""
+
+    def start(work, *, hold_s=LONG_S):
+        async def begin(calls):
+            mapping = Mapping(calls, chunksize=1, hold_s=hold_s)
+            mapping.feed.add([0, 1, 2, 3], is_last=True)
+            await engine.submitted(4)
+            engine.finish(1, {0: "a"})
+            assert len(mapping.told) == 1, "what comes first is told at once"
+            await work(mapping)
+
+        run_with(begin)
+
+    return start
+
+
+def test_what_comes_soon_after_is_told_with_the_last(held, engine):
+    async def work(mapping):
+        engine.finish(1, {1: "b"})
+        engine.finish(1, {2: "c"})
+        assert len(mapping.told) == 1
+        engine.finish(1, {3: "d"})
+        assert len(mapping.told) == 2
+        assert mapping.results() == {0: "a", 1: "b", 2: "c", 3: "d"}
+
+    held(work)
+
+
+def test_or_when_its_time_has_come(held, engine, eventually):
+    async def work(mapping):
+        engine.finish(1, {1: "b"})
+        engine.finish(1, {2: "c"})
+        await eventually(lambda: len(mapping.told) > 1)
+        assert mapping.results() == {0: "a", 1: "b", 2: "c"}
+        mapping.feed.stop()
+
+    held(work, hold_s=0.02)
+
+
+def test_it_comes_before_what_ends_the_map(held, engine):
+    async def work(mapping):
+        engine.finish(1, {1: "b"})
+        error = ClusterLost("gone")
+        engine.lose(error)
+        assert mapping.results() == {0: "a", 1: "b"}
+        assert mapping.told[-1] is error
+
+    held(work)
+
+
+def test_one_that_is_stopped_tells_nothing_that_was_held(held, engine):
+    async def work(mapping):
+        engine.finish(1, {1: "b"})
+        mapping.feed.stop()
+        engine.lose(ClusterLost("gone"))
+        assert mapping.results() == {0: "a"}
+
+    held(work)
