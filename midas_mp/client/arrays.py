@@ -11,11 +11,12 @@ the ext value itself where the index is 0, which small arrays do.
 from __future__ import annotations
 
 import math
+import operator
 import struct
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex
 
 from midas_mp import limits
 from midas_mp.blobs import pool
@@ -91,7 +92,7 @@ def pack_array(array: AnyArray, buffers: list[Buffer]) -> bytes:
     return _HEAD.pack(code, array.ndim, 0, len(buffers)) + shape
 
 
-def empty(shape: int | Sequence[int], dtype: DTypeLike = "float64") -> AnyArray:
+def empty(shape: SupportsIndex | Iterable[SupportsIndex], dtype: DTypeLike = "float64") -> AnyArray:
     """A new array in shared memory: as an argument it is read where it is, without any copy.
 
     Its elements are whatever was there before.  Until the calls that it was given to have ended,
@@ -103,20 +104,38 @@ def empty(shape: int | Sequence[int], dtype: DTypeLike = "float64") -> AnyArray:
         dtype: one of those that Lua has.
 
     Raises:
-        UnsendableValue: another one.
+        UnsendableValue: another one, or too many dimensions, or none.
         UsageError: NumPy is not installed.
     """
     np = _numpy()
     kind = np.dtype(dtype)
     if kind.name not in _CODES or not kind.isnative:
         raise UnsendableValue(f"there is no array of dtype {kind} in Lua, only {', '.join(_NAMES)}")
-    dimensions = tuple(shape) if isinstance(shape, Sequence) else (shape,)
-    block = pool.allocate(max(1, math.prod(dimensions) * kind.itemsize))
+    dimensions = _dimensions(shape)
+    length = math.prod(dimensions)
+    block = pool.allocate(max(1, length) * kind.itemsize)
     if block is None:
         array: AnyArray = np.empty(dimensions, kind)
     else:
-        array = np.frombuffer(block, kind, count=math.prod(dimensions)).reshape(dimensions)
+        array = np.frombuffer(block, kind, count=length).reshape(dimensions)
     return array
+
+
+def _dimensions(shape: SupportsIndex | Iterable[SupportsIndex]) -> tuple[int, ...]:
+    """As NumPy understands a shape."""
+    dimensions: tuple[int, ...]
+    if isinstance(shape, Iterable):
+        dimensions = tuple(map(operator.index, shape))
+    else:
+        dimensions = (operator.index(shape),)
+    if not 1 <= len(dimensions) <= _DIMENSIONS_MAX:
+        raise UnsendableValue(
+            f"there is no array of {len(dimensions)} dimensions in Lua, only of 1 to "
+            f"{_DIMENSIONS_MAX}"
+        )
+    if min(dimensions) < 0:
+        raise ValueError("negative dimensions are not allowed")
+    return dimensions
 
 
 def unpack_array(data: bytes, buffers: Sequence[Buffer]) -> AnyArray:

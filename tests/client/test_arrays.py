@@ -171,6 +171,32 @@ def test_an_array_made_in_shared_memory_is_sent_where_it_is():
     assert array.shape == (100, 1000)
 
 
+@pytest.mark.parametrize(
+    ("shape", "dimensions"),
+    [
+        *((5, (5,)), (np.int64(5), (5,)), ((2, 3), (2, 3)), ([2, 3], (2, 3))),
+        *((np.array([2, 3]), (2, 3)), ((np.int8(2), 3), (2, 3)), (0, (0,)), ((0, 4), (0, 4))),
+    ],
+)
+def test_a_shape_may_be_whatever_it_may_be_in_numpy(shape, dimensions):
+    array = empty(shape, "int16")
+    assert (array.shape, array.dtype, array.flags.writeable) == (dimensions, np.int16, True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "error", "text"),
+    [
+        *(((), UnsendableValue, "0 dimensions"), ((1,) * 9, UnsendableValue, "9 dimensions")),
+        *((-1, ValueError, "negative"), ((2, -3), ValueError, "negative")),
+        *((3.5, TypeError, "float"), ("x", TypeError, "str"), (None, TypeError, "NoneType")),
+        *(((2, 3.5), TypeError, "float"), (2**70, ValueError, "dimension")),
+    ],
+)
+def test_a_shape_that_is_none_is_refused(shape, error, text):
+    with pytest.raises(error, match=text):
+        empty(shape)
+
+
 def test_another_large_array_is_copied_there_once():
     array = np.ones(100_000)
     back, _, (_, buffer) = there_and_back(array)
