@@ -13,7 +13,7 @@ from midas_mp.journal.file import JournalFile
 STEP = "midas.print('ran ' .. midas.index) local x = 0 for i = 1, 2e6 do x = x + i end return {}"
 """A task of some milliseconds that says that it ran."""
 
-TASKS = 300
+TASKS = 150
 ANSWER = ",".join(map(str, range(TASKS))) + "\n"
 
 

@@ -179,11 +179,12 @@ def test_other_data_for_a_finished_task_are_refused(run, runs, script, tmp_path)
 
 
 def test_equal_tables_are_the_same_data_in_every_process(run, runs, script):
+    fields = ", ".join(f"{name} = {{ x = 1, y = 2 }}" for name in "abcdefghijklmnop")
+
     async def main():
-        path = script(generate="return { index = index, alpha = 1, beta = { x = 1, y = 2, z = 3 }}")
+        path = script(generate=f"return {{ {fields} }}")
         await runs.broken_off(path, (0, 1), submitted=2, tasks=2)
-        for _ in range(3):
-            await runs.broken_off(path, submitted=1)
+        await runs.broken_off(path, submitted=1)
 
     run(main())
 
