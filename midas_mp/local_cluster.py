@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 
 from midas_mp.aio import AsyncClient
 from midas_mp.errors import ProcessLost, UsageError
+from midas_mp.executor import tether
 from midas_mp.executor.cluster_process import (
     MODULE,
     READY,
@@ -205,8 +206,9 @@ class LocalCluster:
             executor.shutdown(cancel_futures=True)
         for process in self._processes:
             process.let_go()
+        until_s = time.monotonic() + tether.CLOSE_TIMEOUT_S
         for process in self._processes:
-            process.close()
+            process.close(until_s)
 
     def __enter__(self) -> Self:
         try:

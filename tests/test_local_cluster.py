@@ -6,6 +6,7 @@ import asyncio
 import gc
 import itertools
 import os
+import signal
 import sys
 import threading
 
@@ -13,6 +14,7 @@ import pytest
 
 from midas_mp import ExecutorClosed, LocalCluster, ScriptError, UsageError
 from midas_mp.errors import ProcessLost
+from midas_mp.executor import tether
 
 SQUARE = "function(x) return x * x end"
 ENDLESS = "function() while true do end end"
@@ -139,6 +141,13 @@ def test_closing_it_ends_its_executors(nothing_left):
         cluster.add_participant()
     cluster.close()
     executor.shutdown()
+
+
+def test_members_that_are_frozen_keep_nobody_from_closing(nothing_left, monkeypatch):
+    monkeypatch.setattr(tether, "CLOSE_TIMEOUT_S", 0.2)
+    with LocalCluster(workers=1, participants=2) as cluster:
+        for member in (cluster.host, *cluster.participants):
+            os.kill(member.pid, signal.SIGSTOP)
 
 
 def test_an_exception_leaves_nothing(nothing_left):

@@ -44,6 +44,8 @@ class HostProcess:
         self._process = TetheredProcess("the host process", MODULE, "both", settings_word(settings))
         self._ended: asyncio.Future[ProcessLost] = self._loop.create_future()
         self._loop.add_reader(self._process.fileno(), self._listen)
+        self._sharings: list[Sharing] = []
+        """The process may read what it was shown until it has ended."""
 
     @property
     def pid(self) -> int:
@@ -68,12 +70,13 @@ class HostProcess:
                     ours, other = peers.socketpair()
                     handed.append(theirs.enter_context(other))
                     sharing = Sharing(ours)
+                    self._sharings.append(sharing)
                     on_failure.callback(sharing.close)
             self._process.hand_over(*handed)
             on_failure.pop_all()
         return await stream.attach(
             mine,
-            _Explained(receiver, self._ended, sharing),
+            _Explained(receiver, self._ended),
             conversation,
             name=self._process.name,
             blobs=sharing.blobs if sharing is not None else None,
@@ -82,10 +85,14 @@ class HostProcess:
     async def close(self) -> None:
         """Ends it, and what it started; idempotent."""
         self._process.let_go()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(tether.CLOSE_TIMEOUT_S):
                 await asyncio.shield(self._ended)
-        self._loop.remove_reader(self._process.fileno())
+        except TimeoutError:  # it is frozen
+            self._process.kill()
+            await self._ended
+        for sharing in self._sharings:
+            sharing.close()
         self._process.close()
 
     def _listen(self) -> None:
@@ -97,12 +104,9 @@ class HostProcess:
 class _Explained:
     """The receiver of a link to the process, told why when that ends in the middle."""
 
-    def __init__(
-        self, receiver: Receiver, ended: asyncio.Future[ProcessLost], sharing: Sharing | None
-    ) -> None:
+    def __init__(self, receiver: Receiver, ended: asyncio.Future[ProcessLost]) -> None:
         self._receiver = receiver
         self._ended = ended
-        self._sharing = sharing
         self._telling: asyncio.Task[None] | None = None
 
     def frames_received(self, link: Link, frames: list[Frame]) -> None:
@@ -115,6 +119,4 @@ class _Explained:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_TIMEOUT_S):
                 error = await asyncio.shield(self._ended)
-        if self._sharing is not None:
-            self._sharing.close()
         self._receiver.link_lost(link, error)

@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from typing import Final, Self
 
@@ -27,7 +28,7 @@ from midas_mp.errors import ProcessLost
 from midas_mp.participant.status_page import StatusPage
 from midas_mp.participant.zygote import ChildExit, python_environment
 
-CLOSE_TIMEOUT_S: Final = 10.0
+CLOSE_TIMEOUT_S: Final = 5.0
 """For an orderly end, before it is killed."""
 
 IGNORED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -134,10 +135,12 @@ class TetheredProcess:
             self._process.kill()
             self._process.wait()
 
-    def wait(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
-        """Until it has ended; one that does not is killed."""
+    def wait(self, until_s: float | None = None) -> None:
+        """Until it has ended; one that does not, by that time of the monotonic clock, is killed."""
+        if until_s is None:
+            until_s = time.monotonic() + CLOSE_TIMEOUT_S
         try:
-            self._process.wait(timeout_s)
+            self._process.wait(max(0.0, until_s - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.kill()
 
@@ -159,15 +162,15 @@ class TetheredProcess:
                 reason = f"{reason}\n{self._page.last_words()}".strip()
         return ProcessLost(f"{self.name} ended: {reason}")
 
-    def close(self) -> None:
-        """Has it end in order, and waits until it has; idempotent."""
+    def close(self, until_s: float | None = None) -> None:
+        """Has it end in order, and waits until it has, as ``wait`` does; idempotent."""
         if os.getpid() != self._owner_pid:
             return
         with self._lock:
             if self._release.detach() is None:
                 return
             self.let_go()
-            self.wait()
+            self.wait(until_s)
             self._control.close()
             self._page.close()
 

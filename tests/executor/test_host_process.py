@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ import midas_mp.aio
 from midas_mp import BrokenCluster, MidasError, limits
 from midas_mp.client.client import Client
 from midas_mp.errors import ClusterLost, ProcessLost
+from midas_mp.executor import tether
 from midas_mp.executor.cluster_process import MODULE
 from midas_mp.executor.host_process import HostProcess
 from midas_mp.participant.launcher import NodeSettings
@@ -39,7 +41,12 @@ def make_with_host(make_executor):
 
 def host_process() -> psutil.Process:
     """Among the children of this process, where other tests may have executors, too."""
-    (host,) = [each for each in psutil.Process().children() if MODULE in each.cmdline()]
+    found = []
+    for each in psutil.Process().children():
+        with contextlib.suppress(psutil.ZombieProcess):
+            if MODULE in each.cmdline():
+                found.append(each)
+    (host,) = found
     return host
 
 
@@ -117,6 +124,14 @@ def test_a_lost_host_process_is_told_with_its_end(run):
                 await client.submit(SQUARE, 3)
 
     run(main())
+
+
+def test_one_that_is_frozen_keeps_nobody_from_closing(make_with_host, monkeypatch):
+    monkeypatch.setattr(tether, "CLOSE_TIMEOUT_S", 0.2)
+    executor = make_with_host()
+    assert executor.submit(SQUARE, 3).result() == 9
+    host_process().suspend()
+    executor.shutdown()
 
 
 def test_lost_workers_are_told_with_their_end(make_with_host):

@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import sys
+import time
 
 import psutil
 import pytest
@@ -172,7 +173,7 @@ def test_closing_ends_it_once(child):
 
 def test_one_that_does_not_end_is_killed(child):
     process = child("import time; time.sleep(1000)")
-    process.wait(0.1)
+    process.wait(time.monotonic() + 0.1)
     assert str(process.ending()) == "a child ended: killed by SIGKILL"
 
 
