@@ -22,12 +22,14 @@
 -- What was received is read in place and becomes gone when its task is over: no address, no
 -- elements, so that any access is an error.  A driver keeps what it receives, so it gets copies.
 -- An array that a script makes lies in Lua's memory.  Where a task's world ends with the task, a
--- large one lies in shared memory, where whoever gets the result reads it in place.
+-- large one lies in shared memory, where whoever gets the result reads it in place.  That memory is
+-- made zero a piece at a time, when an element of it is asked for: who fills an array from its
+-- beginning finds the piece in the cache still, which halves the time.
 local use, settings, rules, room, outbound = ...
 local ffi = require("ffi")
 local error, next, rawequal, setmetatable = error, next, rawequal, setmetatable
 local tonumber, type = tonumber, type
-local floor, ceil, format = math.floor, math.ceil, string.format
+local floor, ceil, min, format = math.floor, math.ceil, math.min, string.format
 local cast, copy, fill, typeof = ffi.cast, ffi.copy, ffi.fill, ffi.typeof
 
 -- Names that no script can know: a field is found before any __index is asked, and that of the
@@ -36,13 +38,15 @@ local function field(name)
   return name .. " " .. settings.secret
 end
 
-local ADDRESS, COUNT, PLACE, ROOM = field("address"), field("count"), field("place"), field("room")
+local ADDRESS, READY, COUNT, PLACE = field("address"), field("ready"), field("count"), field("place")
+local ROOM = field("room")
 local OWN, RECEIVED, OUTBOUND = 0, 1, 2
-local DECLARATION = "struct { const int64_t $; const int32_t $; const int32_t $;"
+local DECLARATION = "struct { const int64_t $; const int32_t $, $, $; int32_t : 32;"
   .. " const struct { uint32_t : 32; } $[?]; }"
 
-local header_p = typeof("struct { int64_t address; int32_t count; int32_t place; } *")
-local HEADER_BYTES = 16
+local header_p = typeof("struct { int64_t address; int32_t ready, count, place; } *")
+local HEADER_BYTES = 24
+local PIECE_BYTES = 2 ^ 16
 local bytes_t, address_t = typeof("uint8_t *"), typeof("int64_t")
 
 -- Whether a task's world ends with the task.
@@ -86,10 +90,32 @@ local function show(kind, a)
   return rules.describe(kind, a[COUNT], shapes[a])
 end
 
+-- -- zeros ----------------------------------------------------------------------------------------
+
+local function make_ready(kind, a, last)
+  local ready = a[READY]
+  fill(cast(bytes_t, a[ADDRESS]) + ready * kind.size_bytes, (last - ready) * kind.size_bytes)
+  cast(header_p, a).ready = last
+end
+
+local function make_all_ready(kind, a)
+  if a[READY] < a[COUNT] then make_ready(kind, a, a[COUNT]) end
+end
+
+-- Whether k is the index of an element that has only now been made ready.
+local function reaches(kind, a, k)
+  local count = a[COUNT]
+  if a[READY] == count or type(k) ~= "number" or floor(k) ~= k then return false end
+  if not (k > a[READY] and k <= count) then return false end
+  make_ready(kind, a, min(count, k + PIECE_BYTES / kind.size_bytes))
+  return true
+end
+
 local host = {
   ffi = ffi, type = type, error = error, floor = floor, ceil = ceil, format = format,
-  tonumber = tonumber, rawequal = rawequal, look_up = look_up, show = show, C_NAMES = C_NAMES,
-  ADDRESS = ADDRESS, COUNT = COUNT, PLACE = PLACE, ROOM = ROOM, ROOM_BYTES = 4,
+  tonumber = tonumber, rawequal = rawequal, look_up = look_up, show = show, reaches = reaches,
+  C_NAMES = C_NAMES, ADDRESS = ADDRESS, READY = READY, COUNT = COUNT, PLACE = PLACE, ROOM = ROOM,
+  ROOM_BYTES = 4,
   DECLARATION = DECLARATION,
 }
 
@@ -109,9 +135,9 @@ end
 
 -- -- making ---------------------------------------------------------------------------------------
 
-local function set_header(a, address, count, place)
+local function set_header(a, address, count, place, ready)
   local header = cast(header_p, a)
-  header.address, header.count, header.place = address, count, place
+  header.address, header.ready, header.count, header.place = address, ready or count, count, place
 end
 
 -- In Lua's memory.
@@ -132,16 +158,17 @@ end
 
 -- Zeros, in the memory that suits; or what was there before, where the caller overwrites it all.
 local function make(kind, count, shape, is_overwritten)
-  local size, a = count * kind.size_bytes, nil
-  local address = is_closed and outbound and outbound.take(size)
-  if address then
-    a = element_of(kind).make(false, 0)
-    set_header(a, address, count, OUTBOUND)
-    outbound.watch(a, address)
-    if not is_overwritten then fill(cast(bytes_t, address), size) end
-  else
-    a = own(kind, count, false)
+  local size = count * kind.size_bytes
+  if is_closed and outbound and outbound.suits(size) then
+    local a = element_of(kind).make(false, 0)
+    local address = outbound.take_for(a, size)
+    if address then
+      set_header(a, address, count, OUTBOUND, is_overwritten and count or 0)
+      shapes[a] = shape
+      return a
+    end
   end
+  local a = own(kind, count, false)
   shapes[a] = shape
   return a
 end
@@ -153,6 +180,7 @@ end
 -- What is copied may have nobody else who holds it, and to make an array may collect garbage: its
 -- address is asked for afterwards, and it is needed once more after that.
 local function copy_from(a, into)
+  make_all_ready(kind_of(a), a)
   copy_into(into, kind_of(a), nil, a[ADDRESS])
   shapes[into] = shapes[a]
   return into
@@ -237,7 +265,10 @@ arrays.kind_of, arrays.is_gone, arrays.shape_of = kind_of, is_gone, shape_of
 
 function arrays.count(a) return a[COUNT] end
 
-function arrays.address(a) return a[ADDRESS] end
+function arrays.address(a)
+  make_all_ready(kind_of(a), a)
+  return a[ADDRESS]
+end
 
 function arrays.own_copy(a)
   local kind = kind_of(a)

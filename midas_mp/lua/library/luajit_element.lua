@@ -12,7 +12,7 @@ local kind, rules, host = ...
 local ffi, type, error, floor, ceil = host.ffi, host.type, host.error, host.floor, host.ceil
 local format, look_up, show, rawequal = host.format, host.look_up, host.show, host.rawequal
 local cast, new, tonumber = host.ffi.cast, host.ffi.new, host.tonumber
-local ADDRESS, COUNT = host.ADDRESS, host.COUNT
+local ADDRESS, READY, COUNT, reaches = host.ADDRESS, host.READY, host.COUNT, host.reaches
 local GONE, READ_ONLY = rules.GONE, rules.READ_ONLY
 local bad_index, bad_value = rules.bad_index, rules.bad_value
 
@@ -20,7 +20,7 @@ local element_p = ffi.typeof(host.C_NAMES[kind.name] .. " *")
 local LEAST, MOST = kind.least, kind.most
 
 local function declare()
-  return ffi.typeof(host.DECLARATION, ADDRESS, COUNT, host.PLACE, host.ROOM)
+  return ffi.typeof(host.DECLARATION, ADDRESS, READY, COUNT, host.PLACE, host.ROOM)
 end
 
 local writable, read_only = declare(), declare()
@@ -36,9 +36,10 @@ if LEAST then
 end
 
 local function index(a, k)
-  if type(k) == "number" and k >= 1 and k <= a[COUNT] and floor(k) == k then
+  if type(k) == "number" and k >= 1 and k <= a[READY] and floor(k) == k then
     return cast(element_p, a[ADDRESS])[k - 1]
   end
+  if reaches(kind, a, k) then return index(a, k) end
   local value, problem = look_up(kind, a, k)
   if problem then error(problem, 2) end
   return value
@@ -54,12 +55,13 @@ if kind.is_wide then
   end
 
   function index(a, k)
-    if type(k) == "number" and k >= 1 and k <= a[COUNT] and floor(k) == k then
+    if type(k) == "number" and k >= 1 and k <= a[READY] and floor(k) == k then
       local x = cast(element_p, a[ADDRESS])[k - 1]
       local number = tonumber(x)
       if not (number > LEAST - 1 and number < MOST) then beyond(x, k) end
       return number
     end
+    if reaches(kind, a, k) then return index(a, k) end
     local value, problem = look_up(kind, a, k)
     if problem then error(problem, 2) end
     return value
@@ -76,21 +78,23 @@ local function refusal(a, k, x)
 end
 
 local function new_index(a, k, x)
-  if type(k) == "number" and k >= 1 and k <= a[COUNT] and floor(k) == k and type(x) == "number" then
+  if type(k) == "number" and k >= 1 and k <= a[READY] and floor(k) == k and type(x) == "number" then
     cast(element_p, a[ADDRESS])[k - 1] = x
     return
   end
+  if reaches(kind, a, k) then return new_index(a, k, x) end
   error(refusal(a, k, x), 2)
 end
 
 if LEAST then
   function new_index(a, k, x)
-    if type(k) == "number" and k >= 1 and k <= a[COUNT] and floor(k) == k
+    if type(k) == "number" and k >= 1 and k <= a[READY] and floor(k) == k
       and type(x) == "number" and x >= LEAST and x <= MOST and floor(x) == x
     then
       cast(element_p, a[ADDRESS])[k - 1] = x
       return
     end
+    if reaches(kind, a, k) then return new_index(a, k, x) end
     error(refusal(a, k, x), 2)
   end
 end

@@ -1,19 +1,21 @@
 -- Blocks of the memory that this process shares with whoever reads its results, for LuaJIT.
 --
---   outbound.take(bytes) -> address     nil: no block of that size, or none is free
+--   outbound.suits(bytes)               whether that is enough for a block
+--   outbound.take(bytes) -> address     nil: none is free
 --   outbound.give_back(address)         nobody will read it
 --   outbound.offset(address)
---   outbound.watch(a, address)          the block is array a's, and free when nobody holds a
+--   outbound.take_for(a, bytes)         the same, for array a: free when nobody holds a
 --   outbound.unwatch(a)                 no longer
 --   outbound.let_out(bytes)             a block is its reader's, who frees it through Python
 --   outbound.end_task(let_go)           let_go(a) for each that is watched, whose block is free
 --
 -- A map says of each granule whether it is free (0), begins a block (1) or goes on with it (2); the
 -- states of all jobs of the process allocate by it, lowest address first: pages that were used
--- before cost a tenth of new ones.
+-- before cost a tenth of new ones.  Whatever can fail comes before a block is marked in it, else
+-- nobody would ever free that block.
 local settings, room = ...
 local ffi = require("ffi")
-local next, setmetatable, ceil = next, setmetatable, math.ceil
+local next, setmetatable, unpack, ceil = next, setmetatable, unpack, math.ceil
 local cast, gc = ffi.cast, ffi.gc
 
 local GRANULE_BYTES = settings.granule_bytes
@@ -22,7 +24,8 @@ local BEGINS, GOES_ON = 1, 2
 local base, granule_count = settings.outbound_address, settings.outbound_bytes / GRANULE_BYTES
 local map = cast("uint8_t *", settings.outbound_map)
 
-local live = setmetatable({}, { __mode = "k" }) -- array -> its first granule
+local live = setmetatable({}, { __mode = "k" }) -- array -> its first granule, false: none yet
+local STACK_SLOTS, nothing = 200, {}
 
 local function find(count)
   local free = 0
@@ -50,16 +53,40 @@ end
 
 local outbound = {}
 
-function outbound.take(bytes)
-  if bytes < GRANULE_BYTES then return nil end
+-- Returns the first granule of a block that is in use from now on; nil: there is none.
+local function take(bytes)
   local count = ceil(bytes / GRANULE_BYTES)
   if not room.claim(count * GRANULE_BYTES) then return nil end
   local first = find(count)
   if not first and room.collect() then first = find(count) end
   if not first then return nil end
+  unpack(nothing, 1, STACK_SLOTS) -- here the stack may end, not behind this
   map[first] = BEGINS
   for i = first + 1, first + count - 1 do map[i] = GOES_ON end
   room.hold(count * GRANULE_BYTES)
+  return first
+end
+
+function outbound.suits(bytes)
+  return bytes >= GRANULE_BYTES
+end
+
+function outbound.take(bytes)
+  local first = outbound.suits(bytes) and take(bytes)
+  return first and base + first * GRANULE_BYTES
+end
+
+-- The finaliser makes nothing, and what it needs is in it: the array's header may be cleared.
+function outbound.take_for(a, bytes)
+  local first
+  gc(a, function() if first then free(first) end end)
+  live[a] = false
+  first = take(bytes)
+  if not first then
+    outbound.unwatch(a)
+    return nil
+  end
+  live[a] = first
   return base + first * GRANULE_BYTES
 end
 
@@ -75,18 +102,11 @@ function outbound.offset(address)
   return address - base
 end
 
--- The finaliser makes nothing, and what it needs is in it: the array's header may be cleared.
-function outbound.watch(a, address)
-  local first = granule(address)
-  live[a] = first
-  gc(a, function() free(first) end)
-end
-
 function outbound.end_task(let_go)
   for a, first in next, live do
     gc(a, nil)
     let_go(a)
-    free(first)
+    if first then free(first) end
     live[a] = nil
   end
 end

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from midas_mp import limits
 from midas_mp.lua.runtime import Context
-from tests.lua.arrays import TYPES, OutboundMemory, array, elements
+from tests.lua.arrays import TYPES, OutboundMemory, array, elements, unpack
 from tests.lua.conftest import Script
 
 GONE = "this array belonged to a task that is over; a:copy() keeps it"
@@ -284,6 +284,62 @@ def test_a_copy_of_what_nobody_holds_is_whole(script, size, is_outbound):
     end"""
     outbound = OutboundMemory(2048) if is_outbound else None
     assert script(source, memory_bytes=256 * limits.MB, outbound=outbound).call() == 0
+
+
+LARGE = """
+local a
+local steps = {
+  read = function(i) return a[i] end,
+  write = function(i, x) a[i] = x end,
+  copy = function() a = a:copy() end,
+  convert = function() a = midas.array("int32", a) end,
+  sum = function(i) local sum = 0 for k = 1, i do sum = sum + a[k] end return sum end,
+  fill = function(i, x) for k = 1, i do a[k] = x end end,
+  refused = function(i)
+    return pcall(function() a[i] = 0.5 end) or pcall(function() return a[#a + i] end)
+  end,
+}
+function execute_code()
+  local n, list = global_data[1], {}
+  a = midas.array("int32", n)
+  for i, step in ipairs(global_data[2]) do
+    local x = steps[step[1]](step[2], step[3])
+    if x == nil then x = "ok" end
+    list[i] = x
+  end
+  return { list, a }
+end
+"""
+PIECE = 2**16 // 4
+
+
+@st.composite
+def uses_of_a_large_array(draw):
+    count = draw(st.sampled_from([PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 1, 3 * PIECE + 7]))
+    edges = st.sampled_from([1, 2, PIECE - 1, PIECE, PIECE + 1, PIECE + 2, 2 * PIECE, count])
+    places = st.one_of(edges, st.integers(1, count)).map(lambda i: min(i, count))
+    names = st.sampled_from(["read", "write", "copy", "convert", "sum", "fill", "refused"])
+    return count, draw(st.lists(st.tuples(names, places, st.integers(1, 99)), max_size=8))
+
+
+@settings(max_examples=40)
+@given(uses_of_a_large_array())
+def test_what_was_not_written_of_a_large_array_is_zero(uses):
+    count, steps = uses
+    outbound = OutboundMemory(64)
+    outbound.memory[:] = b"\xff" * len(outbound.memory)
+    state = Script(LARGE, engine="luajit", outbound=outbound)
+    result, block = state.call_buffers("execute_code", msgpack.packb([count, steps]))
+    model, said = [0] * count, []
+    for name, i, x in steps:
+        if name == "write":
+            model[i - 1] = x
+        elif name == "fill":
+            model[:i] = [x] * i
+        said.append({"read": model[i - 1], "sum": sum(model[:i]), "refused": False}.get(name, "ok"))
+    assert unpack(result)[0] == said
+    assert outbound.read(block) == elements("int32", model)
+    state.close()
 
 
 # -- programs ----------------------------------------------------------------------------------
