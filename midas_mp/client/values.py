@@ -9,6 +9,7 @@ where it is.  Nothing here runs code that came from elsewhere.
 from __future__ import annotations
 
 import functools
+import itertools
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -27,6 +28,8 @@ _INT_MIN: Final = -(2**63)
 _SHOWN_CHARACTERS_MAX: Final = 40
 _ARRAY_HEAD: Final = struct.Struct(">BI")
 _ARRAY_32: Final = 0xDD
+_TRIED_AT_ONCE: Final = (1, 15, None)
+"""Of many rows: if the first are large, the others are as a rule."""
 _START_BYTES: Final = 4 * limits.KB
 """Of a packer's memory; it grows by doubling."""
 
@@ -36,6 +39,8 @@ class Packer:
 
     def __init__(self) -> None:
         self._buffers: list[Buffer] = []
+        self._is_plain = False
+        """Whether there shall be no such buffers."""
         self._packer = msgpack.Packer(default=self._convert, buf_size=_START_BYTES)
 
     def arguments(self, values: Sequence[object]) -> list[Buffer]:
@@ -51,18 +56,28 @@ class Packer:
         _check_size(payload)
         return payload
 
-    def plain_arguments(self, rows: Iterable[Sequence[object]]) -> list[bytes] | None:
-        """What several calls take, each in one buffer; None where that is not so.
+    def plain_arguments(
+        self, rows: Iterable[Sequence[object]], bytes_max: int
+    ) -> list[bytes] | None:
+        """What several calls take, each in one buffer; None where that is not so, or is more.
 
-        None too where something cannot be sent: ``arguments`` says what.
+        None too where something cannot be sent: ``arguments`` says what.  Not much more is packed,
+        and no array copied, before that is known.
         """
+        payloads: list[bytes] = []
+        size = 0
+        rows = iter(rows)
+        self._is_plain = True
         try:
-            payloads = list(map(self._packer.pack, rows))
+            for count in _TRIED_AT_ONCE:
+                payloads += map(self._packer.pack, itertools.islice(rows, count))
+                size = sum(map(len, payloads))
+                if size > bytes_max:
+                    return None
         except (TypeError, ValueError, OverflowError, RecursionError):
-            payloads = None
-        if self._buffers:
-            self._buffers = []
-            payloads = None
+            return None
+        finally:
+            self._is_plain = False
         return payloads
 
     def batch(self, arity: int, first_index: int, values: Iterable[object]) -> list[Buffer]:
@@ -88,6 +103,8 @@ class Packer:
     def _convert(self, value: object) -> object:
         """What msgpack knows nothing of."""
         if arrays.is_array(value):
+            if self._is_plain and value.nbytes >= arrays.INLINE_BYTES_MAX:  # type: ignore[attr-defined]
+                raise UnsendableValue("a large array has a buffer of its own")
             return msgpack.ExtType(arrays.EXT_TYPE, arrays.pack_array(value, self._buffers))  # type: ignore[arg-type]
         if arrays.is_scalar(value):
             plain = value.item()  # type: ignore[attr-defined]

@@ -91,6 +91,8 @@ class Feed:
         """… from here on."""
         self._next = 0
         """Index of the item there."""
+        self._not_plain_before = 0
+        """Up to there items are looked at one by one."""
         self._is_last = False
         self._open: dict[int, tuple[int, int]] = {}
         """Items, and bytes, of the tasks that have no result so far."""
@@ -186,11 +188,14 @@ class Feed:
         None where they have arrays, are large, or one of them cannot be sent.
         """
         arity, start = self._plan.arity, self._next
+        if start < self._not_plain_before:
+            return None
         items = min(self._left(), limits.TASKS_PER_FRAME_MAX)
         values = self._values[self._position : self._position + items * arity]
         rows = zip(*[iter(values)] * arity, strict=True)
-        payloads = self._packer.plain_arguments(rows)
-        if payloads is None or sum(map(len, payloads)) > limits.FRAME_BYTES_TARGET:
+        payloads = self._packer.plain_arguments(rows, limits.FRAME_BYTES_TARGET)
+        if payloads is None:
+            self._not_plain_before = start + items
             return None
         self._position += items * arity
         self._next += items

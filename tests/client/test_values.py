@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midas_mp import limits
+from midas_mp.blobs import pool
 from midas_mp.client.values import Packer, unpack, unpack_many
 from midas_mp.errors import ProtocolError, UnsendableValue, UsageError
 
@@ -42,15 +43,30 @@ def test_a_batch_says_how_many_arguments_and_where_it_begins(values):
 @given(st.lists(st.tuples(VALUES, VALUES)))
 def test_plain_arguments_of_many_calls_are_those_of_each(rows):
     one_by_one = [Packer().arguments(row) for row in rows]
-    assert [[payload] for payload in Packer().plain_arguments(rows)] == one_by_one
+    assert [[payload] for payload in Packer().plain_arguments(rows, 10**6)] == one_by_one
 
 
 def test_what_is_not_plain_is_left_to_each_call():
     packer = Packer()
-    assert packer.plain_arguments([[1], [np.ones(3)]]) is not None, "it is inline"
-    for odd in (np.ones(1000), {1}, 2**64):
-        assert packer.plain_arguments([[1], [odd], [2]]) is None
+    assert packer.plain_arguments([[1], [np.ones(3)]], 100) is not None, "it is inline"
+    for odd in (np.ones(1000), {1}, 2**64, b"x" * 100):
+        assert packer.plain_arguments([[1], [odd], [2]], 100) is None
         assert len(packer.arguments([1])) == 1, "nothing is left of it"
+
+
+def test_no_large_array_is_copied_to_see_that_it_is_not_plain():
+    assert pool.allocate(0) is not None, "there is a pool"
+    extents = pool._of_this_process.get()._extents
+    extents.high_water = 0
+    assert Packer().plain_arguments([[np.ones(100_000)]] * 100, 10**6) is None
+    assert extents.high_water == 0
+
+
+def test_no_more_is_packed_than_is_needed_to_see_that_it_is_too_much():
+    taken = []
+    rows = ([taken.append(i) or b"x" * 1000] for i in range(1000))
+    assert Packer().plain_arguments(rows, 10_000) is None
+    assert len(taken) == 16
 
 
 @given(st.lists(VALUES))
