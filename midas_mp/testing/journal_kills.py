@@ -32,6 +32,9 @@ WRITES: Final = ("pwrite64", "fdatasync", "ftruncate", "unlink")
 PATIENCE_S: Final = 120.0
 """For a run that is not killed; it takes a second or two."""
 
+LINES_SHOWN: Final = 3
+"""Of what a run said that went wrong: the last ones."""
+
 _RAN: Final = re.compile(r"\] ran (\d+)$", re.MULTILINE)
 
 
@@ -96,8 +99,9 @@ class KilledJob:
         out, _ = run.communicate(timeout=PATIENCE_S)
         everything = range(self._tasks)
         answer = ",".join(map(str, everything)).encode() + b"\n"
-        said = self._said().read_text(encoding="utf-8", errors="replace")
-        self._expect((run.returncode, out) == (0, answer), f"the answer is {out!r}; {said}")
+        said = self._said().read_text(encoding="utf-8", errors="replace").splitlines()
+        is_right = (run.returncode, out) == (0, answer)
+        self._expect(is_right, f"the answer is {out!r}; {' | '.join(said[-LINES_SHOWN:])}")
         self._expect(self.ran() == set(everything) - self.recorded, "other tasks ran than had to")
         self.recorded = self._read()
 
