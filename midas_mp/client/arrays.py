@@ -190,6 +190,6 @@ def _numpy() -> Any:
         import numpy as np
     except ImportError:
         raise UsageError(
-            "the result holds an array: install NumPy (pip install 'midas_mp[numpy]')"
+            "an array needs NumPy: install it (pip install 'midas_mp[numpy]')"
         ) from None
     return np

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgpack
@@ -25,6 +25,7 @@ Payload = Sequence[Buffer]
 
 _INT_MAX: Final = 2**64 - 1
 _INT_MIN: Final = -(2**63)
+_LUA_INT_MAX: Final = 2**53
 _SHOWN_CHARACTERS_MAX: Final = 40
 _ARRAY_HEAD: Final = struct.Struct(">BI")
 _ARRAY_32: Final = 0xDD
@@ -166,42 +167,61 @@ def _check_size(payload: Payload) -> None:
 
 
 def _explained(values: Sequence[object], error: Exception) -> UnsendableValue:
+    return UnsendableValue(_find_in_arguments(values, _objection) or str(error))
+
+
+def refused_by_lua(values: Sequence[object]) -> str | None:
+    """Where arguments hold what msgpack takes and Lua has not; None where they do not.
+
+    The side that runs Lua finds it, but knows no Python and no path.
+    """
+    return _find_in_arguments(values, _objection_of_lua)
+
+
+_Objection = Callable[[object], str | None]
+
+
+def _find_in_arguments(values: Sequence[object], objection: _Objection) -> str | None:
     for number, value in enumerate(values, 1):
-        found = _find(value, "", 0)
+        found = _find(value, "", 0, objection)
         if found is not None:
             path, reason = found
-            return UnsendableValue(f"argument {number}: {path}{': ' if path else ''}{reason}")
-    return UnsendableValue(str(error))
+            return f"argument {number}: {path}{': ' if path else ''}{reason}"
+    return None
 
 
-def _find(value: object, path: str, depth: int) -> tuple[str, str] | None:
+def _find(value: object, path: str, depth: int, objection: _Objection) -> tuple[str, str] | None:
     """The first place in a value that cannot be sent, and why."""
     if depth > limits.VALUE_DEPTH_MAX:
         return path[:_SHOWN_CHARACTERS_MAX] + "…", (
             f"nested deeper than {limits.VALUE_DEPTH_MAX}, or holds itself"
         )
     if isinstance(value, Mapping):
-        return _find_in_mapping(value, path, depth)
+        return _find_in_mapping(value, path, depth, objection)
     if isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            found = _find(item, f"{path}[{index}]", depth + 1)
+            place = f"{path}[{index}]"
+            if item is None and objection is _objection_of_lua:
+                return place, "None inside a list; Lua's arrays have no holes"
+            found = _find(item, place, depth + 1, objection)
             if found is not None:
                 return found
         return None
-    reason = _objection(value)
+    reason = objection(value)
     return None if reason is None else (path, reason)
 
 
 def _find_in_mapping(
-    value: Mapping[object, object], path: str, depth: int
+    value: Mapping[object, object], path: str, depth: int, objection: _Objection
 ) -> tuple[str, str] | None:
     if not isinstance(value, dict):
         return path, f"cannot send a {type(value).__name__}; dict() makes it one"
     for key, item in value.items():
-        if not isinstance(key, str | bytes | int | float):
-            return path, f"a key that is a {type(key).__name__}, neither text nor a number"
+        if isinstance(key, bool) or not isinstance(key, str | bytes | int | float) or key != key:  # noqa: PLR0124 - nan
+            shown = "nan" if isinstance(key, float) else f"a {type(key).__name__}"
+            return path, f"a key that is {shown}, neither text nor a number"
         name = f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{_shown(key)}]"
-        found = _find(item, path + name, depth + 1)
+        found = _find(item, path + name, depth + 1, objection)
         if found is not None:
             return found
     return None
@@ -218,6 +238,12 @@ def _objection(value: object) -> str | None:
         return f"{_shown(value)} is no valid text; encode() makes it bytes"
     except (TypeError, ValueError, OverflowError) as error:
         return str(error)
+    return None
+
+
+def _objection_of_lua(value: object) -> str | None:
+    if isinstance(value, int) and abs(value) > _LUA_INT_MAX:
+        return "an integer beyond 2^53; float() makes it a number of Lua"
     return None
 
 

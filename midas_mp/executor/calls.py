@@ -7,6 +7,8 @@ to whoever began them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +18,7 @@ import msgspec
 
 from midas_mp import limits
 from midas_mp.client.engine import Engine, EngineJob
-from midas_mp.client.values import Payload
+from midas_mp.client.values import Payload, refused_by_lua, unpack
 from midas_mp.errors import MidasError, ProtocolError, ScriptError
 from midas_mp.executor.function import LuaFunction
 from midas_mp.lua.bundle import Bundle
@@ -34,6 +36,9 @@ from midas_mp.wire.messages import (
 
 SINGLE_CALLS: Final = 0
 """The round of calls that belong to no map."""
+
+_ARGUMENTS: Final = "arguments: "
+"""So begins what is wrong with them, as calls.lua says it."""
 
 Printed = Callable[[int, str, bytes], None]
 """Called with task index, worker and text for what a script prints."""
@@ -88,6 +93,8 @@ class FunctionCalls:
         self._job: EngineJob | None = None
         self._error: MidasError | None = None
         self._calls: dict[int, CallReceiver] = {}
+        self._payloads: dict[int, Payload] = {}
+        """What those calls take, for who asks what was wrong with it."""
         self._last_index = -1
         self._last_round = SINGLE_CALLS
         self._rounds: dict[int, RoundReceiver] = {}
@@ -108,6 +115,7 @@ class FunctionCalls:
             receiver.fail(self._error)
             return self._last_index
         self._calls[self._last_index] = receiver
+        self._payloads[self._last_index] = payload
         self._idle.clear()
         self._queue.append(_QueuedCall(self._last_index, function, payload))
         self._queue_filled.set()
@@ -117,6 +125,7 @@ class FunctionCalls:
 
     def cancel_call(self, index: int) -> None:
         """Its receiver hears nothing more; the call is stopped, wherever it is."""
+        self._payloads.pop(index, None)
         if self._calls.pop(index, None) is not None:
             self._stop_tasks(SINGLE_CALLS, [index])
             self._look_idle()
@@ -124,6 +133,7 @@ class FunctionCalls:
     def cancel_all(self) -> None:
         """Stops every single call, and says so to its receiver."""
         calls, self._calls = self._calls, {}
+        self._payloads.clear()
         self._queue.clear()
         if calls:
             self._stop_tasks(SINGLE_CALLS, list(calls))
@@ -167,6 +177,7 @@ class FunctionCalls:
         except MidasError as error:
             for queued in batch:
                 receiver = self._calls.pop(queued.number, None)
+                self._payloads.pop(queued.number, None)
                 if receiver is not None:
                     receiver.fail(error)
             self._look_idle()
@@ -267,12 +278,14 @@ class FunctionCalls:
         if round_ == SINGLE_CALLS:
             for outcome, payload in payloads(outcomes, buffers):
                 receiver = self._calls.pop(outcome.index, None)
-                if receiver is None:
+                sent = self._payloads.pop(outcome.index, None)
+                if receiver is None or sent is None:
                     continue
                 if outcome.status is Status.OK:
                     receiver.finish(payload)
                 else:
-                    receiver.fail(task_error(outcome, payload, worker=results.worker))
+                    error = task_error(outcome, payload, worker=results.worker)
+                    receiver.fail(located(error, functools.partial(unpack, sent)))
             self._look_idle()
         elif round_ in self._rounds:
             self._rounds[round_].results_arrived(results, buffers)
@@ -281,6 +294,7 @@ class FunctionCalls:
         self._error = self._error or error
         self._queue.clear()
         calls, self._calls = self._calls, {}
+        self._payloads.clear()
         rounds, self._rounds = self._rounds, {}
         self._idle.set()
         for call in calls.values():
@@ -321,3 +335,15 @@ def task_error(outcome: Outcome, payload: Payload, *, worker: str) -> MidasError
         worker=worker,
         item=failure.item,
     )
+
+
+def located(error: MidasError, arguments: Callable[[], Sequence[object]]) -> MidasError:
+    """The same error; where Lua refused the arguments of a call, it says which, and where in it."""
+    if (
+        isinstance(error, ScriptError)
+        and error.kind == "unsendable"
+        and error.message.startswith(_ARGUMENTS)
+    ):
+        with contextlib.suppress(ProtocolError):  # a key that Python has not either
+            error.message = refused_by_lua(arguments()) or error.message
+    return error

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from midas_mp import limits
 from midas_mp.client.values import Packer, Payload
 from midas_mp.errors import MidasError, ScriptError, UnsendableValue
-from midas_mp.executor.calls import FunctionCalls, task_error
+from midas_mp.executor.calls import FunctionCalls, located, task_error
 from midas_mp.executor.function import LuaFunction
 from midas_mp.executor.pace import Pace
 from midas_mp.wire.framing import Buffer, payloads, size_bytes
@@ -93,6 +93,8 @@ class Feed:
         """Index of the item there."""
         self._not_plain_before = 0
         """Up to there items are looked at one by one."""
+        self._base = 0
+        """Index of the first of the items."""
         self._is_last = False
         self._open: dict[int, tuple[int, int]] = {}
         """Items, and bytes, of the tasks that have no result so far."""
@@ -115,6 +117,7 @@ class Feed:
         else:
             self._values = values
         self._position = 0
+        self._base = self._next
         self._is_last = is_last
         self._changed.set()
 
@@ -298,12 +301,18 @@ class Feed:
         if outcome.status is Status.OK:
             return outcome.index, payload
         error = self._plan.function.explained(task_error(outcome, payload, worker=worker))
-        results = None
+        results, index = None, outcome.index
         if isinstance(error, ScriptError) and error.item is not None:
-            error.index = outcome.index + error.item
+            error.index = index = outcome.index + error.item
             results = payload[1:]
+        error = located(error, lambda: self._arguments(index))
         self._forget_unsent()
         return outcome.index, Failed(error, results)
+
+    def _arguments(self, index: int) -> Sequence[Any]:
+        """Of an item, if they are still here."""
+        start = (index - self._base) * self._plan.arity
+        return self._values[start : start + self._plan.arity] if start >= 0 else ()
 
     def _is_done(self) -> bool:
         return self._is_last and not self._open and not self._left()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from midas_mp import limits
 from midas_mp.blobs import pool
-from midas_mp.client.values import Packer, unpack, unpack_many
+from midas_mp.client.values import Packer, refused_by_lua, unpack, unpack_many
 from midas_mp.errors import ProtocolError, UnsendableValue, UsageError
 
 SCALARS = (
@@ -146,6 +146,26 @@ def test_what_cannot_be_sent_says_which_and_where(value, text):
         Packer().arguments([1, value])
     assert isinstance(raised.value, TypeError)
     assert isinstance(raised.value, UsageError)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"rows": [1, [2, None]]}, "argument 2: .rows[1][1]: None inside a list"),
+        ([2**53 + 1], "argument 2: [0]: an integer beyond 2^53; float() makes it a number"),
+        ({"a": {True: 1}}, "argument 2: .a: a key that is a bool, neither text nor a number"),
+        ({None: 1}, "argument 2: a key that is a NoneType, neither text nor a number"),
+        ({math.nan: 1}, "argument 2: a key that is nan, neither text nor a number"),
+    ],
+)
+def test_what_lua_has_not_is_found_too(value, text):
+    assert Packer().arguments([1, value]), "msgpack has it"
+    assert refused_by_lua([1, value]).startswith(text)
+
+
+def test_what_lua_has_is_not_found():
+    values = [None, 2**53, -(2**53), 1.5, math.nan, {1: None, "a": [True, b"\xff"]}, np.ones(3)]
+    assert refused_by_lua(values) is None
 
 
 def test_a_batch_that_cannot_be_sent_says_so():

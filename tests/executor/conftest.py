@@ -91,10 +91,12 @@ class PlayedEngine:
             ],
         )
 
-    def fail(self, round_: int, index: int, message: str, *, done: Any = None) -> None:
+    def fail(
+        self, round_: int, index: int, message: str, *, kind: str = "runtime", done: Any = None
+    ) -> None:
         """The task failed; in a batch, behind the results of the items that were done before."""
         item = None if done is None else len(done)
-        payload: list[Buffer] = [Failure("runtime", message, "a.lua:1", item).to_payload()]
+        payload: list[Buffer] = [Failure(kind, message, "a.lua:1", item).to_payload()]
         if done is not None:
             payload += Packer().arguments(done)
         self._arrive(round_, [(Outcome(index, 0, Status.FAILED, 1, len(payload)), payload)])

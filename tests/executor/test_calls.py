@@ -9,7 +9,7 @@ import pytest
 from midas_mp import limits
 from midas_mp.client.values import Packer, unpack
 from midas_mp.errors import ClusterLost, ProtocolError, ScriptError
-from midas_mp.executor.calls import SINGLE_CALLS, FunctionCalls, task_error
+from midas_mp.executor.calls import SINGLE_CALLS, FunctionCalls, located, task_error
 from midas_mp.executor.function import as_function
 from midas_mp.wire.messages import CallForm, JobSpec, Outcome, Status
 
@@ -122,6 +122,25 @@ def test_one_that_failed_says_why_and_where(run_with, engine):
         assert calls.is_idle
 
     run_with(work)
+
+
+def test_where_lua_refuses_arguments_it_is_said_which(run_with, engine):
+    async def work(calls):
+        receivers = [call(calls, 1, {"a": [None]}), call(calls, 1)]
+        await engine.submitted(2)
+        for index in range(2):
+            engine.fail(SINGLE_CALLS, index, "arguments: no", kind="unsendable")
+        messages = [error.message for receiver in receivers for error in receiver.told]
+        assert messages[0].startswith("argument 2: .a[0]: None inside a list")
+        assert messages[1:] == ["arguments: no"], "nothing better is known"
+
+    run_with(work)
+
+
+def test_what_python_cannot_read_back_is_left_as_lua_said_it():
+    payload = Packer().arguments([{(1, 2): 3}])
+    error = ScriptError("unsendable", "arguments: a table cannot be a key")
+    assert located(error, lambda: unpack(payload)).message == "arguments: a table cannot be a key"
 
 
 def test_one_that_is_cancelled_hears_nothing_more(run_with, engine):

@@ -142,6 +142,20 @@ def test_an_argument_that_cannot_be_sent_is_named(executor):
         executor.submit(SQUARE, object())
 
 
+@pytest.mark.parametrize("chunksize", [None, 1, 3])
+def test_what_only_lua_refuses_is_named_too(executor, chunksize):
+    source, rows = "function(...) return ... end", [(1, 2), (1, {"rows": [None]}), (3, 4)]
+    named = r"argument 2: \.rows\[0\]: None inside a list"
+    with pytest.raises(ScriptError, match=named) as raised:
+        executor.submit(source, *rows[1]).result()
+    assert raised.value.kind == "unsendable"
+    with pytest.raises(ScriptError, match=named) as raised:
+        list(executor.starmap(source, rows, chunksize=chunksize))
+    assert raised.value.index == 1
+    with pytest.raises(ScriptError, match="cannot be a key"):
+        executor.submit(source, {(1, 2): 3}).result()
+
+
 def test_a_number_beyond_what_lua_can_hold_is_refused(executor):
     with pytest.raises(ScriptError, match=r"2\^53"):
         executor.submit("function(x) return x end", 2**53 + 1).result()

@@ -309,6 +309,22 @@ def test_an_error_tells_the_worker_and_the_line(run_with, engine):
     run_with(work)
 
 
+def test_where_lua_refuses_an_item_it_is_said_which_of_its_arguments(run_with, engine):
+    async def work(calls):
+        mapping = Mapping(calls, arity=2, chunksize=2)
+        mapping.feed.add([0, 1, 2, 3, 4, 5], is_last=False)
+        await engine.submitted(2)
+        mapping.feed.add([6, 7, 8, [None]], is_last=True)
+        await engine.submitted(3)
+        engine.fail(1, 3, "arguments: no", kind="unsendable", done=["third"])
+        engine.fail(1, 2, "arguments: no", kind="unsendable", done=[])
+        messages = [failed.error.message for told in mapping.told for _, failed in told]
+        assert messages[0].startswith("argument 2: [0]: None inside a list")
+        assert messages[1] == "arguments: no", "that item is here no more"
+
+    run_with(work)
+
+
 # -- told together ---------------------------------------------------------------------------------
 
 LONG_S = 10_000.0
