@@ -11,10 +11,13 @@ import ast
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import FIGURES, Cell, Verdict, best_verdict
-from benchmarks.rows import RATES, Row, number
+from benchmarks.rows import RATES, Row, number, ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 FOLDER = Path(__file__).parent
 
@@ -52,6 +55,17 @@ def read(path: Path) -> Run:
     )
 
 
+def best_rows(runs: Sequence[Run]) -> dict[Cell, Row]:
+    """Of several runs each row's best."""
+    found: dict[Cell, Row] = {}
+    for run in runs:
+        for cell, row in run.rows.items():
+            other = found.get(cell)
+            if other is None or ratio(row, other) > 1:
+                found[cell] = row
+    return found
+
+
 def page(runs: list[Run], plots: list[tuple[str, str]]) -> str:
     """All of RESULTS.md."""
     parts = [
@@ -67,9 +81,10 @@ def page(runs: list[Run], plots: list[tuple[str, str]]) -> str:
         _figures(runs),
     ]
     parts += [f"![{title}](results/{name})" for title, name in plots]
-    for question in _ordered(row.question for run in runs for row in run.rows.values()):
+    rows = best_rows(runs)
+    for question in _ordered(question for question, _, _ in rows):
         parts += [f"## {question.replace('_', ' ').capitalize()}", _asked(question)]
-        parts += _tables(question, runs)
+        parts += _tables(question, rows)
     parts += ["## Not measured", _not_measured(runs)]
     return "\n\n".join(parts) + "\n"
 
@@ -82,7 +97,7 @@ def _machine(runs: list[Run]) -> str:
     return (
         f"{warning}{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
         f"Linux {machine['kernel']}, Python {machine['python']}; "
-        f"{', '.join(run.date for run in runs)} UTC, commit {runs[-1].commit}; "
+        f"{', '.join(f'{run.date} UTC at commit {run.commit}' for run in runs)}; "
         f"load average {min(loads):.1f} to {max(loads):.1f} while it was measured.\n\n{versions}."
     )
 
@@ -113,23 +128,19 @@ def _measured(found: Verdict) -> str:
     return f"{number(found.mine.best)}{apart}{unit}; {found.other.way}: {number(found.other.best)}"
 
 
-def _tables(question: str, runs: list[Run]) -> list[str]:
-    cases = _ordered(cell[1] for run in runs for cell in run.rows if cell[0] == question)
-    return [_table(question, case, runs) for case in cases]
+def _tables(question: str, rows: Mapping[Cell, Row]) -> list[str]:
+    cases = _ordered(cell[1] for cell in rows if cell[0] == question)
+    return [_table([row for row in rows.values() if row.key == (question, case)]) for case in cases]
 
 
-def _table(question: str, case: str, runs: list[Run]) -> str:
-    ways = _ordered(cell[2] for run in runs for cell in run.rows if cell[:2] == (question, case))
-    lines = []
-    for way in ways:
-        rows = [run.rows[question, case, way] for run in runs if (question, case, way) in run.rows]
-        best = (max if rows[0].unit in RATES else min)(rows, key=lambda row: row.best)
-        times = f"{number(best.times_midas)}" if best.times_midas else ""
-        lines.append((best, f"| {way} | {number(best.best)} | {number(best.median)} | {times} |"))
-    unit = lines[0][0].unit
-    lines.sort(key=lambda line: line[0].best, reverse=unit in RATES)
-    head = [f"**{case}**, {unit}", "", "| | best | median | × Midas |", "|---|---:|---:|---:|"]
-    return "\n".join([*head, *(line for _, line in lines)])
+def _table(rows: list[Row]) -> str:
+    unit = rows[0].unit
+    lines = [f"**{rows[0].case}**, {unit}", "", "| | best | median | × Midas |"]
+    lines.append("|---|---:|---:|---:|")
+    for row in sorted(rows, key=lambda row: row.best, reverse=unit in RATES):
+        times = number(row.times_midas) if row.times_midas else ""
+        lines.append(f"| {row.way} | {number(row.best)} | {number(row.median)} | {times} |")
+    return "\n".join(lines)
 
 
 def _asked(question: str) -> str:
@@ -159,7 +170,9 @@ def main() -> None:
     from benchmarks import plots  # matplotlib is slow
 
     runs = [read(path) for path in options.files]
-    pictures = plots.draw(runs[-1].rows, runs[-1].curves, options.output / "results")
+    rows = best_rows(runs)
+    curves = {way: curve for run in runs for way, curve in run.curves.items()}
+    pictures = plots.draw(rows, curves, options.output / "results")
     (options.output / "RESULTS.md").write_text(page(runs, pictures))
     print(options.output / "RESULTS.md")
 

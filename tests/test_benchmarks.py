@@ -78,6 +78,15 @@ def test_of_several_runs_the_best_ratio_within_one_counts(load):
     assert figures.best_verdict(figure, [slow, fast]).came_to == 6
 
 
+def test_of_several_runs_each_row_shows_its_best(load):
+    rows, report = load("rows"), load("report")
+    runs = [
+        report.Run({}, "", "", cells(rows, row(rows, "a", first), row(rows, "b", 5)), {}, [])
+        for first in (10, 30, 20)
+    ]
+    assert [one.best for one in report.best_rows(runs).values()] == [30, 5]
+
+
 def test_every_figure_is_about_a_question_that_exists(load):
     for figure in load("figures").FIGURES:
         assert (ROOT / "benchmarks" / f"test_{figure.of[0]}.py").is_file()
