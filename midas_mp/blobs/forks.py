@@ -29,7 +29,7 @@ class _Fork:
     """
 
     def __init__(self, alive_fd: int) -> None:
-        self.seen_before = next_number()
+        self.seen_before = next(_numbers)
         self.kept: deque[tuple[int, Callable[[], None]]] = deque()
         self._alive_fd = alive_fd
 
@@ -56,10 +56,14 @@ _forks: Final[list[_Fork]] = []
 """Things may end in any thread, even in the middle of what this one does, so there is no lock: each
 step on these is one that no other thread gets into."""
 _forking: Final = threading.local()
+_has_held: Final[list[None]] = []
+"""Not empty once something was held: who only forks, as the zygote does, has nothing to watch."""
 
 
 def next_number() -> int:
     """For something that is held from now on."""
+    if not _has_held:
+        _has_held.append(None)
     return next(_numbers)
 
 
@@ -88,10 +92,14 @@ def sweep() -> None:
 
 
 def _before() -> None:
+    sweep()
+    _forking.end_fd = -1
+    if not _has_held:
+        return
     try:
         alive_fd, _forking.end_fd = os.pipe()
     except OSError:
-        alive_fd = _forking.end_fd = -1
+        alive_fd = -1
     _forks.append(_Fork(alive_fd))
 
 

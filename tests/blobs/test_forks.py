@@ -152,11 +152,38 @@ def test_where_no_pipe_can_be_made_nothing_is_given_back(monkeypatch: pytest.Mon
 
 
 def test_descriptors_end_with_the_forked() -> None:
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are all that is wanted
+    before = open_files()
     for _ in range(10):
         assert Forked(lambda: True).succeeds()
+        assert open_files() == before + 1, "those of the last one"
     forks.sweep()
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - as above
+    assert open_files() == before
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are all that is wanted
+
+
+FORKS = """
+import os
+from midas_mp.blobs import forks, pool
+
+def fork():
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+fork()
+assert forks._forks == []
+block = pool.allocate(1)
+fork()
+assert len(forks._forks) == 1
+"""
+
+
+def test_who_has_held_nothing_has_nothing_to_watch() -> None:
+    subprocess.run([sys.executable, "-c", FORKS], check=True)
 
 
 def test_threads_that_give_back_while_the_forked_ends_lose_nothing() -> None:
