@@ -48,8 +48,9 @@ class Executor(concurrent.futures.Executor):
         raw: every string of Lua comes as bytes.
         sandbox_level_max: of the workers here.
         host_process: the host here has a process of its own.  For programs in which other threads
-            compute in Python: calls of a millisecond come more than twice as fast there.  Where
-            none does, a single call takes twice as long.
+            compute in Python: there a map of calls of a millisecond is 2 to 4 times as fast, while
+            a single call waits for the interpreter's lock as ever.  Where no thread computes, a
+            single call takes half as long again.
 
     Raises:
         UsageError: an option makes no sense.
