@@ -25,11 +25,16 @@ SCALARS = (
     | st.binary()
 )
 VALUES = st.recursive(
-    SCALARS, lambda v: st.lists(v) | st.dictionaries(st.text(max_size=5) | st.integers(0, 9), v)
+    SCALARS,
+    lambda v: (
+        st.lists(v, max_size=4)
+        | st.dictionaries(st.text(max_size=5) | st.integers(0, 9), v, max_size=4)
+    ),
+    max_leaves=20,
 )
 
 
-@given(st.lists(VALUES))
+@given(st.lists(VALUES, max_size=4))
 def test_arguments_are_an_array_of_values(values):
     (payload,) = Packer().arguments(values)
     assert unpack([payload]) == values
@@ -40,7 +45,10 @@ def test_a_batch_says_how_many_arguments_and_where_it_begins(values):
     assert unpack(Packer().batch(2, 70, values)) == [2, 70, *values]
 
 
-@given(st.lists(st.tuples(VALUES, VALUES)))
+FEW = st.lists(SCALARS | st.lists(SCALARS, max_size=2), max_size=4)
+
+
+@given(st.lists(st.tuples(SCALARS, FEW), max_size=4))
 def test_plain_arguments_of_many_calls_are_those_of_each(rows):
     one_by_one = [Packer().arguments(row) for row in rows]
     assert [[payload] for payload in Packer().plain_arguments(rows, 10**6)] == one_by_one
@@ -69,7 +77,7 @@ def test_no_more_is_packed_than_is_needed_to_see_that_it_is_too_much():
     assert len(taken) == 16
 
 
-@given(st.lists(VALUES))
+@given(FEW)
 def test_values_of_many_payloads_are_read_together(values):
     assert unpack_many([Packer().arguments([v])[0][1:] for v in values]) == values
 
