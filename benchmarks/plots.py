@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MIDAS, OTHERS, LIMIT = "#d97706", "#64748b", "#0f766e"
 HEADLINE = "headline.svg"
 HEADLINE_CASES = (
-    ("task_overhead", "no-op, one call to a task", "no-op tasks per second, one to a message"),
+    ("task_overhead", "no-op, one call to a task", "no-op tasks per second, one call to a task"),
     ("automatic_chunks", "a loop of 100 steps, automatic chunks", "small calls per second, mapped"),
     ("round_trip", "one no-op after the other", "one call there and back, µs: shorter is better"),
     ("metg", "METG(50 %), one call to a task", "METG(50 %), µs: shorter is better"),
