@@ -17,7 +17,7 @@ ABOUT_ARRAYS = sorted(HOSTILE.glob("a*.lua"))
 SCRIPTS = sorted(set(HOSTILE.glob("*.lua")) - set(ABOUT_ARRAYS))
 MEMORY_MB = 64
 HANG_TIMEOUT_S = 2.0
-END_TIMEOUT_S = 100.0  # some take 3 s of CPU, and many run at once
+END_TIMEOUT_S = 50.0  # some take 3 s of CPU, and many run at once
 
 SCAN = HOSTILE.parent / "tools" / "globals_used.lua"
 EXPECT = re.compile(r"-- expect( \((?P<family>luajit|plain)\))?: (?P<outcome>.*)")
