@@ -16,6 +16,7 @@ from typing import Final
 from midas_mp import limits
 from midas_mp.errors import ProcessLost, ProtocolError
 from midas_mp.lua.output import Printed, Progressed
+from midas_mp.participant.frozen_workers import FrozenWorkers
 from midas_mp.participant.long_tasks import LongTasks
 from midas_mp.participant.node_job import NodeJob
 from midas_mp.participant.outbox import Outbox
@@ -83,6 +84,10 @@ class Crew:
         self._outbox = Outbox()
         self._long_tasks = LongTasks(supervisor, self._seats.values(), tell=self._tell_running)
         self._unwanted_tasks = UnwantedTasks(supervisor, self._seats.values())
+        self._frozen_workers = FrozenWorkers(
+            self._seats.values(),
+            is_holding=lambda: self._uplink is not None and self._uplink.is_holding,
+        )
         self._early_deaths = 0
         self._is_closing = False
         self._loop = asyncio.get_running_loop()
@@ -113,6 +118,7 @@ class Crew:
         self._uplink = None
         self._long_tasks.stop()
         self._unwanted_tasks.stop()
+        self._frozen_workers.stop()
 
     # -- with the host -------------------------------------------------------------------------
 
@@ -289,6 +295,7 @@ class Crew:
             return
         self._seat_by_process[process] = seat
         seat.seat(process)
+        self._frozen_workers.watch()
         if self._uplink is not None and self._uplink.is_holding:
             process.pause_output()
 
@@ -311,6 +318,7 @@ class Crew:
         if frames:
             process.send(frames)
             self._long_tasks.watch()
+            self._frozen_workers.watch()
 
     def process_frames(self, process: LuaProcess, frames: list[Frame]) -> None:
         seat = self._seat_by_process.get(process)

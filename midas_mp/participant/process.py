@@ -25,14 +25,22 @@ from midas_mp.blobs.pool import TRIM_INTERVAL_S
 from midas_mp.blobs.upkeep import Upkeep
 from midas_mp.errors import MidasError, ProcessLost, ProtocolError
 from midas_mp.lua.output import OutputParser, Printed, Progressed
+from midas_mp.participant import vital_signs
 from midas_mp.participant.releases import idle, releases, take_releases
 from midas_mp.participant.status_page import RunningTask
+from midas_mp.participant.vital_signs import VitalSigns
 from midas_mp.participant.zygote import Child, ChildExit, ChildSpec, Zygote
 from midas_mp.transport.link import Link
 from midas_mp.transport.stream import attach
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
-from midas_mp.wire.messages import ResultsStored, Role, ScriptLoaded, TaskResults
+from midas_mp.wire.messages import (
+    ResultsStored,
+    Role,
+    ScriptLoaded,
+    TaskResults,
+    WorkerReady,
+)
 
 WATCH_INTERVAL_S: Final = 0.05
 """How often deadlines are looked at; a task may overrun its limit by this much."""
@@ -197,6 +205,10 @@ class LuaProcess:
         self._exit: ChildExit | None = None
         self._link_is_lost = False
         self._is_over = False
+        self._pid = 0
+        """As it says when it is ready, before it has seen any script."""
+        self._frozen = ""
+        """Why it was put away."""
         self._overdue: RunningTask | None = None
         self._suspect: _Suspect | None = None
         self._loop = asyncio.get_running_loop()
@@ -236,6 +248,21 @@ class LuaProcess:
         self.killed_on_purpose = True
         self._supervisor.signal(self, signal.SIGKILL)
 
+    def vital_signs(self) -> VitalSigns | None:
+        """What the kernel says of it; None where it says nothing, and before it is ready."""
+        return vital_signs.read(self._pid) if self._pid else None
+
+    def put_away(self, why: str, *, is_blameless: bool) -> None:
+        """SIGKILL because it stands still; it has no last words but these.
+
+        Args:
+            why: what its end is said to be of.
+            is_blameless: as by ``kill``; else what it runs may be the cause.
+        """
+        self._frozen = why
+        self.killed_on_purpose = is_blameless
+        self._supervisor.signal(self, signal.SIGKILL)
+
     def stop_call(self, running: RunningTask) -> None:
         """As ``kill``, unless the process is done with that call by then."""
         self._suspect_of(running, is_overdue=False)
@@ -255,6 +282,8 @@ class LuaProcess:
                 self._deliver_output(message.output_bytes)
             elif isinstance(message, ScriptLoaded | ResultsStored):
                 self._read_pipe_nowait()
+            elif isinstance(message, WorkerReady):
+                self._pid = message.pid
         try:
             theirs = take_releases(self._blobs, frames)
             if theirs:
@@ -362,7 +391,8 @@ class LuaProcess:
         self._is_over = True
         self._read_pipe_nowait()
         running = None if self.killed_on_purpose else self.child.page.read()
-        end = ProcessEnd(self._exit, running, self._overdue, self.child.page.last_words())
+        last_words = self._frozen or self.child.page.last_words()
+        end = ProcessEnd(self._exit, running, self._overdue, last_words)
         self._release()
         self._supervisor.forget(self)
         self._listener.process_ended(self, end)

@@ -207,7 +207,8 @@ class SimulatedNode:
             return []
         launcher = self.launcher
         lines = [f"{self.plan.name} knows {job}" for job in launcher._jobs]  # noqa: SLF001 - a leak shows nowhere else
-        lines += [f"{p.name} knows {job}" for p in self.supervisor.processes for job in p.jobs]
+        awake = [process for process in self.supervisor.processes if not process.is_stopped]
+        lines += [f"{process.name} knows {job}" for process in awake for job in process.jobs]
         if launcher.held_count:
             lines.append(f"{self.plan.name} holds {launcher.held_count} tasks")
         return lines

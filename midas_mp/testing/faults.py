@@ -46,6 +46,7 @@ class Trouble:
             Fault.REFUSE: self._refuse,
             Fault.PART: self._part,
             Fault.KILL_WORKER: self._kill_worker,
+            Fault.STOP_WORKER: self._stop_worker,
             Fault.CRASH_NODE: self._crash_node,
             Fault.FREEZE_NODE: self._freeze_node,
             Fault.LEAVE_NODE: self._leave_node,
@@ -137,6 +138,15 @@ class Trouble:
         if processes:
             self._trace.count("kills")
             self._rng.choice(processes).die(signal.SIGKILL)
+
+    def _stop_worker(self) -> None:
+        node = self._some_node()
+        processes = list(node.supervisor.processes) if node is not None else []
+        if processes:
+            process = self._rng.choice(processes)
+            self._trace.count("workers stopped")
+            self._trace.note(process.name, "is stopped by somebody")
+            process.is_stopped = True
 
     def _crash_node(self) -> None:
         node = self._some_node()

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from midas_mp.lua.output import Printed
 from midas_mp.participant.process import ProcessEnd, ProcessListener
 from midas_mp.participant.status_page import RunningTask
+from midas_mp.participant.vital_signs import VitalSigns
 from midas_mp.participant.zygote import ChildExit, ChildSpec
 from midas_mp.testing import orders as tasks
 from midas_mp.testing.chance import Chance
@@ -125,6 +126,8 @@ class SimulatedProcess:
     ) -> None:
         self.name = spec.name
         self.killed_on_purpose = False
+        self.is_stopped = False
+        """Somebody sent it SIGSTOP, and it is never continued."""
         self.deadline_s = 0.0
         self._listener = listener
         self._ground = ground
@@ -154,7 +157,7 @@ class SimulatedProcess:
         self._overdue: RunningTask | None = None
         self._is_stepping = False
         self._exit: ChildExit | None = None
-        self._after(START_S * (0.5 + ground.rng.random()), self._get_ready)
+        self._act_after(START_S * (0.5 + ground.rng.random()), self._get_ready)
 
     # -- the launcher's side ---------------------------------------------------------------------
 
@@ -180,6 +183,16 @@ class SimulatedProcess:
         serial = running.serial
         delay_s = self._ground.rng.uniform(0, SIGNAL_S_MAX)
         self._after(delay_s, lambda: self._kill_if_at(serial))
+
+    def vital_signs(self) -> VitalSigns | None:
+        is_ready = self._answering.is_open
+        return VitalSigns("T", self._serial) if self.is_stopped and is_ready else None
+
+    def put_away(self, why: str, *, is_blameless: bool) -> None:
+        self._ground.trace.note(self.name, "is put away:", why)
+        self._ground.trace.count("frozen workers put away")
+        self.killed_on_purpose = is_blameless
+        self._after(self._ground.rng.uniform(0, SIGNAL_S_MAX), lambda: self.die(signal.SIGKILL))
 
     def limit(self, deadline_s: float) -> None:
         self.deadline_s = deadline_s
@@ -218,6 +231,10 @@ class SimulatedProcess:
         self._say(Frame(0, WorkerReady(self._pid, 0, self._ground.engines)))
         self._step_soon(HOP_S)
 
+    def _act_after(self, delay_s: float, act: Callable[[], None]) -> None:
+        """It does that itself then."""
+        self._after(delay_s, lambda: None if self.is_stopped else act())
+
     def _after(self, delay_s: float, act: Callable[[], None]) -> None:
         """Do it then, if the process lives."""
         self._ground.site.soon(delay_s, lambda: None if self._is_gone else act())
@@ -229,7 +246,7 @@ class SimulatedProcess:
     def _step_soon(self, delay_s: float) -> None:
         if not self._is_stepping:
             self._is_stepping = True
-            self._after(delay_s, self._step)
+            self._act_after(delay_s, self._step)
 
     def _step(self) -> None:
         """Takes frames until one gives it something to compute."""
@@ -297,13 +314,13 @@ class SimulatedProcess:
             self._print(Printed(run.order.job, orders.round, orders.index, text))
         seconds = orders.seconds / self._ground.speed
         if call.attempt < orders.crashes:
-            self._after(seconds / 2, lambda: self.die(signal.SIGSEGV))
+            self._act_after(seconds / 2, lambda: self.die(signal.SIGSEGV))
             return
         serial = self._serial
         if self.deadline_s and seconds > self.deadline_s:
             overrun_s = self._ground.rng.uniform(0, WATCH_INTERVAL_S)
             self._after(self.deadline_s + overrun_s, lambda: self._kill_overdue(serial))
-        self._after(seconds, lambda: self._end_call(run, call, orders, now))
+        self._act_after(seconds, lambda: self._end_call(run, call, orders, now))
 
     def _kill_if_at(self, serial: int) -> None:
         if self._running is not None and self._running.serial == serial:

@@ -27,6 +27,7 @@ class Fault(enum.StrEnum):
     REFUSE = "nobody gets a new connection for a while"
     PART = "some machines cannot be reached for a while"
     KILL_WORKER = "a worker process is killed"
+    STOP_WORKER = "somebody stops a worker process, for good"
     CRASH_NODE = "a launcher with its workers is gone, and comes again as another"
     FREEZE_NODE = "a node stands still for a while"
     LEAVE_NODE = "a node leaves, and another one joins"

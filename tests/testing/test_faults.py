@@ -20,6 +20,7 @@ COUNTED = {
     Fault.PART: "partitions",
     Fault.KILL_WORKER: "kills",
     Fault.CRASH_NODE: "node crashes",
+    Fault.STOP_WORKER: "workers stopped",
     Fault.FREEZE_NODE: "freezes",
     Fault.LEAVE_NODE: "nodes left",
     Fault.CRASH_HOST: "host restarts",

@@ -314,6 +314,29 @@ def test_when_the_supervisor_closes_nothing_more_is_heard(play: Play) -> None:
     play(main())
 
 
+def test_a_stopped_process_does_nothing_more_and_can_only_be_put_away(play: Play) -> None:
+    async def main() -> None:
+        desk = Desk()
+        await asyncio.sleep(1)
+        desk.begin()
+        desk.give(orders(0, 5.0))
+        await asyncio.sleep(1)
+        assert desk.process.vital_signs() is None, "nobody knows anything bad of it"
+        desk.process.is_stopped = True
+        await asyncio.sleep(100)
+        assert desk.heard == ["ready"]
+        signs = desk.process.vital_signs()
+        assert signs is not None
+        assert (signs.state, signs) == ("T", desk.process.vital_signs())
+        desk.process.put_away("it stands still", is_blameless=True)
+        await asyncio.sleep(1)
+        assert desk.heard == ["ready", "end"]
+        assert desk.ends[0].running is None
+        assert desk.blamed == {}
+
+    play(main())
+
+
 def test_a_frozen_node_computes_nothing(play: Play) -> None:
     async def main() -> None:
         desk = Desk()
