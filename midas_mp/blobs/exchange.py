@@ -150,8 +150,8 @@ class ParentBlobs(Showing):
         self._reading = Reading()
         self._needed_end = 0
         """Of what the process wrote since ``idle`` was last asked."""
-        self._is_trimming = False
-        """Whether the process may not have heard yet that it should."""
+        self._idle_from: int | None = None
+        """What the process was told last, and may not have heard yet."""
         self._know(outbound)
 
     def refer(self, buffer: Buffer) -> BlobRef | None:
@@ -165,7 +165,7 @@ class ParentBlobs(Showing):
 
     def heard(self) -> None:
         """The process has said something, so it may have heard something."""
-        self._is_trimming = False
+        self._idle_from = None
 
     def releases(self) -> Iterator[ReleaseBlobs]:
         """What the process should be told now, if anything."""
@@ -181,13 +181,15 @@ class ParentBlobs(Showing):
         """
         forks.sweep()
         for message in self.releases():
-            self._is_trimming = False  # there is more to give back
+            self._idle_from = None  # there is more to give back
             yield message
         needed_end, self._needed_end = self._needed_end, 0
-        if self._outbound is None or self._is_trimming:
+        if self._outbound is None:
+            return
+        if self._idle_from is not None and self._idle_from <= needed_end:
             return
         if self._outbound.touched_bytes - self._reading.held_bytes > needed_end:
-            self._is_trimming = True
+            self._idle_from = needed_end
             yield ReleaseBlobs([], idle_from=needed_end)
 
     def close(self) -> None:

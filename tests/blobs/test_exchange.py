@@ -267,6 +267,16 @@ def test_a_process_is_told_what_of_its_memory_lies_idle(make):
     assert [each.idle_from for each in parent.idle()] == [None, 0]
 
 
+def test_what_it_needed_until_now_is_idle_the_next_time(make):
+    pair = make()
+    seen = pair.parent.resolve(pair.write(0, b"x" * 3 * BLOB))
+    pair.write(3 * BLOB, b"x")
+    del seen
+    assert [each.idle_from for each in pair.parent.idle()] == [None, 3 * BLOB]
+    assert [each.idle_from for each in pair.parent.idle()] == [0]
+    assert list(pair.parent.idle()) == []
+
+
 def test_what_a_process_needs_it_keeps(make):
     pair = make()
     pair.write(0, b"x" * 6 * BLOB)
