@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import resource
+import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
@@ -39,6 +40,10 @@ _HEADROOM_BYTES: Final = limits.MB
 """Left free, besides half of what is used, when the window opens: lupa converts a call's arguments
 outside any protection, and an allocation that fails there ends the process.  The largest is the
 engine's table of strings, which doubles: 16 bytes for each string of 32 bytes or more."""
+
+RENEWED_NS_MIN: Final = 30_000_000
+RENEWED_TIMES: Final = 100
+"""A bundle is compiled anew after a task of 30 ms, if that is a hundred times what it takes."""
 
 
 class Profile(enum.StrEnum):
@@ -122,6 +127,8 @@ class Runtime:
         self._worker = worker
         self._memory_bytes = memory_bytes
         self._slots: dict[str, int] = {}
+        self._renewable: dict[str, tuple[Bundle, int]] = {}
+        """Bundles, and how long it takes to compile them, in ns."""
         self._slot_last = 0
         self._names: dict[str, bytes] = {}
         self._started: int | None = None
@@ -155,6 +162,7 @@ class Runtime:
         self._passage: Passage = AddressPassage() if is_luajit else StringPassage(self._lua)
         self._doors = _boot(self._lua, settings)
         self._is_worker = profile is Profile.WORKER
+        self._renews = self._is_worker and is_luajit and spec.isolate
 
     # -- scripts -------------------------------------------------------------------------------
 
@@ -166,6 +174,7 @@ class Runtime:
         """
         if bundle.digest in self._slots:
             return
+        began_ns = time.perf_counter_ns()
         slot = self._slot_last = self._slot_last + 1
         main = bundle.main.encode()
         files = [(b"", main, bundle.source)]
@@ -178,11 +187,37 @@ class Runtime:
                 self._doors.unload(slot)
                 raise ScriptError("syntax", _message(message), job=self._job, worker=self._worker)
         self._slots[bundle.digest] = slot
+        if self._renews:
+            compile_ns = time.perf_counter_ns() - began_ns
+            _, best_ns = self._renewable.get(bundle.digest, (None, compile_ns))
+            self._renewable[bundle.digest] = bundle, min(best_ns, compile_ns)
+
+    def renew(self, digest: str, task_ns: int) -> None:
+        """After a task of that bundle which took so long: the next one finds it compiled anew.
+
+        The functions of each task are new closures of the same code.  What LuaJIT has compiled for
+        those of the first task is left by a side exit in all others, and a function that calls
+        itself takes two to three times as long then.  Beside a long task it costs nothing to begin
+        again.
+        """
+        bundle, compile_ns = self._renewable.get(digest, (None, 0))
+        if bundle is None or self.is_spoiled:
+            return
+        if task_ns < max(RENEWED_NS_MIN, RENEWED_TIMES * compile_ns):
+            return
+        slot = self._slots.pop(digest)
+        try:
+            self.load(bundle)
+        except ScriptError:  # no room for both
+            self._slots[digest] = slot
+        else:
+            self._doors.unload(slot)
 
     def unload(self, digest: str) -> None:
         """Forgets a bundle, with the environment that it may have had for the whole job; one that
         is not loaded is left alone.
         """
+        self._renewable.pop(digest, None)
         slot = self._slots.pop(digest, None)
         if slot is not None:
             self._doors.unload(slot)

@@ -29,7 +29,7 @@ from midas_mp.lua.buffers import ResultBuffer
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.engines import ENGINES
 from midas_mp.lua.outbound import Outbound, OutboundBlock
-from midas_mp.lua.runtime import Context, Profile, Runtime
+from midas_mp.lua.runtime import RENEWED_NS_MIN, Context, Profile, Runtime
 from midas_mp.participant import confinement
 from midas_mp.participant.frame_socket import FrameSocket
 from midas_mp.participant.opened_job import OpenedJob, to_failure
@@ -301,6 +301,8 @@ class LuaWorker:
     def _run_tasks(self, message: RunTasks, buffers: list[Buffer | None]) -> None:
         """Calls the entry for each task; several results share a frame while they come fast."""
         job = self._job(message.job)
+        broken = job.why_not(message.digest, message.round)
+        last = message.calls[-1] if message.calls else None
         outcomes: list[Outcome] = []
         payloads: list[list[Buffer | BlobRef]] = []
         size = buffer_count = position = 0
@@ -308,30 +310,36 @@ class LuaWorker:
         for call in message.calls:
             self._serial += 1
             began_ns = self._page.begin_task(self._serial, message.round, call.index)
-            status, payload = self._call(job, message, call, buffers, position)
+            if broken is None:
+                status, payload = self._call(job, message, call, buffers, position)
+            else:
+                status, payload = Status.FAILED, [broken.to_payload()]
+                self._is_spoiled = job.runtime.is_spoiled
             self._page.end_task()
             ended_ns = time.monotonic_ns()
-            end = position + call.buffer_count
-            buffers[position:end] = [None] * call.buffer_count  # so the result's frame says so
-            position = end
-            job.longest_ns = max(job.longest_ns, ended_ns - began_ns)
-            duration_us = (ended_ns - began_ns) // 1000
-            outcomes.append(Outcome(call.index, call.attempt, status, duration_us, len(payload)))
+            for place in range(position, position + call.buffer_count):
+                buffers[place] = None  # so the result's frame says that it is not read any more
+            position += call.buffer_count
+            took_ns = ended_ns - began_ns
+            job.longest_ns = max(job.longest_ns, took_ns)
+            if took_ns > RENEWED_NS_MIN and status is Status.OK:
+                job.runtime.renew(message.digest, took_ns)
+                self._is_spoiled = job.runtime.is_spoiled
+            count = len(payload)
+            outcomes.append(Outcome(call.index, call.attempt, status, took_ns // 1000, count))
             payloads.append(payload)
             size += _size_bytes(payload)
-            buffer_count += len(payload)
-            is_end = self._is_spoiled or call is message.calls[-1]
-            interval_ns = SEND_INTERVAL_NS
-            if job.longest_ns > LONG_NS:
-                interval_ns = SEND_INTERVAL_AMONG_LONG_NS
+            buffer_count += count
+            is_end = call is last or self._is_spoiled
             if (
                 is_end
                 or size > SEND_BYTES
                 or buffer_count > SEND_BUFFERS
-                or ended_ns - sent_ns > interval_ns
+                or ended_ns - sent_ns
+                > (SEND_INTERVAL_AMONG_LONG_NS if job.longest_ns > LONG_NS else SEND_INTERVAL_NS)
                 or len(outcomes) >= limits.TASKS_PER_FRAME_MAX
             ):
-                self._finish(job, message, outcomes, payloads, is_end=is_end)
+                self._finish(job, message, outcomes, payloads, size=size, is_end=is_end)
                 if self._is_spoiled:
                     return
                 outcomes, payloads, size, buffer_count = [], [], 0, 0
@@ -344,6 +352,7 @@ class LuaWorker:
         outcomes: list[Outcome],
         payloads: list[list[Buffer | BlobRef]],
         *,
+        size: int,
         is_end: bool,
     ) -> None:
         """Sends what the tasks since the last send came to.
@@ -360,9 +369,10 @@ class LuaWorker:
             ]
             self._free(itertools.chain.from_iterable(payloads))
             payloads = [[failure.to_payload()]] * len(outcomes)
+            size = sum(map(_size_bytes, payloads))
         if is_end or failure is not None:
             job.runtime.tell_dropped()
-        if sum(map(_size_bytes, payloads)) > SEND_BYTES and len(outcomes) > 1:  # by the last one
+        if size > SEND_BYTES and len(outcomes) > 1:  # by the last one
             self._send_results(message, outcomes[:-1], payloads[:-1])
             outcomes, payloads = outcomes[-1:], payloads[-1:]
         self._send_results(message, outcomes, payloads)
@@ -376,10 +386,6 @@ class LuaWorker:
         position: int,
     ) -> tuple[Status, list[Buffer | BlobRef]]:
         """One task: its status, and its result or a failure."""
-        broken = job.why_not(message.digest, message.round)
-        if broken is not None:
-            self._is_spoiled = job.runtime.is_spoiled
-            return Status.FAILED, [broken.to_payload()]
         context = Context(call.index, message.count, message.round, call.attempt)
         try:
             payload = _payload(call, buffers, position)
@@ -407,6 +413,8 @@ class LuaWorker:
 
     def _placed(self, buffers: list[ResultBuffer]) -> list[Buffer | BlobRef]:
         """As the socket takes them."""
+        if len(buffers) == 1 and type(buffers[0]) is bytes:  # nearly always
+            return buffers  # type: ignore[return-value]  # that is no block
         blobs = self._frames.blobs
         placed: list[Buffer | BlobRef] = []
         for each in buffers:
@@ -484,4 +492,7 @@ def _payload(of: Call | Outcome, buffers: list[Buffer | None], position: int) ->
 
 
 def _size_bytes(payload: Iterable[Buffer | BlobRef]) -> int:
-    return sum(each.size_bytes if isinstance(each, BlobRef) else len(each) for each in payload)
+    size = 0
+    for each in payload:  # called for every task: a generator and its sum would take twice as long
+        size += each.size_bytes if isinstance(each, BlobRef) else len(each)
+    return size

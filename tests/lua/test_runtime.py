@@ -6,7 +6,7 @@ import pytest
 from midas_mp import limits
 from midas_mp.errors import InternalError, ScriptError, UsageError
 from midas_mp.lua.bundle import Bundle
-from midas_mp.lua.runtime import Context, Profile, Runtime
+from midas_mp.lua.runtime import RENEWED_NS_MIN, Context, Profile, Runtime
 from midas_mp.wire.messages import JobSpec
 
 DRIVER = {"profile": Profile.DRIVER}
@@ -97,6 +97,30 @@ def test_several_bundles_live_in_one_state(script):
     assert state.call() == 1
     assert state.runtime.call(other.digest, "execute_code", Context(0, 1)) == [b"\x02"]
     assert state.call() == 1
+
+
+@pytest.mark.parametrize("engine", ["luajit"])
+def test_after_a_long_task_a_bundle_is_compiled_anew(script):
+    source = "local twice = require 'twice' function execute_code() return twice(math.random()) end"
+    state = script(source, {"twice": "return function(x) return 2 * x end"})
+    runtime, digest = state.runtime, state.bundle.digest
+    before = state.call()
+    compiled = runtime._slots[digest]
+    runtime.renew(digest, RENEWED_NS_MIN - 1)
+    runtime.renew("another", 10**12)
+    assert runtime._slots[digest] == compiled
+    runtime.renew(digest, 10**12)
+    assert runtime._slots[digest] != compiled
+    assert state.call() == before
+
+
+@pytest.mark.parametrize("engine", ["luajit"])
+@pytest.mark.parametrize("settings", [{"engine": "lua5.4"}, {"isolate": False}])
+def test_what_would_lose_something_by_it_is_not_compiled_anew(script, settings):
+    state = script("function execute_code() n = (n or 0) + 1 return n end", **settings)
+    compiled = dict(state.runtime._slots)
+    state.runtime.renew(state.bundle.digest, 10**12)
+    assert state.runtime._slots == compiled
 
 
 def test_a_bundle_that_is_unloaded_leaves_nothing_and_may_come_again(script):

@@ -82,7 +82,7 @@ end
 
 local function run_main(bundle, env)
   phase, entry = "main", ""
-  seed("", 0, 0)
+  if bundle.may_draw then seed("", 0, 0) end
   bind(bundle.main, env)
   return (bundle.main(unpack(settings.arg)))
 end
@@ -154,7 +154,7 @@ local function run_function(bundle, name, place, index, round, payload)
   local env, returned = worker_environment(bundle)
   local values, count = receive_arguments(payload)
   local f = find_function(bundle, env, name, returned)
-  seed(name, round, index)
+  if bundle.may_draw then seed(name, round, index) end
   return send(f(unpack(values, 1, count)), place)
 end
 
@@ -294,7 +294,8 @@ function doors.compile(slot, name, module, chunk_name, source)
     bundle = { name = name, modules = {}, global_count = 0, is_started = false, places = {} }
     bundles[slot] = bundle
   end
-  bundle.may_draw = bundle.may_draw or find(source, "random", 1, true) ~= nil
+  -- Seeding takes longer than a short call: it is left out where nothing can draw.
+  if find(source, "random", 1, true) or find(source, "load", 1, true) then bundle.may_draw = true end
   if module == "" then bundle.main = chunk else bundle.modules[module] = chunk end
   return nil
 end

@@ -184,6 +184,13 @@ def test_random_numbers_do_not_depend_on_where_batches_were_cut(batch, isolate):
     assert whole != batch(source, 1, *range(6), round_=3, isolate=isolate)[0]
 
 
+def test_source_that_comes_as_data_may_draw_too(function):
+    source = "return function(text) return load(text)() end"
+    text = "return math['ran' .. 'dom']()"
+    drawn = [function(source, text, index=index) for index in (1, 2, 1)]
+    assert drawn[0] == drawn[2] != drawn[1]
+
+
 def test_a_random_function_of_a_module_counts_too(batch):
     source = "local draw = require 'draw' return function() return draw() end"
     modules = {"draw": "return function() return math.random() end"}
