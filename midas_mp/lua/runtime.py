@@ -347,15 +347,24 @@ class Runtime:
         Raises:
             ScriptError: it is no Lua value, or there is no room for it.
         """
-        with (
-            closing(self._passage.enter(buffers)) as passed,
-            self._window(passed.lua_bytes),
-        ):
-            kind, self.output_bytes, text, trace = self._doors.store(
-                index, passed.payload, self._passage.told(passed.places)
-            )
-        if kind is not None:
-            self._fail(kind, text, trace, None, index)
+        payload, places, lua_bytes, held = passed = self._passage.enter(buffers)
+        try:
+            if self._memory_bytes and not self._open_window(lua_bytes):
+                self._fail(b"memory", b"", b"")
+            try:
+                if places is not None:
+                    places = self._passage.told(places)
+                kind, self.output_bytes, text, trace = self._doors.store(index, payload, places)
+            except self._error_type as error:
+                kind, text, trace = self._escaped(error)
+            finally:
+                if self._memory_bytes:
+                    self._lua.set_max_memory(0)
+            if kind is not None:
+                self._fail(kind, text, trace, None, index)
+        finally:
+            if held:
+                passed.close()
 
     def store_error(self, index: int, message: str) -> None:
         """``errors[index + 1]`` of the driver's environment."""
@@ -457,7 +466,7 @@ class Runtime:
 
     @contextmanager
     def _window(self, input_bytes: int) -> Iterator[None]:
-        """The same around anything but a task's call, where each microsecond counts."""
+        """The same around what is not done for every task, where each microsecond counts."""
         if self._memory_bytes and not self._open_window(input_bytes):
             self._fail(b"memory", b"", b"")
         try:

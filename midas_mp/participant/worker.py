@@ -485,10 +485,10 @@ def _payload(of: Call | Outcome, buffers: list[Buffer | None], position: int) ->
     end = position + of.buffer_count
     if end > len(buffers):
         raise ProtocolError(f"task {of.index} has {of.buffer_count} of {len(buffers)} buffers")
-    payload = [buffer for buffer in buffers[position:end] if buffer is not None]
-    if len(payload) < of.buffer_count:
+    payload = buffers[position:end]
+    if None in payload:
         raise ScriptError("memory", "not enough memory to receive what was sent to this task")
-    return payload
+    return payload  # type: ignore[return-value]  # none of them is None
 
 
 def _size_bytes(payload: Iterable[Buffer | BlobRef]) -> int:
