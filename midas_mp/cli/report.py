@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Final
+from typing import Final, TextIO
 
 from midas_mp.client.printable import printable
 from midas_mp.errors import InternalError, MidasError, ScriptError
@@ -14,8 +14,24 @@ BUG_NOTE: Final = "this is a bug in Midas: please report it, with the output of 
 
 def write_line(text: str) -> None:
     """One line or block on stderr; a stderr that takes nothing more is nobody's error."""
+    stream = sys.stderr
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one place that prints
+        write_whole(stream, f"{text}\n".encode(stream.encoding, stream.errors or "strict"))
+
+
+def write_whole(stream: TextIO, data: bytes) -> None:
+    """All of it, behind what was written before.
+
+    With PYTHONUNBUFFERED a text stream forgets what a pipe or a terminal did not take at once.
+
+    Raises:
+        OSError: it takes no more.
+    """
+    stream.flush()
+    rest = memoryview(data)
+    while rest:
+        rest = rest[stream.buffer.write(rest) :]
+    stream.buffer.flush()
 
 
 def describe(error: BaseException) -> str:

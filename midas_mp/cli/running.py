@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
-from midas_mp.cli.report import lua_number
+from midas_mp.cli.report import lua_number, write_whole
 from midas_mp.errors import InternalError, MidasError, WorldError
 
 T = TypeVar("T")
@@ -152,11 +152,7 @@ def print_answer(value: str | bytes | float | None) -> None:
         value = lua_number(value)
     data = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
     try:
-        sys.stdout.flush()
-        rest = memoryview(data + b"\n")
-        while rest:  # with PYTHONUNBUFFERED a write may take only a part
-            rest = rest[sys.stdout.buffer.write(rest) :]
-        sys.stdout.buffer.flush()
+        write_whole(sys.stdout, data + b"\n")
     except BrokenPipeError:
         raise click.exceptions.Exit(WorldError.exit_code) from None
     except OSError as error:

@@ -38,5 +38,5 @@ def print_tagged(tag: str, text: bytes) -> None:
     start = f"[{tag}] " if tag else ""
     lines = printable(text).split("\n")
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write("".join(f"{start}{line}\n" for line in lines))
+        sys.stderr.writelines(f"{start}{line}\n" for line in lines)
         sys.stderr.flush()

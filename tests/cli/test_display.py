@@ -229,9 +229,9 @@ def test_a_terminal_shows_every_line_of_many_above_the_bar(start, script):
         generate=WAIT_FOR_A_LINE,
     )
     terminal = Terminal()
-    run = start(
-        *("run", path, "--tasks", "4"), stderr=terminal.fd, env={"TERM": "xterm", "COLUMNS": "100"}
-    )
+    # unbuffered, Python itself loses what a terminal does not take at once
+    env = {"TERM": "xterm", "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
+    run = start("run", path, "--tasks", "4", stderr=terminal.fd, env=env)
     run.wait_until(lambda: re.search(r"[0-3]/4 .*%.*worker", terminal.text()))
     run.say("go on")
     assert run.wait().code == 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 
-from midas_mp.cli.report import describe, lua_number
+from midas_mp.cli.report import describe, lua_number, write_line
 from midas_mp.errors import ClusterLost, IllegalTransition, ScriptError, UsageError
 
 PLACES = {
@@ -13,6 +16,29 @@ PLACES = {
     "execute": "execute_code, task 0, on ",
     "interpret": "interpret_results",
 }
+
+
+class SlowTerminal(io.RawIOBase):
+    """Takes seven bytes at a time; what an unbuffered text stream writes to."""
+
+    def __init__(self):
+        self.taken = bytearray()
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        self.taken += data[:7]
+        return min(7, len(data))
+
+
+def test_a_line_is_written_whole_behind_what_was_there(monkeypatch):
+    terminal = SlowTerminal()
+    stream = io.TextIOWrapper(terminal, "utf-8", write_through=True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    sys.stderr.write("before\n")
+    write_line("a rather long line, and\nanother with \u2713")
+    assert terminal.taken.decode() == "before\na rather long line, and\nanother with \u2713\n"
 
 
 def test_a_script_error_is_one_block():
