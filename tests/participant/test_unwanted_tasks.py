@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from midas_mp.participant.seat import FRAME_TIME_TARGET_US
 from midas_mp.participant.unwanted_tasks import GRACE_S
 from midas_mp.wire.messages import (
     CancelTasks,
@@ -14,6 +16,9 @@ from midas_mp.wire.messages import (
     WorkerUp,
 )
 
+if TYPE_CHECKING:
+    from tests.participant.conftest import HostSide, Node
+
 JOB = """
 function execute_code()
   print(global_data)
@@ -23,6 +28,19 @@ function execute_code()
   return global_data
 end
 """
+
+
+async def run_short_tasks(n: Node, host: HostSide) -> int:
+    """Until three of them fit one frame, by measure; the next index.
+
+    Tasks of no known length, or of a long one, go one at a time, so that the rest can be recalled.
+    """
+    index = 0
+    while n.launcher._crew._seats[1].expected_us("job") > FRAME_TIME_TARGET_US / 3:
+        host.submit(1, {index: "x"})
+        index += 1
+        await host.results(index)
+    return index
 
 
 def test_an_endless_task_costs_its_process_and_nobody_else(run: Callable, node: Callable) -> None:
@@ -52,19 +70,16 @@ def test_an_endless_task_costs_its_process_and_nobody_else(run: Callable, node: 
 def test_what_has_not_begun_is_let_be_until_it_has(
     run: Callable, node: Callable, eventually: Callable
 ) -> None:
-    """Tasks of no known length go one at a time, so the second frame needs a measured one."""
-
     async def main() -> None:
         async with node() as n:
             host = n.meet()
             await host.welcome()
             host.begin(JOB)
-            host.submit(1, {0: "x"})
-            await host.results(1)
-            host.submit(1, {1: 0.3, 2: "for ever", 3: "y"})
+            first = await run_short_tasks(n, host)
+            host.submit(1, {first: 0.3, first + 1: "for ever", first + 2: "y"})
             await host.printed(b"0.3")
             assert len(n.launcher._crew._seats[1].held()) == 3, "all of them are in hand"
-            host.say(CancelTasks("job", 0, [2]), channel=1)
+            host.say(CancelTasks("job", 0, [first + 1]), channel=1)
             (down,) = await host.hear(WorkerDown)
             printed = [bytes(f.buffers[0]) for f in host.frames if f.buffers]
             assert b"for ever" in printed, "the one before it was not disturbed"
@@ -125,11 +140,10 @@ def test_what_is_cancelled_is_stopped_without_a_host_too(
             host = n.meet()
             await host.welcome()
             host.begin(JOB)
-            host.submit(1, {0: "x"})
-            await host.results(1)
-            host.submit(1, {1: 0.2, 2: "for ever"})
+            first = await run_short_tasks(n, host)
+            host.submit(1, {first: 0.2, first + 1: "for ever"})
             await host.printed(b"0.2")
-            host.say(CancelTasks("job", 0, [2]), channel=1)
+            host.say(CancelTasks("job", 0, [first + 1]), channel=1)
             await eventually(lambda: n.launcher._crew._seats[1].has_unwanted)
             host.link.abort()
             await host.lost
