@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Final
 
 from midas_mp.blobs import forks
+from midas_mp.held_buffer import HeldBuffer
 from midas_mp.wire.framing import Buffer
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -117,32 +118,6 @@ def _end(lease: Any) -> None:
 
 # -- what lies where -------------------------------------------------------------------------
 
-
-class _PyBuffer(ctypes.Structure):
-    """Py_buffer of the stable ABI."""
-
-    _fields_ = (
-        ("buf", ctypes.c_void_p),
-        ("obj", ctypes.c_void_p),
-        ("len", ctypes.c_ssize_t),
-        ("itemsize", ctypes.c_ssize_t),
-        ("readonly", ctypes.c_int),
-        ("ndim", ctypes.c_int),
-        ("format", ctypes.c_void_p),
-        ("shape", ctypes.c_void_p),
-        ("strides", ctypes.c_void_p),
-        ("suboffsets", ctypes.c_void_p),
-        ("internal", ctypes.c_void_p),
-    )
-
-
-_PYBUF_SIMPLE: Final = 0
-_get_buffer: Final = ctypes.pythonapi.PyObject_GetBuffer
-_get_buffer.argtypes = (ctypes.py_object, ctypes.POINTER(_PyBuffer), ctypes.c_int)
-_release_buffer: Final = ctypes.pythonapi.PyBuffer_Release
-_release_buffer.argtypes = (ctypes.POINTER(_PyBuffer),)
-_release_buffer.restype = None
-
 _addresses: Final[list[int]] = []
 _mappings: Final[dict[int, weakref.ref[Mapping]]] = {}
 """Those of this process, by address.  A mapping may end in any thread, even in the middle of what
@@ -151,11 +126,9 @@ this one does, so there is no lock: each step on them is one that no other threa
 
 def address_of(buffer: Buffer) -> int:
     """Where a contiguous buffer begins; it stays there only as long as somebody holds it."""
-    found = _PyBuffer()
-    _get_buffer(buffer, ctypes.byref(found), _PYBUF_SIMPLE)
-    address: int = found.buf or 0
-    _release_buffer(ctypes.byref(found))
-    return address
+    held = HeldBuffer(buffer)
+    held.release()
+    return held.address
 
 
 def locate(buffer: Buffer) -> tuple[Mapping, int] | None:

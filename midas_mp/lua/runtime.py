@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from midas_mp import limits
 from midas_mp.errors import InternalError, ScriptError
-from midas_mp.lua.buffers import AddressPassage, HeldBuffer, Passage, ResultBuffer, StringPassage
+from midas_mp.held_buffer import HeldBuffer
+from midas_mp.lua.buffers import AddressPassage, Passage, ResultBuffer, StringPassage
 from midas_mp.lua.engines import engine
 from midas_mp.lua.settings import library_settings, library_sources
 from midas_mp.wire.messages import CallForm
