@@ -53,6 +53,13 @@ OUTBOUND_GRANULE_BYTES: Final = 64 * KB
 GREETING_TIMEOUT_S: Final = 5.0
 """A peer that says nothing is dropped; an honest one greets within a round trip."""
 
+RECORD_BYTES_MAX: Final = 1 * MB
+"""What is checked at a time where frames cross a network: it is kept until its end has come.  More
+would only fill memory; of smaller ones more begin inside a read, which costs a copy."""
+
+RECORD_BYTES_MAX_GREETING: Final = HEADER_BYTES_MAX_GREETING + 1 * KB
+"""Before a peer is known: a greeting and its prefix."""
+
 SEND_BUFFER_BYTES_HIGH: Final = 1 * MB
 SEND_BUFFER_BYTES_LOW: Final = 256 * KB
 """Unsent bytes of one link above which ``drained`` waits, and below which it goes on: a few
@@ -98,8 +105,13 @@ FRAME_BUFFERS_MAX: Final = BUFFERS_MAX // 2
 """Buffers in one frame of several tasks: their sizes share the header with the calls."""
 
 FRAME_TIME_TARGET_S: Final = 0.002
-"""How much work, by measured task time, one frame to a worker should hold: long enough that a
-frame's fixed cost (about 50 us) disappears, short enough that nothing waits noticeably."""
+"""How much work, by measured task time, one frame to a worker should hold: long enough that most
+of a frame's fixed cost disappears, short enough that nothing waits noticeably."""
+
+FRAME_TIME_S_MAX: Final = 0.010
+"""So much it may hold where much more waits for that worker, and so long its results may wait for
+each other: on two shared cores what a frame makes others do, and whom it wakes, takes 300 us, a
+seventh of 2 ms."""
 
 WAITING_TASK_S_MAX: Final = 0.005
 """A task up to this long may wait in a worker's socket, where it cannot be taken back, behind the
@@ -151,6 +163,13 @@ them; what is over is computed again."""
 
 JOB_START_GRACE_S: Final = 5.0
 """A job starts when all announced workers have registered, or this long after the first."""
+
+MEDIAN_RESULTS_MIN: Final = 5
+"""Results of a round that say what its tasks take, where that bounds the others."""
+
+MEDIAN_TIMEOUT_S_MIN: Final = 1.0
+"""No task is ended earlier because others were quicker: on a busy machine one of milliseconds may
+wait some hundred of them for a processor."""
 
 LOOK_INTERVAL_S: Final = 5.0
 """How often who waits for somebody looks whether he stood still himself meanwhile."""

@@ -29,6 +29,12 @@ FRAMES_IN_HAND_MAX: Final = 2
 """One runs, one waits in the socket."""
 
 FRAME_TIME_TARGET_US: Final = limits.FRAME_TIME_TARGET_S * 1e6
+FRAME_TIME_US_MAX: Final = limits.FRAME_TIME_S_MAX * 1e6
+
+FRAME_PART_OF_QUEUE: Final = 1 / 3
+"""As in guided self-scheduling: frames are long as long as much waits, and short near the end,
+where what is in hand can no longer be given to an idle worker."""
+
 WAITING_TASK_US_MAX: Final = limits.WAITING_TASK_S_MAX * 1e6
 
 WORKER_UP_BYTES_MAX: Final = 8 * limits.KB
@@ -156,7 +162,7 @@ class Seat:
                 expected_us > WAITING_TASK_US_MAX or self._in_hand[0].order.job != job
             ):
                 return
-            count = min(int(FRAME_TIME_TARGET_US / expected_us), limits.TASKS_PER_FRAME_MAX) or 1
+            count = min(self._tasks_per_frame(expected_us), limits.TASKS_PER_FRAME_MAX)
             if count >= len(batch.calls):
                 self._queue.popleft()
                 taken = batch
@@ -164,6 +170,11 @@ class Seat:
                 taken = batch.take_first(count)
             self._in_hand.append(CallBatch(taken.order, list(taken.calls), []))
             yield taken
+
+    def _tasks_per_frame(self, expected_us: float) -> int:
+        queued_us = FRAME_PART_OF_QUEUE * expected_us * sum(len(it.calls) for it in self._queue)
+        frame_us = min(max(queued_us, FRAME_TIME_TARGET_US), FRAME_TIME_US_MAX)
+        return int(frame_us / expected_us) or 1
 
     def expected_us(self, job: str) -> float:
         """What a task of the job takes here; for ever, as long as none was measured."""

@@ -61,9 +61,9 @@ from midas_mp.wire.messages import (
 
 STDOUT_FD: Final = 1
 
-SEND_INTERVAL_NS: Final = 2_000_000
-"""What is finished is sent when so much time has passed since the last send: short tasks share a
-frame, long ones do not wait for each other."""
+SEND_INTERVAL_NS: Final = int(limits.FRAME_TIME_S_MAX * 1e9)
+"""What is finished is sent at the end of a frame, or when so much time has passed since the last
+send: short tasks share a frame, long ones do not wait for each other."""
 
 LONG_NS: Final = 20_000_000
 SEND_INTERVAL_AMONG_LONG_NS: Final = 200_000

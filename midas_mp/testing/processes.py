@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from midas_mp import limits
 from midas_mp.lua.output import Printed
 from midas_mp.participant.process import ProcessEnd, ProcessListener
 from midas_mp.participant.status_page import RunningTask
@@ -49,7 +50,7 @@ HOP_S: Final = 0.0001
 SIGNAL_S_MAX: Final = 0.004
 """Until a kill has gone through the zygote; results may still be sent meanwhile."""
 
-SEND_INTERVAL_S: Final = 0.002
+SEND_INTERVAL_S: Final = limits.FRAME_TIME_S_MAX
 WATCH_INTERVAL_S: Final = 0.06
 PEAK_BYTES: Final = 50 * 2**20
 

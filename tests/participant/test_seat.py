@@ -62,9 +62,22 @@ def test_short_tasks_come_many_to_a_frame_with_one_frame_waiting() -> None:
     sent(seat)
     seat.finish(results(0, duration_us=20))
     frames = sent(seat)
-    assert [len(frame) for frame in frames] == [100, 100]
-    assert [index for frame in frames for index in frame] == list(range(1, 201))
-    assert round(limits.FRAME_TIME_TARGET_S / 20e-6) == 100
+    assert [len(frame) for frame in frames] == [166, 111]  # a third of the 10 ms that wait
+    assert [index for frame in frames for index in frame] == list(range(1, 278))
+
+
+@pytest.mark.parametrize(
+    ("waiting", "frame_s"),
+    [(1_000, limits.FRAME_TIME_S_MAX), (151, 0.005), (50, limits.FRAME_TIME_TARGET_S)],
+)
+def test_frames_are_long_while_much_waits_and_short_near_the_end(
+    waiting: int, frame_s: float
+) -> None:
+    seat = Seat(1)
+    seat.enqueue(work(*range(waiting + 1)))
+    sent(seat)
+    seat.finish(results(0, duration_us=100))
+    assert len(sent(seat)[0]) == round(frame_s / 100e-6)
 
 
 def test_payloads_stay_with_their_calls_when_batches_are_cut() -> None:

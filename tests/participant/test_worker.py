@@ -350,7 +350,7 @@ def test_a_write_into_shared_data_fails_its_task_and_ends_the_process(ready: Cal
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("work_s", [0, 0.003])
+@pytest.mark.parametrize("work_s", [0, 0.012])
 def test_what_was_sent_rests_on_data_that_nobody_had_changed(
     ready: Callable, engine: str, work_s: float
 ) -> None:

@@ -122,8 +122,8 @@ def test_short_results_share_a_frame(play: Play) -> None:
         desk = Desk()
         await asyncio.sleep(1)
         desk.begin()
-        desk.give(*(orders(index, 0.0005) for index in range(8)))
-        desk.give(*(orders(index, 0.1) for index in range(10, 13)))
+        desk.give(*(orders(index, 0.002) for index in range(16)))
+        desk.give(*(orders(index, 0.1) for index in range(20, 23)))
         await asyncio.sleep(1)
         assert 2 <= desk.frames - 3 < 5
 
