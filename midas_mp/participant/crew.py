@@ -188,7 +188,7 @@ class Crew:
         if dropped:
             self._give_back(channel, dropped)
         if seat.has_unwanted:
-            self._unwanted_tasks.watch()
+            self._unwanted_tasks.watch_at_once()
 
     def drop_bundles(self, job: str, digests: Container[str]) -> None:
         """Gives back what has not begun and needs one of these."""

@@ -8,19 +8,19 @@ blame; else it may be.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection
 from typing import Final
 
 from midas_mp import limits
 from midas_mp.participant.seat import Seat
 from midas_mp.participant.vital_signs import RUNNABLE, STOPPED, VitalSigns
+from midas_mp.participant.watch import Watch
 
 START_LOOKS_MAX: Final = 20
 """A process that is not ready by then never will be; a busy machine takes seconds."""
 
 
-class FrozenWorkers:
+class FrozenWorkers(Watch):
     """Looks at the workers of one node, as long as one of them has anything to do.
 
     Args:
@@ -29,36 +29,19 @@ class FrozenWorkers:
     """
 
     def __init__(self, seats: Collection[Seat], *, is_holding: Callable[[], bool]) -> None:
+        super().__init__()
         self._seats = seats
         self._is_holding = is_holding
         self._signs: dict[Seat, VitalSigns] = {}
         """When they were last looked at."""
         self._still_looks: dict[Seat, int] = {}
         """For how many looks each has stood still."""
-        self._timer: asyncio.TimerHandle | None = None
-        self._due_s = 0.0
-        self._is_stopped = False
-        self._loop = asyncio.get_running_loop()
 
     @property
-    def is_watching(self) -> bool:
-        return self._timer is not None
+    def _interval_s(self) -> float:
+        return limits.HEARTBEAT_INTERVAL_S
 
-    def watch(self) -> None:
-        """Looks from now on, until nobody has anything to do."""
-        if self._timer is None and not self._is_stopped:
-            self._due_s = self._loop.time() + limits.HEARTBEAT_INTERVAL_S
-            self._timer = self._loop.call_at(self._due_s, self._look)
-
-    def stop(self) -> None:
-        """Looks no more."""
-        self._is_stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look(self) -> None:
-        self._timer = None
+    def _look(self) -> bool:
         was_absent = self._loop.time() - self._due_s > limits.HEARTBEAT_INTERVAL_S
         if was_absent or self._is_holding():
             self._still_looks.clear()
@@ -66,8 +49,7 @@ class FrozenWorkers:
         for seat in at_work:
             self._look_at(seat)
         self._signs = {seat: self._signs[seat] for seat in at_work if seat in self._signs}
-        if at_work:
-            self.watch()
+        return bool(at_work)
 
     def _look_at(self, seat: Seat) -> None:
         assert seat.process is not None

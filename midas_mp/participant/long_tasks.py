@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection
 from typing import Final
 
 from midas_mp import limits
 from midas_mp.participant.process import Supervisor
 from midas_mp.participant.seat import Seat
+from midas_mp.participant.watch import Watch
 from midas_mp.wire.messages import TaskRef
 
 NS_PER_S: Final = 1e9
 
 
-class LongTasks:
+class LongTasks(Watch):
     """Looks at the pages of one node's processes now and then, while they have anything to do.
 
     Args:
@@ -30,36 +30,20 @@ class LongTasks:
         *,
         tell: Callable[[Seat, TaskRef, float], None],
     ) -> None:
+        super().__init__()
         self._supervisor = supervisor
         self._seats = seats
         self._tell = tell
-        self._timer: asyncio.TimerHandle | None = None
-        self._is_stopped = False
-        self._loop = asyncio.get_running_loop()
 
     @property
-    def is_watching(self) -> bool:
-        return self._timer is not None
+    def _interval_s(self) -> float:
+        return limits.RUNNING_NOTICE_S
 
-    def watch(self) -> None:
-        """Looks from now on, until nothing is in hand any more."""
-        if self._timer is None and not self._is_stopped:
-            self._timer = self._loop.call_later(limits.RUNNING_NOTICE_S, self._look)
-
-    def stop(self) -> None:
-        """Looks no more."""
-        self._is_stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look(self) -> None:
-        self._timer = None
+    def _look(self) -> bool:
         now_ns = int(self._loop.time() * NS_PER_S)
         for seat in self._seats:
             self._look_at(seat, now_ns)
-        if any(seat.is_busy for seat in self._seats):
-            self.watch()
+        return any(seat.is_busy for seat in self._seats)
 
     def _look_at(self, seat: Seat, now_ns: int) -> None:
         if seat.process is None or not seat.is_alive:

@@ -7,13 +7,13 @@ moment; its result is then dropped by the host.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from typing import Final
 
 from midas_mp.participant.process import Supervisor
 from midas_mp.participant.seat import Seat
 from midas_mp.participant.status_page import RunningTask
+from midas_mp.participant.watch import Watch
 from midas_mp.wire.messages import TaskRef
 
 GRACE_S: Final = 0.05
@@ -22,7 +22,7 @@ GRACE_S: Final = 0.05
 NS_PER_S: Final = 1e9
 
 
-class UnwantedTasks:
+class UnwantedTasks(Watch):
     """Looks at the pages of one node's processes, as long as one has such a task in hand.
 
     Args:
@@ -31,36 +31,20 @@ class UnwantedTasks:
     """
 
     def __init__(self, supervisor: Supervisor, seats: Collection[Seat]) -> None:
+        super().__init__()
         self._supervisor = supervisor
         self._seats = seats
-        self._timer: asyncio.TimerHandle | None = None
-        self._is_stopped = False
-        self._loop = asyncio.get_running_loop()
 
     @property
-    def is_watching(self) -> bool:
-        return self._timer is not None
+    def _interval_s(self) -> float:
+        return GRACE_S
 
-    def watch(self) -> None:
-        """Looks now, and again and again until none of them is in hand any more."""
-        if self._timer is None and not self._is_stopped:
-            self._look()
-
-    def stop(self) -> None:
-        """Looks no more."""
-        self._is_stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look(self) -> None:
-        self._timer = None
+    def _look(self) -> bool:
         concerned = [seat for seat in self._seats if seat.has_unwanted]
         now_ns = int(self._loop.time() * NS_PER_S)
         for seat in concerned:
             self._look_at(seat, now_ns)
-        if concerned:
-            self._timer = self._loop.call_later(GRACE_S, self._look)
+        return bool(concerned)
 
     def _look_at(self, seat: Seat, now_ns: int) -> None:
         if seat.process is None or not seat.is_alive:

@@ -126,7 +126,7 @@ def test_the_watch_ends_with_the_last_of_them(
             await host.hear(WorkerDown)
             await eventually(lambda: not unwanted.is_watching)
             n.launcher.leave("enough")
-            unwanted.watch()
+            unwanted.watch_at_once()
             assert not unwanted.is_watching, "for good"
 
     run(main())
