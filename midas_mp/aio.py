@@ -258,7 +258,7 @@ class _Awaited:
 
 
 class _AsyncMapping:
-    """One map, on the side of its reader; see ``executor.mapping`` for the one with threads."""
+    """One map, on the side of its reader; see ``executor.map_run`` for the one with threads."""
 
     def __init__(self, items: Items, options: MapOptions, *, raw: bool) -> None:
         self._intake = Intake(items, options.buffersize)
