@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import typing
+import zlib
 from pathlib import Path
 
 import msgpack
@@ -50,18 +51,38 @@ class Plain:
         host, port = address.split(":")
         self._socket = socket.create_connection((host, int(port)))
         self._stream = self._socket.makefile("rb")
+        self._frames = bytearray()
+        self._said = self._heard = 0
 
     def say(self, tag, *fields, buffers=()):
         header = msgpack.packb([[tag, *fields], [len(buffer) for buffer in buffers]])
         prefix = struct.pack("<II", len(header), 0)
-        self._socket.sendall(prefix + header + b"".join(buffers))
+        data = prefix + header + b"".join(buffers)
+        size = struct.pack("<I", len(data))
+        check_of_size = zlib.crc32(size, self._said)
+        checks = struct.pack("<II", check_of_size, zlib.crc32(data, check_of_size))
+        self._socket.sendall(size + checks + data)
+        self._said += 1
+
+    def read(self, size):
+        """So many bytes of frames, out of records."""
+        while len(self._frames) < size:
+            length, check_of_size, check = struct.unpack("<III", self._stream.read(12))
+            assert check_of_size == zlib.crc32(struct.pack("<I", length), self._heard)
+            data = self._stream.read(length)
+            assert check == zlib.crc32(data, check_of_size)
+            self._frames += data
+            self._heard += 1
+        data = bytes(self._frames[:size])
+        del self._frames[:size]
+        return data
 
     def hear(self, wanted):
         """The next message with this tag: its fields and its buffers."""
         while True:
-            length, _channel = struct.unpack("<II", self._stream.read(8))
-            (tag, *fields), sizes = msgpack.unpackb(self._stream.read(length))
-            buffers = [self._stream.read(size) for size in sizes]
+            length, _channel = struct.unpack("<II", self.read(8))
+            (tag, *fields), sizes = msgpack.unpackb(self.read(length))
+            buffers = [self.read(size) for size in sizes]
             if tag == wanted:
                 return fields, buffers
 

@@ -19,6 +19,7 @@ from midas_mp.transport.link import Link, Receiver
 from midas_mp.transport.pulse import HEARTBEAT, Pulse, without_heartbeats
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import BlobPort, Buffer, Frame, FrameDecoder, encode_all, size_bytes
+from midas_mp.wire.records import RecordReader, RecordWriter
 
 _JOIN_BYTES_MAX: Final = 64 * limits.KB
 """Pieces up to this size are cheaper to copy together than to pass on one by one."""
@@ -31,6 +32,7 @@ class StreamLink(asyncio.Protocol, Link):
         where: the other end for people; empty takes the transport's address.
         greeting_timeout_s: cut off a peer whose conversation is not open by then; None is never.
         blobs: the memory shared with the peer; None where there is none in common.
+        is_checked: frames cross a network, where bits may flip: they travel in records.
     """
 
     def __init__(
@@ -41,12 +43,15 @@ class StreamLink(asyncio.Protocol, Link):
         where: str = "",
         greeting_timeout_s: float | None = None,
         blobs: BlobPort | None = None,
+        is_checked: bool = False,
     ) -> None:
         super().__init__(receiver, conversation)
         self._address = where
         self._greeting_timeout_s = greeting_timeout_s
         self._blobs = blobs
         self._decoder = FrameDecoder(conversation, blobs)
+        self._reader = RecordReader() if is_checked else None
+        self._writer = RecordWriter() if is_checked else None
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_closing = False
@@ -140,9 +145,12 @@ class StreamLink(asyncio.Protocol, Link):
             return
         self.received_count += 1
         try:
-            frames = without_heartbeats(self._decoder.feed(data))
+            frames = without_heartbeats(self._decode(data))
         except ProtocolError as error:
             self._fail(error)
+            return
+        except ConnectionLost as error:
+            self._fail(ConnectionLost(f"{self.peer}: {error}"))
             return
         if frames:
             failure = self._hand_over(frames)
@@ -150,7 +158,7 @@ class StreamLink(asyncio.Protocol, Link):
                 self._fail(failure)
 
     def eof_received(self) -> bool:
-        if not self._is_closing and not self._decoder.is_between_frames:
+        if not self._is_closing and not self._is_between_frames:
             self._error = ConnectionLost(f"{self.peer}: the connection ended inside a frame")
         if not self._is_closing:
             self._is_closing = True
@@ -175,16 +183,31 @@ class StreamLink(asyncio.Protocol, Link):
 
     # -- within --------------------------------------------------------------------------------
 
+    def _decode(self, data: bytes) -> list[Frame]:
+        if self._reader is None:
+            return self._decoder.feed(data)
+        is_known = self.conversation.remote is not None
+        size_max = limits.RECORD_BYTES_MAX if is_known else limits.RECORD_BYTES_MAX_GREETING
+        parts = self._reader.feed(data, size_max)
+        if len(parts) == 1:
+            return self._decoder.feed(parts[0])
+        return [frame for part in parts for frame in self._decoder.feed(part)]
+
+    @property
+    def _is_between_frames(self) -> bool:
+        is_whole = self._reader is None or self._reader.is_between_records
+        return is_whole and self._decoder.is_between_frames
+
     def _write(self, pieces: list[Buffer]) -> None:
         transport = cast("asyncio.Transport", self._transport)
-        if len(pieces) == 1:
-            transport.write(pieces[0])
-        elif size_bytes(pieces) <= _JOIN_BYTES_MAX:
-            transport.write(b"".join(pieces))
-        else:
+        if len(pieces) > 1:
+            is_small = size_bytes(pieces) <= _JOIN_BYTES_MAX
+            pieces = [b"".join(pieces)] if is_small else _gathered(pieces)
+        if self._writer is not None:
+            pieces = self._writer.seal(pieces)
+        for piece in pieces:
             # not writelines: asyncio's of 3.12 and 3.13 never calls pause_writing
-            for piece in _gathered(pieces):
-                transport.write(piece)
+            transport.write(piece)
 
     def _fail(self, error: MidasError) -> None:
         self._error = error

@@ -57,7 +57,12 @@ async def listen_on(
 
     def make_link() -> StreamLink:
         receiver, conversation = make_receiver()
-        return StreamLink(receiver, conversation, greeting_timeout_s=limits.GREETING_TIMEOUT_S)
+        return StreamLink(
+            receiver,
+            conversation,
+            greeting_timeout_s=limits.GREETING_TIMEOUT_S,
+            is_checked=True,
+        )
 
     server = await loop.create_server(make_link, sock=sock, backlog=_BACKLOG)
     return Listener(server, address._replace(port=port))
@@ -88,7 +93,11 @@ async def connect(
         ) from None
     _, link = await loop.create_connection(
         lambda: StreamLink(
-            receiver, conversation, where=str(address), greeting_timeout_s=timeout_s
+            receiver,
+            conversation,
+            where=str(address),
+            greeting_timeout_s=timeout_s,
+            is_checked=True,
         ),
         sock=sock,
     )

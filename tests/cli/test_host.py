@@ -10,6 +10,7 @@ import pytest
 
 from midas_mp.wire.framing import Frame, FrameDecoder, encode_all
 from midas_mp.wire.messages import PROTOCOL_VERSION, Hello, Refused, Role
+from midas_mp.wire.records import RecordReader, RecordWriter
 
 ANYWHERE = ("--address", "127.0.0.1:0")
 SPIN = "while true do end"
@@ -142,7 +143,8 @@ def test_a_host_that_is_killed_leaves_nothing(start, participant, script):
 def test_another_version_is_refused_with_what_to_upgrade(start, version, who):
     host = start("host", *ANYWHERE)
     hello = Hello(version, Role.LAUNCHER, "9.9", "ab12", "stranger")
-    answer = exchange(host.address(), b"".join(encode_all([Frame(0, hello)])))
+    greeting = RecordWriter().seal(encode_all([Frame(0, hello)]))
+    (answer,) = RecordReader().feed(exchange(host.address(), b"".join(greeting)))
     (frame,) = FrameDecoder().feed(answer)
     assert isinstance(frame.message, Refused)
     assert f"speaks protocol {version}" in frame.message.reason

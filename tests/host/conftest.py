@@ -15,6 +15,7 @@ from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
 from midas_mp.wire.framing import Buffer, Frame, FrameDecoder, encode_all
 from midas_mp.wire.messages import PROTOCOL_VERSION, AnyMessage, Hello, Role, Welcome
+from midas_mp.wire.records import RecordReader, RecordWriter
 
 M = TypeVar("M")
 
@@ -26,6 +27,8 @@ class Visitor:
         self._reader = reader
         self._writer = writer
         self._decoder = FrameDecoder()
+        self._records = RecordReader()
+        self._sealing = RecordWriter()
         self.frames: list[Frame] = []
         """Heard and not asked for yet."""
 
@@ -37,7 +40,7 @@ class Visitor:
         self._writer.write(data)
 
     def say(self, message: AnyMessage, buffers: Sequence[Buffer] = (), channel: int = 0) -> None:
-        self._writer.writelines(encode_all([Frame(channel, message, buffers)]))
+        self._writer.writelines(self._sealing.seal(encode_all([Frame(channel, message, buffers)])))
 
     async def hear(self, kind: type[M]) -> M:
         """The next message, which is of this kind."""
@@ -49,7 +52,7 @@ class Visitor:
         while not self.frames:
             data = await self._reader.read(1 << 16)
             assert data, "the host hung up instead of saying something"
-            self.frames += self._decoder.feed(data)
+            self._take(data)
         return self.frames.pop(0)
 
     async def greet(self, role: Role = Role.LAUNCHER, **fields: object) -> Welcome:
@@ -60,12 +63,16 @@ class Visitor:
         """All that the host still says, until it hangs up."""
         try:
             while data := await self._reader.read(1 << 16):
-                self.frames += self._decoder.feed(data)
+                self._take(data)
         except ConnectionResetError:
             pass
         self.hang_up()
         heard, self.frames = self.frames, []
         return [frame.message for frame in heard]
+
+    def _take(self, data: bytes) -> None:
+        for part in self._records.feed(data):
+            self.frames += self._decoder.feed(part)
 
     def hang_up(self) -> None:
         self._writer.transport.abort()

@@ -47,6 +47,7 @@ from midas_mp.wire.messages import (
     WorkerDown,
     WorkerUp,
 )
+from midas_mp.wire.records import RecordWriter
 
 SOURCE = b"function execute_code() return 1 end"
 BUNDLE = Bundle.from_sources("job.lua", [], [SOURCE])
@@ -209,20 +210,26 @@ def test_the_same_node_again_replaces_its_old_connection(
 
 _random = random.Random(7)
 
+GREETING = Hello(PROTOCOL_VERSION, Role.CLIENT, "0", "1", "x")
+
+
+def sealed(*pieces):
+    return b"".join(RecordWriter().seal(pieces))
+
+
 GARBAGE = {
     "http": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     "tls": bytes.fromhex("16030100a5010000a10303") + bytes(100),
     "zeros": bytes(4096),
     "noise": _random.randbytes(100_000),
-    "no message": PREFIX.pack(3, 0) + b"\xc1\xc1\xc1",
-    "an unknown role": b"".join(
-        encode_all([Frame(0, Hello(PROTOCOL_VERSION, Role.CLIENT, "0", "1", "x"))])
-    ).replace(b"client", b"wizard"),
-    "a large header": PREFIX.pack(limits.HEADER_BYTES_MAX_GREETING + 1, 0),
-    "a payload too early": b"".join(
-        encode_all([Frame(0, Hello(PROTOCOL_VERSION, Role.CLIENT, "0", "1", "x"), [b"x" * 10])])
-    ),
-    "a result too early": b"".join(encode_all([Frame(1, TaskResults("j", 0, "w", []))])),
+    "no message": sealed(PREFIX.pack(3, 0) + b"\xc1\xc1\xc1"),
+    "an unknown role": sealed(b"".join(encode_all([Frame(0, GREETING)])).replace(b"cli", b"wiz")),
+    "a large header": sealed(PREFIX.pack(limits.HEADER_BYTES_MAX_GREETING + 1, 0)),
+    "a large record": sealed(bytes(limits.RECORD_BYTES_MAX_GREETING + 1)),
+    "frames without records": b"".join(encode_all([Frame(0, GREETING)])),
+    "a damaged greeting": sealed(*encode_all([Frame(0, GREETING)])).replace(b"cli", b"clj"),
+    "a payload too early": sealed(*encode_all([Frame(0, GREETING, [b"x" * 10])])),
+    "a result too early": sealed(*encode_all([Frame(1, TaskResults("j", 0, "w", []))])),
 }
 
 

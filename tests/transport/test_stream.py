@@ -24,6 +24,7 @@ from midas_mp.wire.messages import (
     Welcome,
     WorkerReady,
 )
+from midas_mp.wire.records import RecordWriter
 
 HELLO = b"".join(encode_all([Frame(0, Hello(PROTOCOL_VERSION, Role.LAUNCHER, "1", "ab", "n"))]))
 WELCOME = Frame(0, Welcome(PROTOCOL_VERSION, "0.1", "n", 0))
@@ -97,6 +98,37 @@ def test_an_end_inside_a_frame_is_a_lost_connection(run, recorder, raw_peer, cut
         error = await receiver.lost()
         assert isinstance(error, ConnectionLost)
         assert "inside a frame" in str(error)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (lambda records: records[:-1] + b"\xff", "record 1 was damaged on its way"),
+        (lambda records: records[:-1], "the connection ended inside a frame"),
+    ],
+)
+def test_a_record_that_does_not_arrive_as_it_was_sent_is_a_lost_connection(
+    run, recorder, raw_peer, damage, text
+):
+    near, far = raw_peer
+
+    async def main():
+        receiver = recorder()
+        await asyncio.get_running_loop().create_connection(
+            lambda: StreamLink(
+                receiver, Conversation(Role.HOST, None), where="a peer", is_checked=True
+            ),
+            sock=near,
+        )
+        writer = RecordWriter()
+        words = encode_all([Frame(0, Goodbye("why"))])
+        far.sendall(damage(b"".join([*writer.seal([HELLO]), *writer.seal(words)])))
+        far.shutdown(socket.SHUT_WR)
+        error = await receiver.lost()
+        assert isinstance(error, ConnectionLost)
+        assert str(error).endswith(text)
 
     run(main())
 
