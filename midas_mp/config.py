@@ -110,6 +110,38 @@ class TaskCount:
         return self.number * workers if self.is_per_worker else self.number
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class TimeLimit:
+    """Bound of each call: seconds, or so many times what the median task takes."""
+
+    number: float
+    is_relative: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> TimeLimit:
+        """``20s`` (or any duration), or ``5x``.
+
+        Raises:
+            UsageError: it is neither, or a factor that most tasks would exceed.
+        """
+        match = re.fullmatch(r"(\d{1,6}(?:\.\d{0,6})?)x", text.strip().lower())
+        if match is None:
+            return cls(parse_duration(text))
+        if float(match[1]) <= 1:
+            raise UsageError(f"{_shown(text)} would end every second task; write it like 5x")
+        return cls(float(match[1]), is_relative=True)
+
+    @property
+    def seconds(self) -> float:
+        """0 where it depends on the tasks."""
+        return 0.0 if self.is_relative else self.number
+
+    @property
+    def factor(self) -> float:
+        """Of the median; 0 where that does not matter."""
+        return self.number if self.is_relative else 0.0
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
     """What the user, and where the user said nothing the script, wants of a job.
@@ -118,7 +150,7 @@ class JobOptions:
     """
 
     tasks: TaskCount | None = None
-    timeout_s: float | None = None
+    timeout: TimeLimit | None = None
     memory_bytes: int | None = None
     driver_memory_bytes: int | None = None
     on_error: OnError | None = None
@@ -205,9 +237,9 @@ def _read_whole(value: object) -> int:
     return value
 
 
-def _read_seconds(value: object) -> float:
+def _read_time_limit(value: object) -> TimeLimit:
     # a number in plain digits: 1e-05 is none to the parser
-    return parse_duration(f"{value:.9f}" if isinstance(value, float) else str(value))
+    return TimeLimit.parse(f"{value:.9f}" if isinstance(value, float) else str(value))
 
 
 def _read_size(value: object) -> int:
@@ -280,7 +312,7 @@ def _cut(text: str) -> str:
 
 _CONFIG_READERS: Final[Mapping[str, tuple[str, Any]]] = {
     "tasks": ("tasks", _read_tasks),
-    "timeout_s": ("timeout_s", _read_seconds),
+    "timeout_s": ("timeout", _read_time_limit),
     "memory": ("memory_bytes", _read_size),
     "on_error": ("on_error", _read_on_error),
     "isolate": ("isolate", _read_flag),

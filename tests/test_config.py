@@ -8,6 +8,7 @@ from midas_mp import __version__
 from midas_mp.config import (
     JobOptions,
     TaskCount,
+    TimeLimit,
     check_arguments,
     parse_duration,
     parse_engine,
@@ -143,7 +144,7 @@ def test_an_engine_that_contradicts_the_script_is_refused_by_both_names() -> Non
 
 
 def test_script_config_fills_what_the_user_did_not_say() -> None:
-    options = JobOptions(timeout_s=5.0).with_script_config(
+    options = JobOptions(timeout=TimeLimit(5.0)).with_script_config(
         {
             "tasks": "4x",
             "timeout_s": 60,
@@ -155,7 +156,7 @@ def test_script_config_fills_what_the_user_did_not_say() -> None:
     )
     assert options == JobOptions(
         tasks=TaskCount(4, is_per_worker=True),
-        timeout_s=5.0,
+        timeout=TimeLimit(5.0),
         memory_bytes=2**26,
         on_error="continue",
         isolate=False,
@@ -165,7 +166,25 @@ def test_script_config_fills_what_the_user_did_not_say() -> None:
 
 def test_numbers_in_config_may_be_small_or_fractions() -> None:
     options = JobOptions().with_script_config({"timeout_s": 1e-5, "memory": 3e6})
-    assert (options.timeout_s, options.memory_bytes) == (1e-5, 3_000_000)
+    assert (options.timeout, options.memory_bytes) == (TimeLimit(1e-5), 3_000_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "factor"),
+    [("20s", 20, 0), ("1.5m", 90, 0), ("7", 7, 0), ("5x", 0, 5), (" 2.5X ", 0, 2.5)],
+)
+def test_a_time_limit_is_a_duration_or_so_many_medians(
+    text: str, seconds: float, factor: float
+) -> None:
+    limit = TimeLimit.parse(text)
+    assert (limit.seconds, limit.factor) == (seconds, factor)
+    assert JobOptions().with_script_config({"timeout_s": text}).timeout == limit
+
+
+@pytest.mark.parametrize("text", ["1x", "0.5x", "0x", "x", "-5x", "5 x", "5xx", "1e3x"])
+def test_a_time_limit_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"would end every second task|is not a duration"):
+        TimeLimit.parse(text)
 
 
 @pytest.mark.parametrize("config", [None, [], {}])

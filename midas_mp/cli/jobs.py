@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midas_mp.cli.parameters import DURATION, ENGINE, NAMED, SIZE, TASKS
+from midas_mp.cli.parameters import ENGINE, NAMED, SIZE, TASKS, TIME_LIMIT
 from midas_mp.cli.report import write_line
 from midas_mp.config import JobOptions, check_arguments
 from midas_mp.errors import JournalFailed, WorldError
@@ -30,11 +30,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option(
         "--timeout",
-        "timeout_s",
-        type=DURATION,
+        type=TIME_LIMIT,
         envvar="MIDAS_TIMEOUT",
-        metavar="20s",
-        help="Bound of each call: a task, generate_data, interpret_results.  [default: none]",
+        metavar="20s|5x",
+        help="Bound of each call: a task, generate_data, interpret_results; 5x bounds tasks only, "
+        "by five times their median.  [default: none]",
     ),
     click.option(
         "--memory",

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from midas_mp.config import TaskCount, parse_duration, parse_engine, parse_size
+from midas_mp.config import TaskCount, TimeLimit, parse_duration, parse_engine, parse_size
 from midas_mp.errors import UsageError
 
 T = TypeVar("T")
@@ -55,4 +55,5 @@ ENGINE = Parsed("engine", parse_engine)
 NAMED = Parsed("name=value", _parse_named)
 SIZE = Parsed("size", parse_size)
 TASKS = Parsed("tasks", TaskCount.parse)
+TIME_LIMIT = Parsed("time limit", TimeLimit.parse)
 WORKERS = Parsed("workers", _parse_workers)

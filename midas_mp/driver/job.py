@@ -112,7 +112,7 @@ class ScriptJob:
         """
         if self._recording is not None:
             self._options = self._recording.adopt(self._options)
-        self._process.limit(self._options.timeout_s or 0.0)
+        self._limit(self._options)
         if _SAID_TOO_LATE.search(self._bundle.source):
             self._process.hold_prints()
         try:
@@ -128,7 +128,7 @@ class ScriptJob:
             raise self._explained(loaded.failure)
         self._options = options
         self._functions = loaded.functions
-        self._process.limit(options.timeout_s or 0.0)
+        self._limit(options)
         for name in CONTRACT:
             if name not in loaded.functions:
                 raise ScriptError(
@@ -181,13 +181,18 @@ class ScriptJob:
         return JobSpec(
             engine=options.engine or DEFAULT_ENGINE,
             seed=options.seed or 0,
-            timeout_s=options.timeout_s or 0.0,
+            timeout_s=options.timeout.seconds if options.timeout else 0.0,
             memory_bytes=options.memory_bytes or 0,
             isolate=options.isolate is not False,
             arg=[os.fspath(self._path), *options.arg],
             directory=os.fspath(self._path.resolve().parent),
             named_arg=dict(options.arg_named),
+            timeout_factor=options.timeout.factor if options.timeout else 0.0,
         )
+
+    def _limit(self, options: JobOptions) -> None:
+        """Bounds the calls here, which have no median."""
+        self._process.limit(options.timeout.seconds if options.timeout else 0.0)
 
     # -- running -----------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from midas_mp import limits
 from midas_mp.errors import MidasError, ProcessLost, ProtocolError, ScriptError, UsageError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.output import Printed, Progressed
-from midas_mp.participant.postmortem import own_failure
+from midas_mp.participant.postmortem import Bounds, own_failure
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
@@ -277,7 +277,7 @@ class ScriptProcess:
     def _verdict(self, process: LuaProcess, end: ProcessEnd) -> MidasError:
         function, index = self._doing(end)
         peak = f"peak memory {end.exit.peak_bytes / limits.MB:.0f} MB"
-        failure = own_failure(end, deadline_s=process.deadline_s, memory_bytes=self._memory_bytes)
+        failure = own_failure(end, Bounds(process.deadline_s, self._memory_bytes))
         if failure is not None:
             return ScriptError(failure.kind, failure.message, function=function, index=index)
         if end.exit.exit_code == WORKER_SPOILED:

@@ -11,6 +11,7 @@ from midas_mp.config import (
     JobOptions,
     OnError,
     TaskCount,
+    TimeLimit,
     check_arguments,
     parse_duration,
     parse_engine,
@@ -134,7 +135,7 @@ class ScriptOptions(NamedTuple):
             raise TypeError(f"arg must be a dict of names and values, not {self.arg!r}")
         options = JobOptions(
             tasks=None if self.tasks is None else TaskCount.parse(str(self.tasks)),
-            timeout_s=spec.timeout_s or None,
+            timeout=TimeLimit(spec.timeout_s) if spec.timeout_s else None,
             memory_bytes=spec.memory_bytes or None,
             on_error=self.on_error,
             seed=spec.seed or None,

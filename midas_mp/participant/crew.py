@@ -20,7 +20,7 @@ from midas_mp.participant.frozen_workers import FrozenWorkers
 from midas_mp.participant.long_tasks import LongTasks
 from midas_mp.participant.node_job import NodeJob
 from midas_mp.participant.outbox import Outbox
-from midas_mp.participant.postmortem import broke_down, own_failure
+from midas_mp.participant.postmortem import Bounds, broke_down, own_failure
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.seat import Seat
 from midas_mp.participant.unwanted_tasks import UnwantedTasks
@@ -190,6 +190,13 @@ class Crew:
         if seat.has_unwanted:
             self._unwanted_tasks.watch_at_once()
 
+    def limit(self, job: str) -> None:
+        """What the tasks of a job may take has changed, also for those that run."""
+        for seat in self._seats.values():
+            task = seat.next_in_hand()
+            if task is not None and task.job == job and seat.process is not None:
+                seat.process.limit(self._jobs[job].timeout_s(task.round))
+
     def drop_bundles(self, job: str, digests: Container[str]) -> None:
         """Gives back what has not begun and needs one of these."""
         for seat in self._seats.values():
@@ -314,7 +321,7 @@ class Crew:
             memory_bytes = self._memory_bytes_of(batch.order)
             frames += job.introduction(seat.known, batch.order, memory_bytes=memory_bytes)
             frames.append(batch.frame())
-            process.limit(job.spec.timeout_s)
+            process.limit(job.timeout_s(batch.order.round))
         if frames:
             process.send(frames)
             self._long_tasks.watch()
@@ -379,9 +386,7 @@ class Crew:
         if found is None or end.exit.exit_code == WORKER_SPOILED:
             return None
         order, call = found[0].order, found[1]
-        failure = own_failure(
-            end, deadline_s=process.deadline_s, memory_bytes=self._memory_bytes_of(order)
-        )
+        failure = own_failure(end, self._bounds_of(process, order))
         if failure is None:
             return TaskRef(order.job, order.round, call.index)
         duration_us = max(0, int(self._loop.time() * 1e6) - last.started_ns // 1000)
@@ -389,6 +394,11 @@ class Crew:
         results = TaskResults(order.job, order.round, self._worker_name(seat), [outcome])
         self._send_up(seat, [Frame(seat.channel, results, [failure.to_payload()])])
         return None
+
+    def _bounds_of(self, process: LuaProcess, order: RunTasks) -> Bounds:
+        job = self._jobs.get(order.job)
+        factor = job.spec.timeout_factor if job is not None else 0.0
+        return Bounds(process.deadline_s, self._memory_bytes_of(order), factor)
 
     def _memory_bytes_of(self, order: RunTasks) -> int:
         """The bound of a Lua state of the job on this node."""

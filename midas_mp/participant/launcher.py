@@ -37,6 +37,7 @@ from midas_mp.wire.messages import (
     EndJob,
     Goodbye,
     Hello,
+    LimitTasks,
     OfferShared,
     PutBundle,
     RecallTasks,
@@ -247,7 +248,12 @@ class Launcher:
             case BeginJob(job=job):
                 if job not in self._jobs:  # else it is the one that went on here meanwhile
                     self._jobs[job] = NodeJob(frame)
-            case PutBundle(job=job) | DropBundles(job=job) | OfferShared(job=job):
+            case (
+                PutBundle(job=job)
+                | DropBundles(job=job)
+                | OfferShared(job=job)
+                | LimitTasks(job=job)
+            ):
                 if job in self._jobs:
                     self._learn(self._jobs[job], frame)
             case EndJob(job=job):
@@ -265,6 +271,9 @@ class Launcher:
                 self._crew.drop_bundles(name, frozenset(digests))
                 for digest in digests:
                     job.bundles.pop(digest, None)
+            case LimitTasks(job=name) as limit:
+                job.limit(limit)
+                self._crew.limit(name)
             case OfferShared() as offer:
                 self._fetcher.fetch(job.copy_for(offer))
 

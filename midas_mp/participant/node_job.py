@@ -13,7 +13,14 @@ from midas_mp import limits
 from midas_mp.participant.shared import SharedCopy
 from midas_mp.scheduler.shelf import Shelf, portions
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame, size_bytes
-from midas_mp.wire.messages import BeginJob, DropBundles, JobSpec, OfferShared, RunTasks
+from midas_mp.wire.messages import (
+    BeginJob,
+    DropBundles,
+    JobSpec,
+    LimitTasks,
+    OfferShared,
+    RunTasks,
+)
 
 
 @dataclasses.dataclass(slots=True)
@@ -37,8 +44,20 @@ class NodeJob:
         assert isinstance(begin.message, BeginJob)
         self.spec: JobSpec = begin.message.spec
         self.bundles: dict[str, Frame] = {}
+        self._limited_round = -1
+        self._limit_s = 0.0
         self.shared: SharedCopy | None = None
         self._begin = begin
+
+    def limit(self, message: LimitTasks) -> None:
+        """Tasks of a round may take so long from now on."""
+        self._limited_round, self._limit_s = message.round, message.timeout_s
+
+    def timeout_s(self, round_: int) -> float:
+        """What each task of a round may take; 0 is as long as it likes."""
+        if self.spec.timeout_factor:
+            return self._limit_s if round_ == self._limited_round else 0.0
+        return self.spec.timeout_s
 
     def copy_for(self, offer: OfferShared) -> SharedCopy:
         """What there is of the data offered; those of another round are dropped."""

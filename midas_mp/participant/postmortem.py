@@ -9,7 +9,7 @@ may crash or panic instead of raising an error; nothing inside the process can p
 from __future__ import annotations
 
 import signal
-from typing import Final
+from typing import Final, NamedTuple
 
 from midas_mp import limits
 from midas_mp.participant.process import ProcessEnd
@@ -28,19 +28,29 @@ def broke_down(end: ProcessEnd) -> bool:
     return end.exit.exit_code not in (None, 0, WORKER_SPOILED)
 
 
-def own_failure(end: ProcessEnd, *, deadline_s: float, memory_bytes: int) -> Failure | None:
-    """Why the call that was running has failed; None if its process is all that is lost.
+class Bounds(NamedTuple):
+    """What a call may take; 0 is no bound."""
 
-    Args:
-        end: how the process ended.
-        deadline_s: the bound of each call, 0 is none.
-        memory_bytes: the bound of its Lua state, 0 is none.
-    """
+    deadline_s: float
+    memory_bytes: int
+    """Of its Lua state."""
+    median_factor: float = 0.0
+    """Where the deadline is so many times what the job's median task takes."""
+
+
+def own_failure(end: ProcessEnd, bounds: Bounds) -> Failure | None:
+    """Why the call that was running has failed; None if its process is all that is lost."""
     peak = f"peak memory {end.exit.peak_bytes / limits.MB:.0f} MB"
     if end.overdue is not None:
-        return Failure("timeout", f"timeout of {deadline_s:g} s reached, killed; {peak}")
+        return Failure("timeout", f"timeout of {_shown_deadline(bounds)} reached, killed; {peak}")
     crashed = end.exit.signal in CRASH_SIGNALS or PANIC in end.last_words
-    if crashed and 0 < memory_bytes <= end.exit.peak_bytes:
-        limit = f"memory limit of {memory_bytes / limits.MB:g} MB reached"
+    if crashed and 0 < bounds.memory_bytes <= end.exit.peak_bytes:
+        limit = f"memory limit of {bounds.memory_bytes / limits.MB:g} MB reached"
         return Failure("memory", f"{limit}, and Lua's engine gave up ({end.cause}); {peak}")
     return None
+
+
+def _shown_deadline(bounds: Bounds) -> str:
+    if not bounds.median_factor:
+        return f"{bounds.deadline_s:g} s"
+    return f"{bounds.deadline_s:.3g} s ({bounds.median_factor:g}x the median task)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from midas_mp import limits
+from midas_mp.scheduler import time_limits
 from midas_mp.scheduler.records import Job, Node
 from midas_mp.scheduler.shelf import Shelf, portions
 from midas_mp.scheduler.state import State
@@ -16,6 +17,7 @@ def begin(state: State, node: Node, job: Job) -> Shelf:
     if told is None:
         told = node.begun[job.id] = Shelf()
         state.send(node.peer, BeginJob(job.id, job.spec))
+        time_limits.tell(state, node, job)
     return told
 
 

@@ -17,6 +17,7 @@ from midas_mp.scheduler.backlog import PrintBacklog
 from midas_mp.scheduler.estimate import Estimate
 from midas_mp.scheduler.shelf import Shelf
 from midas_mp.scheduler.tables import JobState, NodeState, Story, TaskState, WorkerState
+from midas_mp.scheduler.task_times import TaskTimes
 from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import CallForm, Hello, OpenJob, Outcome, TaskRef, WorkerUp
 
@@ -293,6 +294,7 @@ class Job:
         "story",
         "suspects",
         "task_count",
+        "times",
         "title",
         "workers_min",
         "workers_reported",
@@ -340,6 +342,8 @@ class Job:
         self.size_bytes = 0
         """Payloads of open tasks and results that are not acknowledged."""
         self.estimate = Estimate()
+        self.times = TaskTimes() if message.spec.timeout_factor else None
+        """Where what its tasks may take follows from what they take."""
 
     @property
     def label(self) -> str:

@@ -16,6 +16,7 @@ from midas_mp.scheduler.tables import TaskState
 from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import (
     Outcome,
+    Status,
     TaskPrinted,
     TaskProgress,
     TaskRef,
@@ -72,6 +73,10 @@ def receive_results(state: State, node: Node, frame: Frame, message: TaskResults
         state.settle(worker)
     if job is not None and counted:
         job.estimate.observe(len(counted), total_us, longest_us)
+        if job.times is not None:
+            job.times.add(
+                message.round, [each.duration_us for each in counted if each.status is Status.OK]
+            )
         state.tell(job, TaskResults(job.id, message.round, doer, counted), kept)
 
 

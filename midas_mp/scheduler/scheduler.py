@@ -14,7 +14,17 @@ from typing import Any, Final
 import midas_mp
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import cancelling, clients, gaps, jobs, nodes, results, returning, shared
+from midas_mp.scheduler import (
+    cancelling,
+    clients,
+    gaps,
+    jobs,
+    nodes,
+    results,
+    returning,
+    shared,
+    time_limits,
+)
 from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Received
 from midas_mp.scheduler.placement import place
 from midas_mp.scheduler.recall import recall
@@ -104,6 +114,7 @@ class Scheduler:
             shared.offer_to_newcomers(state)
         place(state)
         recall_at = recall(state)
+        time_limits.follow(state)
         report(state)
         state.is_membership_new = False
         return state.take_ready(

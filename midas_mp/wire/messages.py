@@ -180,6 +180,9 @@ class JobSpec(Struct, frozen=True, array_like=True):
     """``midas.dir``."""
     named_arg: dict[str, str] = {}
     """``arg.key``, as ``--arg key=value`` said it."""
+    timeout_factor: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
+    """Bound of each task, in medians of its round: the host says with ``LimitTasks`` how long that
+    is; 0 is none."""
 
 
 class OpenJob(Message, frozen=True, tag=20):
@@ -263,6 +266,16 @@ class DropBundles(Message, frozen=True, tag=28):
 
     job: Name
     digests: list[Digest]
+
+
+class LimitTasks(Message, frozen=True, tag=29):
+    """Host → launcher: each task of the round may take so long from now on, by the job's
+    ``timeout_factor``.
+    """
+
+    job: Name
+    round: Count
+    timeout_s: Annotated[float, Meta(ge=0, le=1e9)]
 
 
 # -- tasks -----------------------------------------------------------------------------------
@@ -536,6 +549,7 @@ AnyMessage = (
     | EndJob
     | PutBundle
     | DropBundles
+    | LimitTasks
     | RunTasks
     | TaskResults
     | RecallTasks

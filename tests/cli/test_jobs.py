@@ -81,6 +81,24 @@ def test_a_worker_goes_on_after_a_task_that_was_ended(midas, script):
     assert ended.err.endswith("midas: 2 tasks failed\n")
 
 
+def test_a_task_that_takes_many_times_the_median_is_ended(midas, script):
+    hang = f"if midas.index == 3 then {HANG['loop']} end return global_data.index"
+    options = ("--tasks", "12", "--workers", "2", "--on-error", "continue")
+    path = script(hang, interpret=LIST_ALL)
+    for ended in (
+        midas("run", path, *options, "--timeout", "5x"),
+        midas(
+            "run", script(hang, interpret=LIST_ALL, top="config = { timeout_s = '5x' }"), *options
+        ),
+    ):
+        assert ended.code == 1
+        assert re.fullmatch(
+            r"0,1,2,-,4,5,6,7,8,9,10,11,\n"
+            r"3:timeout of 1 s \(5x the median task\) reached, killed; peak memory \d+ MB\n",
+            ended.out,
+        )
+
+
 LIST_ALL = (
     "local s = '' for i = 1, results.n do s = s .. tostring(results[i] or '-') .. ',' end "
     "for i = 1, results.n do if errors[i] then s = s .. '\\n' .. i - 1 .. ':' .. errors[i] end end "

@@ -12,6 +12,7 @@ import msgpack
 import pytest
 
 from midas_mp import limits
+from midas_mp.config import TimeLimit
 from midas_mp.driver.round import REQUESTS_MAX
 from midas_mp.errors import ClusterLost, MidasError, ProcessLost, ScriptError, UsageError
 from midas_mp.wire.messages import Call
@@ -438,7 +439,9 @@ def test_what_overruns_its_time_is_named(
         rest = {"top": "", "generate": "return index", "interpret": ""}[part]
         async with driver() as d:
             with pytest.raises(ScriptError, match=r"timeout of 0\.3 s reached, killed") as caught:
-                await d.answer(script(**{part: f"{loop} {rest}"}), tasks=200, timeout_s=0.3)
+                await d.answer(
+                    script(**{part: f"{loop} {rest}"}), tasks=200, timeout=TimeLimit(0.3)
+                )
             error = caught.value
             assert (error.kind, error.function, error.index) == ("timeout", *expected)
 
@@ -500,7 +503,7 @@ def test_config_says_what_nobody_said(
         )
         async with driver() as d:
             engine = new_engine(workers=2)
-            running = asyncio.create_task(d.run(path, engine, timeout_s=9.0))
+            running = asyncio.create_task(d.run(path, engine, timeout=TimeLimit(9.0)))
             await engine.submitted(6)
             engine.finish(*((index, index) for index in range(6)))
             assert (await running).value == "0,1,2,3,4,5"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from midas_mp import limits
+from midas_mp.config import TimeLimit
 from midas_mp.driver.round import REQUESTS_MAX
 from midas_mp.errors import ClusterLost, ScriptError
 
@@ -196,7 +197,7 @@ def test_on_result_that_overruns_its_time_is_named(
         path = script(top="function on_result(index) while index == 2 do end end")
         async with driver() as d:
             engine = new_engine()
-            running = asyncio.create_task(d.run(path, engine, tasks=4, timeout_s=0.3))
+            running = asyncio.create_task(d.run(path, engine, tasks=4, timeout=TimeLimit(0.3)))
             await engine.submitted(4)
             engine.finish(*((index, 0) for index in range(4)))
             with pytest.raises(ScriptError, match=r"timeout of 0\.3 s") as caught:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from midas_mp import limits
-from midas_mp.config import JobOptions, TaskCount
+from midas_mp.config import JobOptions, TaskCount, TimeLimit
 from midas_mp.driver import session
 from midas_mp.driver.session import Run
 from midas_mp.errors import (
@@ -141,11 +141,13 @@ def test_a_task_over_its_time_is_a_script_error(
 
     async def main() -> None:
         with pytest.raises(ScriptError, match=r"timeout of 0\.2 s reached") as caught:
-            await session.run_on_this_machine(make_run(script(execute), timeout_s=0.2), workers=2)
+            await session.run_on_this_machine(
+                make_run(script(execute), timeout=TimeLimit(0.2)), workers=2
+            )
         assert (caught.value.kind, caught.value.index) == ("timeout", 3)
         path = script(execute, interpret="return results.n .. tostring(results[4]) .. errors[4]")
         answer = await session.run_on_this_machine(
-            make_run(path, timeout_s=0.2, on_error="continue"), workers=2
+            make_run(path, timeout=TimeLimit(0.2), on_error="continue"), workers=2
         )
         assert answer.value.startswith("6niltimeout of 0.2 s reached, killed; peak memory ")
         assert answer.failed == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from midas_mp import limits
-from midas_mp.config import JobOptions, TaskCount
+from midas_mp.config import JobOptions, TaskCount, TimeLimit
 from midas_mp.errors import UsageError
 from midas_mp.executor.function import as_function
 from midas_mp.executor.options import MapOptions, ScriptOptions, make_site, make_spec
@@ -107,7 +107,7 @@ def test_what_it_was_told_holds(tmp_path):
     plan = ScriptOptions(tasks="4x", on_error="continue", modules=["a"]).plan("job.lua", spec)
     assert plan.options == JobOptions(
         tasks=TaskCount(4, is_per_worker=True),
-        timeout_s=5.0,
+        timeout=TimeLimit(5.0),
         memory_bytes=64 * limits.MB,
         on_error="continue",
         seed=7,

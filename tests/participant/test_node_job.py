@@ -8,6 +8,7 @@ from midas_mp.wire.messages import (
     BeginJob,
     DropBundles,
     JobSpec,
+    LimitTasks,
     OfferShared,
     PutBundle,
     RunTasks,
@@ -91,3 +92,13 @@ def test_it_objects_to_tasks_that_cannot_run() -> None:
     assert it.objection(order(round_=1)) == "whose shared data of round 1 is not here"
     copy.put(0, b"xyz")
     assert it.objection(order(round_=1)) == ""
+
+
+def test_what_a_task_may_take_is_in_the_spec_or_said_for_each_round() -> None:
+    assert job().timeout_s(0) == 2
+    it = NodeJob(Frame(0, BeginJob("job", JobSpec(timeout_factor=5))))
+    assert it.timeout_s(0) == 0
+    it.limit(LimitTasks("job", 0, 1.5))
+    assert (it.timeout_s(0), it.timeout_s(1)) == (1.5, 0)
+    it.limit(LimitTasks("job", 1, 3.0))
+    assert (it.timeout_s(0), it.timeout_s(1)) == (0, 3.0)

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from midas_mp import limits
-from midas_mp.participant.postmortem import broke_down, own_failure
+from midas_mp.participant.postmortem import Bounds, broke_down, own_failure
 from midas_mp.participant.process import ProcessEnd
 from midas_mp.participant.status_page import RunningTask
 from midas_mp.participant.zygote import WORKER_BROKEN, WORKER_SPOILED, ChildExit
@@ -24,13 +24,20 @@ def end(
 
 
 def verdict(of: ProcessEnd, *, memory_bytes: int = LIMIT) -> Failure | None:
-    return own_failure(of, deadline_s=2.5, memory_bytes=memory_bytes)
+    return own_failure(of, Bounds(2.5, memory_bytes))
 
 
 def test_a_call_that_overran_its_time_has_failed() -> None:
     assert verdict(end(signum=signal.SIGKILL, peak_mb=20, overdue=True)) == Failure(
         "timeout", "timeout of 2.5 s reached, killed; peak memory 20 MB"
     )
+
+
+def test_a_bound_that_follows_the_median_says_so() -> None:
+    bounds = Bounds(2.34567, LIMIT, median_factor=5)
+    failure = own_failure(end(signum=signal.SIGKILL, peak_mb=20, overdue=True), bounds)
+    assert failure is not None
+    assert failure.message.startswith("timeout of 2.35 s (5x the median task) reached, killed;")
 
 
 def test_a_crash_at_the_memory_limit_is_the_calls_memory() -> None:

@@ -37,6 +37,7 @@ from midas_mp.wire.messages import (
     JobSpec,
     JobStarted,
     JobStatus,
+    LimitTasks,
     OfferShared,
     OpenJob,
     Outcome,
@@ -234,9 +235,15 @@ class Stage:
         return self.said(node, WorkerDown(int(channel), int(epoch), "killed by SIGKILL", task))
 
     def do_open(
-        self, client: str, job: str, *, engine: str = "luajit", workers_min: str = "1"
+        self,
+        client: str,
+        job: str,
+        *,
+        engine: str = "luajit",
+        workers_min: str = "1",
+        factor: str = "0",
     ) -> list[Event]:
-        spec = JobSpec(engine=engine)
+        spec = JobSpec(engine=engine, timeout_factor=float(factor))
         return [
             self.said(client, OpenJob(job, "", spec, int(workers_min))),
             self.said(client, PutBundle(job, DIGEST, "main.lua", []), [b"-- lua"]),
@@ -391,6 +398,7 @@ _DETAILS: Final[dict[type[Any], _Detail]] = {
     DropBundles: lambda m, _: f"{m.job} {''.join(digest[0] for digest in m.digests)}",
     RunTasks: lambda m, _: run_tasks(m),
     TaskResults: lambda m, _: task_results(m),
+    LimitTasks: lambda m, _: f"{m.job}/{m.round}: {m.timeout_s:.2f} s",
     RecallTasks: lambda m, _: str(m.count),
     CancelTasks: lambda m, _: f"{m.job}/{m.round}/{spans(m.indices)}",
     TasksCancelled: lambda m, _: f"{m.job}/{m.round}/{spans(m.indices)}",
