@@ -27,6 +27,8 @@ WITHOUT_TEST = {
 WITHOUT_MODULE = {
     "conformance/test_conformance.py": "is about the script contract as a whole",
     "hostile/test_hostile.py": "is about the sandbox as a whole, and runs hostile/*.lua",
+    "fuzz/test_scheduler.py": "is about the whole scheduler, among liars",
+    "fuzz/test_wire.py": "is about hostile bytes on a connection",
     "test_benchmarks.py": "is about the report of benchmarks/",
     "test_docs.py": "is about docs/",
     "test_examples.py": "is about examples/",

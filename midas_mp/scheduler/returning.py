@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from midas_mp import limits
+from midas_mp.errors import ProtocolError
 from midas_mp.scheduler import briefing, delivery, losses
 from midas_mp.scheduler.records import Job, Node, Task, Worker, advance_task
 from midas_mp.scheduler.state import State
@@ -38,7 +39,12 @@ _LEASE: Final = TASK["lease"]
 
 
 def take_back(state: State, worker: Worker, held: Sequence[TaskRef]) -> None:
-    """Sort out what a worker that has just registered is still at."""
+    """Sort out what a worker that has just registered is still at.
+
+    Raises:
+        ProtocolError: it cannot be at that.
+    """
+    _check_engines(state, worker, held)
     unwanted: list[TaskRef] = []
     for ref in held:
         job = state.jobs.get(ref.job)
@@ -63,6 +69,15 @@ def take_back(state: State, worker: Worker, held: Sequence[TaskRef]) -> None:
         trigger = "isolate" if worker.has_suspect else "lease"
         advance(worker, WORKER, trigger, state.now, f"adopted {worker.lease_count}")
     state.settle(worker)
+
+
+def _check_engines(state: State, worker: Worker, held: Sequence[TaskRef]) -> None:
+    for ref in held:
+        job = state.jobs.get(ref.job)
+        if job is not None and job.spec.engine not in worker.engines:
+            raise ProtocolError(
+                f"{worker.name} has a task of job {job.id} in hand, but no {job.spec.engine}"
+            )
 
 
 def _take_back_foreign(state: State, worker: Worker, ref: TaskRef) -> None:
@@ -155,7 +170,11 @@ def claim(state: State, job: Job, tasks: Sequence[Task]) -> None:
             done.append(task)
         elif key in stray.held:
             worker = stray.held[key]
-            losses.let_go(state, worker, TaskRef(job.id, *key))
+            ref = TaskRef(job.id, *key)
+            if job.spec.engine not in worker.engines:
+                losses.call_off(state, worker, [ref])  # it cannot be at this task
+                continue
+            losses.let_go(state, worker, ref)
             _adopt(state, worker, job, task)
             state.settle(worker)
     delivery.deliver(state, job, done)

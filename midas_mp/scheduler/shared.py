@@ -16,6 +16,8 @@ one's everywhere at once; who is told of an old round hears about something that
 
 from __future__ import annotations
 
+from typing import Final
+
 from midas_mp.errors import ProtocolError
 from midas_mp.scheduler import briefing
 from midas_mp.scheduler.events import Transfer
@@ -33,6 +35,9 @@ from midas_mp.wire.messages import (
     SharedPart,
     Welcome,
 )
+
+_REASON_CHARS_MAX: Final = 1_000
+"""Of what a peer gave as its reason, where it stands in a sentence of the host's."""
 
 # -- bulk connections ------------------------------------------------------------------------
 
@@ -64,7 +69,7 @@ def lose_bulk(state: State, bulk: BulkRecord) -> None:
 def drop_bulks_of(state: State, node_id: str, reason: str) -> None:
     """Part with the bulk connections of somebody whom the caller has taken off the tables."""
     for bulk in _bulks_of(state, node_id):
-        _drop_bulk(state, bulk, f"its first connection has ended: {reason}")
+        _drop_bulk(state, bulk, f"its first connection has ended: {reason[:_REASON_CHARS_MAX]}")
         del state.bulks[bulk.peer]
 
 

@@ -18,6 +18,7 @@ from midas_mp.wire.messages import (
     DropBundles,
     Message,
     OfferShared,
+    OpenJob,
     PutBundle,
     ResultsStored,
     RunTasks,
@@ -38,6 +39,9 @@ Check = Callable[[Frame], str]
 PRINTED_BYTES_MAX: Final = limits.PRINT_BYTES_MAX + limits.KB
 """One printed text, and the note that says it was cut."""
 
+SPEC_BYTES_MAX: Final = limits.ARGUMENT_BYTES_MAX + 8 * limits.KB
+"""A job's arguments and its folder: the host passes them on in headers of its own."""
+
 _buffer_count = attrgetter("buffer_count")
 
 
@@ -57,6 +61,16 @@ def _welcome(frame: Frame) -> str:
             f"the host speaks protocol {message.protocol} (release {message.release}), "
             f"this side {PROTOCOL_VERSION}"
         )
+    return _has_no_buffers(frame)
+
+
+def _open_job(frame: Frame) -> str:
+    message: Any = frame.message
+    spec = message.spec
+    words = [*spec.arg, *spec.named_arg, *spec.named_arg.values(), spec.directory, spec.engine]
+    size = sum(len(word.encode()) + 5 for word in words)  # with what msgpack puts before it
+    if size > SPEC_BYTES_MAX:
+        return f"{size} bytes of arguments, over {SPEC_BYTES_MAX}"
     return _has_no_buffers(frame)
 
 
@@ -161,6 +175,7 @@ def _results_stored(frame: Frame) -> str:
 _CHECKS: Final[dict[type[Message], Check]] = {
     Welcome: _welcome,
     WorkerUp: _worker_up,
+    OpenJob: _open_job,
     OfferShared: _offer,
     SharedPart: _shared_part,
     SharedData: _shared_data,

@@ -8,6 +8,7 @@ from midas_mp import limits
 from midas_mp.scheduler.tables import WorkerState
 from midas_mp.wire.messages import (
     BeginJob,
+    CancelTasks,
     EndJob,
     Goodbye,
     JobOpened,
@@ -240,6 +241,27 @@ def test_a_task_of_an_unknown_job_is_adopted_when_its_client_submits_it(cluster:
     cluster.submit(client, "job", [3])
     assert cluster.leased(node)[:2] == [ref(1), ref(3)]
     assert worker(cluster, node).state is WorkerState.BUSY
+
+
+def test_nobody_is_at_a_task_for_which_it_has_no_engine(cluster: Any) -> None:
+    client = cluster.client()
+    cluster.open(client, engine="lua5.4")
+    cluster.submit(client, "job", [0])
+    node = come_back(cluster, ref(0))
+    assert node not in cluster.state.nodes
+    assert "has a task of job job in hand, but no lua5.4" in cluster.dropped[node]
+
+
+def test_nor_at_one_that_is_submitted_later(cluster: Any) -> None:
+    node = come_back(cluster, ref(0))
+    client = cluster.client()
+    cluster.open(client, engine="lua5.4")
+    cluster.submit(client, "job", [0])
+    assert cluster.leased(node) == []
+    assert cluster.read_only(node, CancelTasks) == [CancelTasks("job", 0, [0])]
+    cluster.finish(node, 1, ref(0))
+    assert cluster.read_only(client, TaskResults) == []
+    assert worker(cluster, node).state is WorkerState.IDLE
 
 
 def test_a_worker_is_not_silent_before_its_task_was_submitted(cluster: Any) -> None:

@@ -138,6 +138,14 @@ def test_a_bulk_connection_ends_with_its_owner(cluster: Any, role: Role, ending:
     assert peer in cluster.dropped
     (goodbye,) = cluster.read(peer)
     assert isinstance(goodbye, Goodbye)
+
+
+def test_a_long_farewell_is_passed_on_in_short(cluster: Any) -> None:
+    owner = cluster.greet(Role.CLIENT, node_id="a1")
+    peer = bulk(cluster, owner)
+    cluster.say(owner, Goodbye("a" * 8_192))
+    (goodbye,) = cluster.read_only(peer, Goodbye)
+    assert goodbye.reason == f"its first connection has ended: {'a' * 1_000}"
     cluster.say(peer, FetchShared("job", 0, 0))
     assert cluster.ready.transfers == []
 
