@@ -249,5 +249,9 @@ MEMORY_SLACK_BYTES: Final = 256 * MB
 """Between the soft limit (Lua's allocator) and the hard one (RLIMIT_DATA): Python, copies of a
 payload in both worlds, and room to report the error."""
 
+DRAIN_GRACE_S: Final = 30.0
+"""What runs on a node that shall leave has so long to end: as long as Kubernetes waits, and a third
+of what systemd does."""
+
 RECONNECT_DELAY_S_MAX: Final = 30.0
 """Cap of the jittered back-off of a participant that looks for its host."""

@@ -6,6 +6,7 @@ import re
 
 import click
 
+from midas_mp import limits
 from midas_mp.cli.network import address_option, announce
 from midas_mp.cli.parameters import DURATION, SIZE, WORKERS
 from midas_mp.errors import UsageError
@@ -53,6 +54,16 @@ from midas_mp.transport.address import Address
     help="Leave when there was nothing to do for so long, with a host or without.",
 )
 @click.option(
+    "--grace",
+    "grace_s",
+    type=DURATION,
+    envvar="MIDAS_GRACE",
+    default=f"{limits.DRAIN_GRACE_S:g}s",
+    show_default=True,
+    metavar="30s",
+    help="After SIGTERM, what runs has so long to end; the rest goes to others at once.",
+)
+@click.option(
     "--sandbox-level-max",
     type=click.IntRange(0, 3),
     default=3,
@@ -67,12 +78,14 @@ def participant(
     memory_bytes: int | None,
     once: bool,
     idle_timeout_s: float | None,
+    grace_s: float,
     sandbox_level_max: int,
 ) -> int:
     """Lend this machine's cores to a host.
 
     Waits for a host that is not up yet, and for the next one when it goes away; what runs goes on
-    meanwhile.  Ctrl-C ends it in order, a second Ctrl-C at once.
+    meanwhile.  SIGTERM lets it end: nothing new is taken, what runs has --grace, and the exit code
+    is 0.  Ctrl-C ends it without waiting, as a second SIGTERM does; once more, and it is gone.
     """
     where = Address.parse(address)
     if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
@@ -81,6 +94,8 @@ def participant(
 
     zygote = Zygote.start()
     try:
+        import asyncio
+
         from midas_mp.cli.running import until_stopped
         from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
         from midas_mp.participant.launcher import NodeSettings
@@ -96,10 +111,21 @@ def participant(
             memory_bytes=memory_bytes or default_memory_bytes(count),
             sandbox_level_max=sandbox_level_max,
         )
+        draining = asyncio.Event()
         work = serve(
-            where, settings, zygote, announce=announce, once=once, idle_timeout_s=idle_timeout_s
+            where,
+            settings,
+            zygote,
+            announce=announce,
+            once=once,
+            idle_timeout_s=idle_timeout_s,
+            draining=draining,
+            grace_s=grace_s,
         )
-        loop.run(until_stopped(work, announce=announce, suspending=zygote.paused))
+        ending = until_stopped(
+            work, announce=announce, suspending=zygote.paused, drain=draining.set
+        )
+        loop.run(ending)
     finally:
         zygote.close()
     return 0

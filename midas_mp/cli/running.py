@@ -41,6 +41,7 @@ async def until_stopped(
     *,
     announce: Callable[[str], None] | None = None,
     suspending: Callable[[], AbstractContextManager[None]] = nullcontext,
+    drain: Callable[[], None] | None = None,
 ) -> T:
     """Awaits ``work``; the first signal cancels it, a second one ends the process at once, also
     where taking things down hangs.
@@ -49,6 +50,7 @@ async def until_stopped(
         work: what the command does.
         announce: is told that it stops.
         suspending: what must stand still too while the terminal has the command suspended.
+        drain: what the first SIGTERM does instead: ``work`` is then to end by itself, and well.
 
     Raises:
         Stopped: a signal came; everything has been taken down in order.
@@ -56,36 +58,71 @@ async def until_stopped(
     """
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
-    received: list[int] = []
+    signals = _Signals(loop, task, announce or _say_nothing, drain)
     bugs = _watch_callbacks(loop, task)
-    before = {signum: signal.getsignal(signum) for signum in STOPPING_SIGNALS}
-    if before[signal.SIGHUP] is signal.SIG_IGN:
-        del before[signal.SIGHUP]  # started by nohup
-
-    def stop(signum: int) -> None:
-        received.append(signum)
-        for each in before:
-            loop.remove_signal_handler(each)
-            signal.signal(each, _end_at_once)  # the loop itself may be what hangs
-        if announce is not None:
-            announce(f"stopping ({signal.Signals(signum).name}); once more to stop at once")
-        task.cancel()
-
-    for signum in before:
-        loop.add_signal_handler(signum, stop, signum)
     try:
         with _suspendable(loop, suspending):
             return await task
     except asyncio.CancelledError:
-        reason = _reason(received, bugs)
+        reason = _reason(signals.stopped_by, bugs)
         if reason is None:
             raise
         raise reason from reason.__cause__
     finally:
-        if not received:
-            for signum, handler in before.items():
-                loop.remove_signal_handler(signum)
+        signals.restore()
+
+
+class _Signals:
+    """What signals do while a command works.
+
+    Attributes:
+        stopped_by: the signal that ended the work; None so far.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        task: asyncio.Future[Any],
+        announce: Callable[[str], None],
+        drain: Callable[[], None] | None,
+    ) -> None:
+        self.stopped_by: int | None = None
+        self._loop = loop
+        self._task = task
+        self._announce = announce
+        self._drain = drain
+        self._before = {signum: signal.getsignal(signum) for signum in STOPPING_SIGNALS}
+        if self._before[signal.SIGHUP] is signal.SIG_IGN:
+            del self._before[signal.SIGHUP]  # started by nohup
+        for signum in self._before:
+            loop.add_signal_handler(signum, self._heard, signum)
+
+    def restore(self) -> None:
+        """As it was before, unless the process is ending."""
+        if self.stopped_by is None:
+            for signum, handler in self._before.items():
+                self._loop.remove_signal_handler(signum)
                 signal.signal(signum, handler)
+
+    def _heard(self, signum: int) -> None:
+        drain, self._drain = self._drain, None
+        if drain is not None and signum == signal.SIGTERM:
+            self._announce("SIGTERM: nothing new is taken; once more to stop at once")
+            drain()
+        else:
+            self._stop(signum)
+
+    def _stop(self, signum: int) -> None:
+        self.stopped_by = signum
+        for each in self._before:
+            self._loop.remove_signal_handler(each)
+            signal.signal(each, _end_at_once)  # the loop itself may be what hangs
+        self._announce(f"stopping ({signal.Signals(signum).name}); once more to stop at once")
+        self._task.cancel()
+
+
+def _say_nothing(_text: str) -> None:
+    """Where there is nobody to announce anything to."""
 
 
 @contextmanager
@@ -106,10 +143,10 @@ def _suspendable(
         loop.remove_signal_handler(signal.SIGTSTP)
 
 
-def _reason(received: list[int], bugs: list[Exception]) -> MidasError | None:
+def _reason(stopped_by: int | None, bugs: list[Exception]) -> MidasError | None:
     """Why the work was cancelled; None is not by us."""
-    if received:
-        return Stopped(received[0])
+    if stopped_by is not None:
+        return Stopped(stopped_by)
     if not bugs:
         return None
     error = InternalError(f"{type(bugs[0]).__name__}: {bugs[0]}")

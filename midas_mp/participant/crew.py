@@ -90,6 +90,8 @@ class Crew:
         )
         self._early_deaths = 0
         self._is_closing = False
+        self._drained: asyncio.Future[None] | None = None
+        """Where nothing more is taken: done when nothing runs and what came of it has been said."""
         self._loop = asyncio.get_running_loop()
         self.last_work_s = self._loop.time()
         self.failed: asyncio.Future[None] = self._loop.create_future()
@@ -120,6 +122,17 @@ class Crew:
         self._unwanted_tasks.stop()
         self._frozen_workers.stop()
 
+    async def drain(self) -> None:
+        """Hands back what has not begun, takes nothing more, and waits for the end of the rest.
+
+        It is over when what came of that has been said to a host, too.
+        """
+        self._drained = self._loop.create_future()
+        for seat in self._seats.values():
+            self._hand_back(seat)
+        self._look_whether_drained()
+        await self._drained
+
     # -- with the host -------------------------------------------------------------------------
 
     def join(self, uplink: Uplink, name: str) -> int:
@@ -135,11 +148,13 @@ class Crew:
         self._name = name
         for seat in self._seats.values():
             if seat.process is None:
-                self._start(seat)
+                if self._drained is None:
+                    self._start(seat)
             elif seat.ready is not None:
                 self._register(seat)
         kept_count = self.kept_count
         self._deliver()
+        self._look_whether_drained()
         return kept_count
 
     def lose_host(self) -> None:
@@ -242,6 +257,18 @@ class Crew:
         for start in range(0, len(refs) or 1, at_once):
             self._say(channel, TasksReturned(list(refs[start : start + at_once])))
 
+    def _hand_back(self, seat: Seat) -> None:
+        """Gives back all that has not begun."""
+        refs = seat.recall(limits.QUEUE_TASKS_MAX)
+        if refs:
+            self._give_back(seat.channel, refs)
+
+    def _look_whether_drained(self) -> None:
+        drained = self._drained
+        is_over = drained is not None and not self.is_busy and not self.kept_count
+        if drained is not None and is_over and not drained.done():
+            drained.set_result(None)
+
     def _send_up(self, seat: Seat, frames: Sequence[Frame]) -> None:
         """What comes of tasks: to a host that knows the worker, now or later."""
         host = self._host
@@ -315,6 +342,9 @@ class Crew:
         process = seat.process
         if process is None or seat.ready is None:
             return
+        if self._drained is not None:
+            self._hand_back(seat)
+            return
         frames: list[Frame] = []
         for batch in seat.next_batches():
             job = self._jobs[batch.order.job]
@@ -340,13 +370,15 @@ class Crew:
             elif isinstance(message, WorkerReady):
                 self._early_deaths = 0
                 seat.ready = message
-                self._register(seat)
+                if self._drained is None:
+                    self._register(seat)
                 self._deliver()
             else:
                 raise ProtocolError(f"a worker sent {type(message).__name__}")
         self.last_work_s = self._loop.time()
         self._feed(seat)
         self._send_up(seat, upward)
+        self._look_whether_drained()
 
     def process_output(self, process: LuaProcess, records: Sequence[Printed | Progressed]) -> None:
         seat = self._seat_by_process.get(process)
@@ -371,7 +403,9 @@ class Crew:
             if self._early_deaths >= EARLY_DEATHS_MAX:
                 self._fail(ProcessLost(f"workers cannot start here: {end.cause}"))
                 return
-        if not self._is_closing:
+        if self._drained is not None:
+            self._look_whether_drained()
+        elif not self._is_closing:
             self._start(seat)
 
     def _judge(self, seat: Seat, process: LuaProcess, end: ProcessEnd) -> TaskRef | None:

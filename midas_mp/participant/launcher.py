@@ -16,6 +16,7 @@ results that came meanwhile.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from typing import NamedTuple
@@ -38,6 +39,7 @@ from midas_mp.wire.messages import (
     Goodbye,
     Hello,
     LimitTasks,
+    NodeLeaving,
     OfferShared,
     PutBundle,
     RecallTasks,
@@ -87,6 +89,8 @@ class Launcher:
         self._announce = announce
         self._uplink: Uplink | None = None
         self._name = ""
+        self._leaving: NodeLeaving | None = None
+        """What every host hears while this node finishes its last tasks."""
         self._jobs: dict[str, NodeJob] = {}
         self._loop = asyncio.get_running_loop()
         self._crew = Crew(
@@ -143,6 +147,19 @@ class Launcher:
         if link.is_closed:  # and may have been before anybody here would have heard of it
             self.link_lost(link, ConnectionLost(f"{link.peer}: the connection ended at once"))
         return uplink.lost
+
+    async def drain(self, reason: str, grace_s: float) -> int:
+        """Takes nothing more, hands back what has not begun, and lets the rest end in time.
+
+        Returns:
+            How many tasks run nevertheless.
+        """
+        self._leaving = NodeLeaving(reason, grace_s)
+        self._say_leaving()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._crew.drain()
+        return self.held_count
 
     def leave(self, reason: str) -> None:
         """Says goodbye and takes nothing more; the supervisor then ends the processes."""
@@ -223,6 +240,11 @@ class Launcher:
         count = self._settings.workers
         workers = f"{count} worker{'' if count == 1 else 's'}"
         self._announce(f"{news} the host as {name}, {workers}{delivered}")
+        self._say_leaving()
+
+    def _say_leaving(self) -> None:
+        if self._leaving is not None and self._uplink is not None:
+            self._uplink.say(CONTROL_CHANNEL, self._leaving)
 
     def _lose_host(self) -> None:
         self._fetcher.stop()

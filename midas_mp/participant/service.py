@@ -43,6 +43,8 @@ async def serve(
     announce: Announce,
     once: bool = False,
     idle_timeout_s: float | None = None,
+    draining: asyncio.Event | None = None,
+    grace_s: float = limits.DRAIN_GRACE_S,
 ) -> None:
     """Lends this node's workers to the host at an address.
 
@@ -53,6 +55,8 @@ async def serve(
         announce: told what people may want to know.
         once: return when the first host leaves; else run until cancelled.
         idle_timeout_s: return when there was nothing to do for so long; None is never.
+        draining: once it is set, take nothing more and return when what runs has ended.
+        grace_s: how long that may take; what runs then is left to others.
 
     Raises:
         PeerError: the host refused this node, or one side broke the protocol.
@@ -82,18 +86,23 @@ async def serve(
     ]
     if idle_timeout_s is not None:
         works.append(_idle(launcher, idle_timeout_s, announce))
+    if draining is not None:
+        works.append(_drain(launcher, draining, grace_s, announce))
     tasks = [asyncio.ensure_future(work) for work in works]
+    reason = "the participant is stopping"
     try:
         ends: list[asyncio.Future[None]] = [*tasks, broken, launcher.failed]
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for future in ends:
             if future in done:
                 future.result()
+        if draining is not None and draining.is_set():
+            reason = "drained"
     finally:
         for task in tasks:
             task.cancel()
         broken.cancel()
-        launcher.leave("the participant is stopping")
+        launcher.leave(reason)
         await asyncio.gather(*tasks, return_exceptions=True)
         supervisor.close()
 
@@ -191,3 +200,19 @@ async def _idle(launcher: Launcher, timeout_s: float, announce: Announce) -> Non
     while (left_s := timeout_s - launcher.idle_s) > 0:  # noqa: ASYNC110 - no busy loop
         await asyncio.sleep(left_s)
     announce(f"nothing to do for {timeout_s:g} s; leaving")
+
+
+async def _drain(
+    launcher: Launcher, draining: asyncio.Event, grace_s: float, announce: Announce
+) -> None:
+    """Returns when what runs has ended, or has had its time, after somebody asked for it."""
+    await draining.wait()
+    count = launcher.held_count
+    if count:
+        goes_on = "1 task goes on" if count == 1 else f"{count} tasks go on"
+        announce(f"leaving: {goes_on} here for up to {grace_s:g} s")
+    left = await launcher.drain("draining", grace_s)
+    if left:
+        others = "1 task is" if left == 1 else f"{left} tasks are"
+        announce(f"{others} not done after {grace_s:g} s and left to others")
+    announce("left")

@@ -38,7 +38,8 @@ def check(state: State) -> None:
     workers = [worker for node in state.nodes.values() for worker in node.workers.values()]
     for peer, node in state.nodes.items():
         assert node.peer == peer, node.label
-        assert node.state is NodeState.CONNECTED, node.label
+        assert node.state in (NodeState.CONNECTED, NodeState.LEAVING), node.label
+        assert node.state is NodeState.CONNECTED or not node.awaited, node.label
         assert set(node.begun) <= set(state.jobs), f"{node.label}: knows an ended job"
     for worker in workers:
         _check_worker(state, worker)
@@ -164,9 +165,12 @@ def _check_worker(state: State, worker: Worker) -> None:
 def _check_sets(state: State, workers: list[Worker]) -> None:
     for worker in workers:
         is_idle, is_busy = worker.state is WorkerState.IDLE, worker.state is WorkerState.BUSY
-        assert (worker in state.idle) == is_idle, worker.label
-        assert (worker in state.laden) == (is_busy and worker.lease_count > 1), worker.label
-        assert is_busy or worker not in state.hungry, worker.label
+        is_open = not worker.is_barred
+        assert (worker in state.idle) == (is_open and is_idle), worker.label
+        is_laden = is_open and is_busy and worker.lease_count > 1
+        assert (worker in state.laden) == is_laden, worker.label
+        assert (is_open and is_busy) or worker not in state.hungry, worker.label
+        assert is_open == (worker.node.state is NodeState.CONNECTED), f"{worker.label}: barred"
     known = set(workers)
     assert known.issuperset(state.idle), "a lost worker is idle"
     assert known.issuperset(state.hungry), "a lost worker is hungry"
@@ -202,7 +206,12 @@ def _check_strays(state: State, workers: list[Worker]) -> None:
 
 def _check_names(state: State) -> None:
     nodes: list[Node] = list(state.nodes.values())
-    workers = [worker for node in nodes for worker in node.workers.values()]
+    workers = [
+        worker
+        for node in nodes
+        for worker in node.workers.values()
+        if node.state is NodeState.CONNECTED
+    ]
     assert len({node.name for node in nodes}) == len(nodes), "two nodes of one name"
     assert len({node.hello.node_id for node in nodes}) == len(nodes), "two nodes of one id"
     assert state.awaited == sum(node.awaited for node in nodes) >= 0, "awaited workers"

@@ -40,7 +40,7 @@ def give_back_all(state: State, worker: Worker, down: WorkerDown | None) -> None
     for job, leases in list(worker.leases.items()):
         for task in list(leases):
             task.attempt += 1
-            state.retries += 1
+            state.retries += not worker.node.is_leaving
             if down is not None and task is culprit:
                 _blame(state, job, task, worker, down)
             else:

@@ -6,6 +6,8 @@ What a launcher owes the scheduler:
   processes is at.  Its processes go on; on the next connection it says with each ``WorkerUp``
   what the process is still at, and then delivers the results that came meanwhile.
 - It takes ``BeginJob`` and ``PutBundle`` of a job that it knows already for the same job.
+- After ``NodeLeaving`` it says no ``WorkerUp``, and gives back what has not begun, also what was on
+  its way to it.
 - It says ``WorkerUp`` before anything else on a channel, and ``WorkerDown`` before the channel's
   next ``WorkerUp``.  ``WorkerDown`` for a worker that never came up means: it will not.
 - On ``DropBundles`` it says ``TasksReturned`` of what it has queued with those bundles, which are
@@ -29,6 +31,7 @@ from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     Goodbye,
     Hello,
+    NodeLeaving,
     Refused,
     Welcome,
     WorkerDown,
@@ -64,13 +67,10 @@ def worker_up(state: State, node: Node, message: WorkerUp) -> None:
     if message.channel in node.workers:
         raise ProtocolError(f"channel {message.channel} has a worker already")
     _hear_of(state, node, message.channel)
+    if node.is_leaving:
+        raise ProtocolError(f"a new worker on channel {message.channel} of a node that leaves")
     worker = node.workers[message.channel] = Worker(node, message)
-    state.worker_count += 1
-    for engine in worker.engines:
-        count = state.engine_counts.get(engine, 0)
-        state.engine_counts[engine] = count + 1
-        if not count:
-            state.engine_since[engine] = state.now
+    _count(state, worker)
     advance(worker, WORKER, "register", state.now, message.epoch)
     returning.take_back(state, worker, message.held)
     state.is_membership_new = True
@@ -88,16 +88,38 @@ def worker_down(state: State, node: Node, message: WorkerDown) -> None:
         raise ProtocolError(
             f"{worker.name} is process {worker.epoch}, not {message.epoch}, of its channel"
         )
+    if not node.is_leaving:
+        _uncount(state, worker)
     _remove_worker(state, worker, message.cause)
     losses.give_back_all(state, worker, message)
 
 
+def begin_leaving(state: State, node: Node, message: NodeLeaving) -> None:
+    """Give a node nothing more; what its workers are at they may finish."""
+    if node.is_leaving:
+        raise ProtocolError(f"{node.name} is leaving already")
+    advance(node, NODE, "drain", state.now, message.reason)
+    state.awaited -= node.awaited
+    node.awaited = 0
+    for worker in node.workers.values():
+        state.bar(worker)
+        _uncount(state, worker)
+    state.is_membership_new = True
+    state.notice(
+        f"node {node.name} is leaving ({message.reason}); what runs there has "
+        f"{message.grace_s:g} s to end"
+    )
+
+
 def leave(state: State, node: Node, reason: str, *, is_orderly: bool) -> None:
     """A launcher is gone with all its workers; none of their tasks is blamed."""
+    was_leaving = node.is_leaving
     advance(node, NODE, "leave" if is_orderly else "lose", state.now, reason)
     del state.nodes[node.peer]
     state.awaited -= node.awaited
     for worker in list(node.workers.values()):
+        if not was_leaving:
+            _uncount(state, worker)
         _remove_worker(state, worker, reason)
         losses.give_back_all(state, worker, None)
     for stray in state.strays.values():
@@ -131,10 +153,23 @@ def _remove_worker(state: State, worker: Worker, reason: str) -> None:
     advance(worker, WORKER, "lose", state.now, reason)
     state.withdraw(worker)
     del worker.node.workers[worker.channel]
+    state.losses += not worker.node.is_leaving
+    state.is_membership_new = True
+
+
+def _count(state: State, worker: Worker) -> None:
+    """It is one that work can be given to."""
+    state.worker_count += 1
+    for engine in worker.engines:
+        count = state.engine_counts.get(engine, 0)
+        state.engine_counts[engine] = count + 1
+        if not count:
+            state.engine_since[engine] = state.now
+
+
+def _uncount(state: State, worker: Worker) -> None:
     state.worker_count -= 1
-    state.losses += 1
     for engine in worker.engines:
         state.engine_counts[engine] -= 1
         if not state.engine_counts[engine]:
             del state.engine_counts[engine], state.engine_since[engine]
-    state.is_membership_new = True

@@ -140,6 +140,11 @@ class Node:
     def label(self) -> str:
         return f"node {self.name}"
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it goes on purpose: what it did not finish is nobody's fault."""
+        return self.state in (NodeState.LEAVING, NodeState.LEFT)
+
 
 class Worker:
     """One registered worker process."""
@@ -150,6 +155,7 @@ class Worker:
         "engines",
         "epoch",
         "heard_at",
+        "is_barred",
         "is_recall_barred",
         "is_recalling",
         "lease_bytes",
@@ -181,6 +187,8 @@ class Worker:
         it gets nothing new until they are gone."""
         self.heard_at = 0.0
         """When it last had a result, or work after having none."""
+        self.is_barred = False
+        """Nobody gives it anything."""
         self.is_recalling = False
         """Asked for tasks back and has not answered."""
         self.is_recall_barred = False

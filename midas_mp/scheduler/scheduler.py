@@ -42,6 +42,7 @@ from midas_mp.wire.messages import (
     Goodbye,
     Hello,
     Message,
+    NodeLeaving,
     OfferShared,
     OpenJob,
     PutBundle,
@@ -254,6 +255,7 @@ _FROM_LAUNCHER: Final[dict[type[Message], _Handler]] = {
     TaskRunning: lambda state, _node, _frame, message: results.forward_running(state, message),
     WorkerUp: lambda state, node, _frame, message: nodes.worker_up(state, node, message),
     WorkerDown: lambda state, node, _frame, message: nodes.worker_down(state, node, message),
+    NodeLeaving: lambda state, node, _frame, message: nodes.begin_leaving(state, node, message),
     SharedHeld: lambda state, node, _frame, message: shared.held(state, node, message),
     Goodbye: lambda state, peer, _frame, message: _say_goodbye(state, peer, message),
 }

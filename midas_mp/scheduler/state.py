@@ -188,19 +188,24 @@ class State:
             if worker.state is not WorkerState.IDLE:
                 advance(worker, WORKER, "empty", self.now)
                 self.withdraw(worker)
-            self.idle[worker] = None
+            if not worker.is_barred:
+                self.idle[worker] = None
             return
         if worker.state is WorkerState.RELEASING:
             advance(worker, WORKER, "isolate" if worker.has_suspect else "release", self.now)
-        if worker.state is WorkerState.ALONE:
-            self.idle.pop(worker, None)
-            return
         self.idle.pop(worker, None)
+        if worker.state is WorkerState.ALONE or worker.is_barred:
+            return
         self.hungry[worker] = None
         if worker.lease_count > 1:
             self.laden[worker] = None
         else:
             self.laden.pop(worker, None)
+
+    def bar(self, worker: Worker) -> None:
+        """Nobody gives this worker anything from now on."""
+        worker.is_barred = True
+        self.withdraw(worker)
 
     def withdraw(self, worker: Worker) -> None:
         """Nobody gives this worker anything, nor asks it for anything."""

@@ -1,8 +1,8 @@
 """The state machines of the scheduler: one table each, none hidden in code.
 
-    node      connected ──leave──▸ left          worker   new ──register──▸ idle
-                        ──lose───▸ lost                   idle ──lease──▸ busy ──empty──▸ idle
-                                                          idle ──isolate─▸ alone ─empty──▸ idle
+    node      connected ──drain──▸ leaving       worker   new ──register──▸ idle
+              connected, leaving ──leave──▸ left          idle ──lease──▸ busy ──empty──▸ idle
+                                 ──lose───▸ lost          idle ──isolate─▸ alone ─empty──▸ idle
     job       queued ──start──▸ started                   idle, busy, alone ──revoke──▸ releasing
               queued, started ──end──▸ ended              releasing ──empty──▸ idle
                                                           releasing ──release─▸ busy
@@ -32,6 +32,7 @@ STORY_EVENTS_MAX: Final = 20
 
 class NodeState(enum.StrEnum):
     CONNECTED = "connected"
+    LEAVING = "leaving"
     LEFT = "left"
     LOST = "lost"
 
@@ -63,8 +64,9 @@ Table = Mapping[str, Mapping[_S, _S]]
 """trigger → state → next state; what is not listed is illegal."""
 
 NODE: Final[Table[NodeState]] = {
-    "leave": {NodeState.CONNECTED: NodeState.LEFT},
-    "lose": {NodeState.CONNECTED: NodeState.LOST},
+    "drain": {NodeState.CONNECTED: NodeState.LEAVING},
+    "leave": {NodeState.CONNECTED: NodeState.LEFT, NodeState.LEAVING: NodeState.LEFT},
+    "lose": {NodeState.CONNECTED: NodeState.LOST, NodeState.LEAVING: NodeState.LOST},
 }
 
 WORKER: Final[Table[WorkerState]] = {

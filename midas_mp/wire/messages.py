@@ -160,6 +160,16 @@ class WorkerDown(Message, frozen=True, tag=12):
     """Largest resident size, from the kernel."""
 
 
+class NodeLeaving(Message, frozen=True, tag=13):
+    """Launcher → host: give this node nothing more.
+
+    It hands back what has not begun, finishes what runs, for so long at most, and says ``Goodbye``.
+    """
+
+    reason: Text
+    grace_s: Annotated[float, Meta(ge=0, le=1e9)]
+
+
 # -- jobs ------------------------------------------------------------------------------------
 
 
@@ -540,6 +550,7 @@ AnyMessage = (
     | WorkerReady
     | WorkerUp
     | WorkerDown
+    | NodeLeaving
     | OpenJob
     | JobOpened
     | JobStarted

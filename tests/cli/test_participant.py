@@ -7,6 +7,8 @@ import signal
 import psutil
 import pytest
 
+SPIN = 'print("spinning") while true do end'
+
 
 @pytest.fixture
 def host(start):
@@ -169,4 +171,71 @@ def test_its_owner_bounds_the_memory_whatever_a_job_asks_for(midas, join, host, 
 def test_a_host_that_is_not_there_is_looked_for_and_told(join):
     node = join("127.0.0.1:1", "--workers", "1")
     node.wait_for("midas: waiting for a host: no host listens at 127.0.0.1:1")
-    assert node.stop(signal.SIGTERM).code == 143
+    assert node.stop(signal.SIGINT).code == 130
+
+
+SPIN_A_WHILE = (
+    'print("spinning") local ends = os.clock() + 0.7 while os.clock() < ends do end '
+    "return global_data.index"
+)
+
+
+def test_after_sigterm_it_finishes_what_runs_and_has_left(start, join, host, script):
+    where = host.address()
+    first = join(where, "--workers", "1", "--name", "first")
+    first.wait_for("joined")
+    run = start("run", script(SPIN_A_WHILE), "--address", where, "--tasks", "3")
+    run.wait_for("spinning")
+    join(where, "--workers", "1", "--name", "second").wait_for("joined")
+    ended = first.stop(signal.SIGTERM)
+    assert (ended.code, ended.out) == (0, "")
+    assert "leaving: 1 task goes on here for up to 30 s" in ended.err
+    assert ended.err.endswith("midas: left\n")
+    host.wait_for("node first is leaving .draining.; what runs there has 30 s to end")
+    host.wait_for("node first left: drained")
+    done = run.wait()
+    assert (done.code, done.out) == (0, "0,1,2\n")
+    assert done.err.count("spinning") == 3, "each ran once"
+    assert "lost" not in host.err
+
+
+def test_what_does_not_end_in_its_grace_goes_to_others(start, join, host, script):
+    where = host.address()
+    first = join(where, "--workers", "1", "--name", "first", "--grace", "200ms")
+    first.wait_for("joined")
+    path = script(
+        "if midas.node == 'first' then print('spinning') while true do end end "
+        "return midas.attempt",
+    )
+    run = start("run", path, "--address", where, "--tasks", "1")
+    run.wait_for("spinning")
+    join(where, "--workers", "1", "--name", "second").wait_for("joined")
+    ended = first.stop(signal.SIGTERM)
+    assert ended.code == 0
+    assert "1 task is not done after 0.2 s and left to others" in ended.err
+    done = run.wait()
+    assert (done.code, done.out) == (0, "1\n")
+    assert "lost" not in host.err
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_does_not_wait(start, join, host, script, signum):
+    node = join(host.address(), "--workers", "1", "--name", "node")
+    node.wait_for("joined")
+    run = start("run", script(SPIN), "--address", host.address(), "--tasks", "1")
+    run.wait_for("spinning")
+    node.send(signal.SIGTERM)
+    node.wait_for("1 task goes on here")
+    assert node.stop(signum).code == 128 + signum
+    host.wait_for("node node left: ")
+
+
+def test_sigterm_ends_one_that_has_nothing_to_do_at_once(join, host):
+    node = join(host.address(), "--workers", "1")
+    node.wait_for("joined")
+    ended = node.stop(signal.SIGTERM)
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.endswith("midas: left\n")
+    waiting = join("127.0.0.1:1", "--workers", "1")
+    waiting.wait_for("waiting for a host")
+    assert waiting.stop(signal.SIGTERM).code == 0

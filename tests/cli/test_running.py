@@ -29,6 +29,41 @@ def test_what_the_work_returns_is_returned_and_signals_are_as_before():
     assert [signal.getsignal(signum) for signum in SIGNALS] == before
 
 
+def test_the_first_sigterm_may_let_the_work_end_by_itself():
+    told = []
+
+    async def work(is_over):
+        signal.raise_signal(signal.SIGTERM)
+        await is_over.wait()
+        return "done"
+
+    async def main():
+        is_over = asyncio.Event()
+        return await until_stopped(work(is_over), announce=told.append, drain=is_over.set)
+
+    before = [signal.getsignal(signum) for signum in SIGNALS]
+    assert loop.run(main()) == "done"
+    assert told == ["SIGTERM: nothing new is taken; once more to stop at once"]
+    assert [signal.getsignal(signum) for signum in SIGNALS] == before
+
+
+def test_the_second_signal_cancels_what_was_to_end_by_itself():
+    async def work():
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(0)
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.get_running_loop().create_future()
+
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    try:
+        with pytest.raises(Stopped) as caught:
+            loop.run(until_stopped(work(), drain=lambda: None))
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    assert caught.value.signum == signal.SIGINT
+
+
 def test_a_cancellation_that_no_signal_caused_stays_one():
     async def work():
         raise asyncio.CancelledError
@@ -105,8 +140,14 @@ def test_a_run_that_reads_stdin_can_be_stopped(start, script):
     assert run.process.returncode == 130
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("role", ["host", "host with a script", "participant"])
+@pytest.mark.parametrize(
+    ("role", "signum"),
+    [
+        *((role, s) for role in ("host", "host with a script") for s in SIGNALS),
+        ("participant", signal.SIGINT),
+        ("participant", signal.SIGHUP),
+    ],
+)
 def test_a_signal_ends_the_others_too(start, script, signum, role):
     options = ["--address", "127.0.0.1:0"]
     match role:

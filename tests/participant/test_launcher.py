@@ -22,6 +22,7 @@ from midas_mp.wire.messages import (
     EndJob,
     Goodbye,
     Hello,
+    NodeLeaving,
     Outcome,
     RecallTasks,
     Refused,
@@ -636,5 +637,103 @@ def test_a_host_that_breaks_the_rules_is_left(offence: str, run: Callable, node:
                 host.say(RecallTasks(1), channel=9)
             error = await host.lost
             assert isinstance(error, ProtocolError)
+
+    run(main())
+
+
+# -- leaving -------------------------------------------------------------------------------------
+
+WAIT_OR_ECHO = """
+function execute_code()
+  if global_data ~= "wait" then return global_data end
+  print("running")
+  local ends = os.clock() + 0.3
+  while os.clock() < ends do end
+  return "waited"
+end
+"""
+
+
+def test_a_node_that_leaves_finishes_what_runs_and_hands_back_the_rest(
+    run: Callable, node: Callable
+) -> None:
+    async def main() -> None:
+        async with node(workers=2) as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin(WAIT_OR_ECHO)
+            host.submit(1, {0: "wait", 1: "x", 2: "x"})
+            await host.printed(b"running")
+            draining = asyncio.create_task(n.launcher.drain("update", 20))
+            (leaving,) = await host.hear(NodeLeaving)
+            assert leaving == NodeLeaving("update", 20)
+            host.submit(2, {7: "crossed the news"})
+            assert await draining == 0
+            assert host.outcomes() == {0: ("OK", "waited")}
+            returned = {ref.index for back in host.heard(TasksReturned) for ref in back.tasks}
+            assert returned == {1, 2, 7}
+            kinds = [type(frame.message) for frame in host.frames]
+            assert kinds.index(NodeLeaving) < kinds.index(TasksReturned)
+            assert host.heard(WorkerDown) == []
+
+    run(main())
+
+
+def test_a_node_that_leaves_waits_no_longer_than_its_grace(run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node() as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin(BY_NAME)
+            host.submit(1, {0: ["loop"]})
+            await host.printed(b"looping")
+            assert await n.launcher.drain("update", 0.1) == 1
+
+    run(main())
+
+
+def test_a_worker_that_dies_while_its_node_leaves_is_not_replaced(
+    run: Callable, node: Callable
+) -> None:
+    async def main() -> None:
+        async with node() as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin(BY_NAME)
+            host.submit(1, {0: ["loop"]})
+            await host.printed(b"looping")
+            draining = asyncio.create_task(n.launcher.drain("update", 20))
+            await host.hear(NodeLeaving)
+            n.worker().kill()
+            assert await draining == 0
+            (down,) = host.heard(WorkerDown)
+            assert down.running == TaskRef("job", 0, 0)
+            assert len(host.heard(WorkerUp)) == 1
+
+    run(main())
+
+
+def test_a_node_that_loses_its_host_while_it_leaves_brings_the_next_what_it_finished(
+    run: Callable, node: Callable
+) -> None:
+    async def main() -> None:
+        async with node(workers=2) as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin(WAIT_OR_ECHO)
+            host.submit(1, {0: "wait"})
+            await host.printed(b"running")
+            draining = asyncio.create_task(n.launcher.drain("update", 20))
+            await host.hear(NodeLeaving)
+            host.link.abort()
+            await host.lost
+            n.worker("laptop-001").kill()
+            second = n.meet()
+            await second.hear(Hello)
+            second.say(Welcome(PROTOCOL_VERSION, "0", "laptop", 1))
+            await second.hear(NodeLeaving)
+            assert await draining == 0
+            await second.results(1)
+            assert second.outcomes() == {0: ("OK", "waited")}
 
     run(main())

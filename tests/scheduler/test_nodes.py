@@ -8,8 +8,10 @@ from midas_mp.wire.messages import (
     Goodbye,
     Hello,
     JobStarted,
+    NodeLeaving,
     Refused,
     Role,
+    TaskRef,
     Welcome,
     WorkerDown,
 )
@@ -99,3 +101,54 @@ def test_epochs_count_the_connections_of_a_node(cluster: Any) -> None:
         cluster.step(PeerGreeted(peer, hello))
         assert cluster.read(peer) == [Welcome(PROTOCOL_VERSION, "1.2.3", "lab", epoch)]
         cluster.lose(peer)
+
+
+def test_what_a_node_that_left_did_not_finish_is_no_loss(cluster: Any) -> None:
+    client = cluster.client()
+    job = cluster.open(client)
+    lab = cluster.node(2)
+    cluster.submit(client, job, range(2))
+    cluster.say(lab, NodeLeaving("draining", 30))
+    cluster.down(lab, 1)
+    cluster.say(lab, Goodbye("drained"))
+    statistics = cluster.scheduler.statistics()
+    assert (statistics.losses, statistics.retries, statistics.tasks_waiting) == (0, 0, 2)
+
+
+def test_a_node_that_is_lost_while_it_leaves_is_lost(cluster: Any) -> None:
+    lab = cluster.node(1)
+    cluster.say(lab, NodeLeaving("draining", 30))
+    cluster.lose(lab)
+    assert cluster.notices[-1] == "node launcher1 lost: connection reset"
+    assert cluster.scheduler.statistics().losses == 1
+
+
+def test_announced_workers_of_a_node_that_leaves_are_not_awaited(cluster: Any) -> None:
+    client, slow = cluster.client(), cluster.greet(workers_announced=3)
+    cluster.open(client)
+    cluster.node(1)
+    assert cluster.read_only(client, JobStarted) == []
+    cluster.say(slow, NodeLeaving("draining", 30))
+    assert cluster.read_only(client, JobStarted) == [JobStarted("job", 1)]
+
+
+def test_a_node_leaves_once_and_starts_nothing_then(cluster: Any) -> None:
+    twice, starting = cluster.node(1), cluster.node(1)
+    cluster.say(twice, NodeLeaving("draining", 30))
+    cluster.say(twice, NodeLeaving("draining", 30))
+    assert cluster.dropped[twice].endswith("is leaving already")
+    cluster.say(starting, NodeLeaving("draining", 30))
+    cluster.up(starting, 2)
+    assert "a new worker on channel 2" in cluster.dropped[starting]
+
+
+def test_a_suspect_is_not_given_to_a_node_that_leaves(cluster: Any) -> None:
+    client = cluster.client()
+    job = cluster.open(client)
+    first, leaving = cluster.node(1), cluster.node(1)
+    cluster.say(leaving, NodeLeaving("draining", 30))
+    cluster.submit(client, job, [0])
+    cluster.down(first, 1, running=TaskRef(job, 0, 0))
+    assert cluster.leased(leaving) == []
+    cluster.up(first, 1, epoch=1)
+    assert cluster.leased(first) == [TaskRef(job, 0, 0)]

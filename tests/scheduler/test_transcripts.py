@@ -38,6 +38,7 @@ from midas_mp.wire.messages import (
     JobStarted,
     JobStatus,
     LimitTasks,
+    NodeLeaving,
     OfferShared,
     OpenJob,
     Outcome,
@@ -199,6 +200,9 @@ class Stage:
 
     def do_lose(self, peer: str) -> Event:
         return PeerLost(self.peers[peer], "connection reset")
+
+    def do_leaving(self, node: str, *reason: str, grace: str = "30") -> Event:
+        return self.said(node, NodeLeaving(" ".join(reason) or "draining", float(grace)))
 
     def do_bye(self, peer: str, *reason: str) -> Event:
         return self.said(peer, Goodbye(" ".join(reason) or "done"))

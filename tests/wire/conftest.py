@@ -23,6 +23,7 @@ _BY_FIELD = {
     "node_id": st.text("0123456789abcdef", min_size=1, max_size=64),
     "seed": st.integers(-(2**63), 2**64 - 1),
     "timeout_s": st.floats(0, 1e9),
+    "grace_s": st.floats(0, 1e9),
     "timeout_factor": st.floats(0, 1e9),
     "fraction": st.floats(0, 1),
     "elapsed_s": st.floats(0, 1e9),
