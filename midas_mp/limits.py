@@ -236,8 +236,13 @@ COROUTINE_DEPTH_MAX: Final = 150
 
 # -- processes -------------------------------------------------------------------------------
 
-STATUS_PAGE_BYTES: Final = 64 * KB
-"""The sealed shared file between a worker and its launcher: what it runs, and its stderr."""
+UNSENT_RESULTS_BYTES: Final = 256 * KB
+"""Results that a worker may have finished and not sent: where they fill it, they are sent, which
+costs 20 us.  What is not used takes no memory."""
+
+STATUS_PAGE_BYTES: Final = 64 * KB + UNSENT_RESULTS_BYTES
+"""The sealed shared file between a worker and its launcher: what it runs, what it has not sent, and
+its stderr."""
 
 MEMORY_SHARE: Final = 0.8
 """Part of the usable RAM that workers and the script process may have together."""

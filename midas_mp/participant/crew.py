@@ -13,10 +13,13 @@ import asyncio
 from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from midas_mp import limits
 from midas_mp.errors import ProcessLost, ProtocolError
 from midas_mp.lua.output import Printed, Progressed
 from midas_mp.participant.frozen_workers import FrozenWorkers
+from midas_mp.participant.held_back import HeldBack
 from midas_mp.participant.long_tasks import LongTasks
 from midas_mp.participant.node_job import NodeJob
 from midas_mp.participant.outbox import Outbox
@@ -84,6 +87,12 @@ class Crew:
         self._outbox = Outbox()
         self._long_tasks = LongTasks(supervisor, self._seats.values(), tell=self._tell_running)
         self._unwanted_tasks = UnwantedTasks(supervisor, self._seats.values())
+        self._held_back = HeldBack(
+            supervisor,
+            self._seats.values(),
+            deliver=lambda seat, results: self._send_up(seat, [results]),
+            give_back=self._give_back,
+        )
         self._frozen_workers = FrozenWorkers(
             self._seats.values(),
             is_holding=lambda: self._uplink is not None and self._uplink.is_holding,
@@ -120,6 +129,7 @@ class Crew:
         self._uplink = None
         self._long_tasks.stop()
         self._unwanted_tasks.stop()
+        self._held_back.stop()
         self._frozen_workers.stop()
 
     async def drain(self) -> None:
@@ -356,17 +366,24 @@ class Crew:
             process.send(frames)
             self._long_tasks.watch()
             self._frozen_workers.watch()
+            if seat.has_several_in_hand:
+                self._held_back.watch()
 
     def process_frames(self, process: LuaProcess, frames: list[Frame]) -> None:
         seat = self._seat_by_process.get(process)
         if seat is None:
             return
         upward: list[Frame] = []
+        returned: list[TaskRef] = []
         for frame in frames:
             message = frame.message
             if isinstance(message, TaskResults):
-                seat.finish(message)
-                upward.append(Frame(seat.channel, message, frame.buffers))
+                known_count = seat.finish(message)
+                if known_count < len(message.outcomes):
+                    results = Frame(seat.channel, message, frame.buffers)
+                    upward.append(_without_first(results, message, known_count))
+            elif isinstance(message, TasksReturned):
+                returned += seat.returned(message)
             elif isinstance(message, WorkerReady):
                 self._early_deaths = 0
                 seat.ready = message
@@ -378,6 +395,8 @@ class Crew:
         self.last_work_s = self._loop.time()
         self._feed(seat)
         self._send_up(seat, upward)
+        if returned:
+            self._give_back(seat.channel, returned)
         self._look_whether_drained()
 
     def process_output(self, process: LuaProcess, records: Sequence[Printed | Progressed]) -> None:
@@ -419,7 +438,7 @@ class Crew:
         found = seat.task_of(last)
         if found is None or end.exit.exit_code == WORKER_SPOILED:
             return None
-        order, call = found[0].order, found[1]
+        order, call = found
         failure = own_failure(end, self._bounds_of(process, order))
         if failure is None:
             return TaskRef(order.job, order.round, call.index)
@@ -444,6 +463,15 @@ class Crew:
         if not self.failed.done() and not self._is_closing:
             self.failed.set_exception(error)
             self.failed.exception()  # whoever looks sees it; nobody need
+
+
+def _without_first(frame: Frame, results: TaskResults, count: int) -> Frame:
+    """Results without the first ones, which have gone up before."""
+    if not count:
+        return frame
+    known, rest = results.outcomes[:count], results.outcomes[count:]
+    buffers = frame.buffers[sum(outcome.buffer_count for outcome in known) :]
+    return frame._replace(message=msgspec.structs.replace(results, outcomes=rest), buffers=buffers)
 
 
 def _output_frame(channel: int, worker: str, record: Printed | Progressed) -> Frame:

@@ -54,5 +54,5 @@ class LongTasks(Watch):
             return
         elapsed_s = self._supervisor.time_spent_ns(running, now_ns) / NS_PER_S
         if elapsed_s > limits.RUNNING_NOTICE_S:
-            order, call = found[0].order, found[1]
+            order, call = found
             self._tell(seat, TaskRef(order.job, order.round, call.index), elapsed_s)

@@ -29,7 +29,7 @@ class OpenedJob:
 
     Attributes:
         memory_bytes: what the state may take; 0 is no bound.
-        longest_ns: of its tasks so far.
+        has_long_tasks: whether one of its tasks took long.
         broken: why a bundle did not load, by digest.
         shared_round: whose shared data it has; None has none.
         shared_failure: why it does not have that data after all.
@@ -37,7 +37,7 @@ class OpenedJob:
 
     runtime: Runtime
     memory_bytes: int
-    longest_ns: int = 0
+    has_long_tasks: bool = False
     broken: dict[str, Failure] = field(default_factory=dict)
     shared_round: int | None = None
     shared_failure: Failure | None = None

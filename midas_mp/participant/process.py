@@ -28,6 +28,7 @@ from midas_mp.lua.output import OutputParser, Printed, Progressed
 from midas_mp.participant import vital_signs
 from midas_mp.participant.releases import idle, releases, take_releases
 from midas_mp.participant.status_page import RunningTask
+from midas_mp.participant.unsent_results import UnsentResult
 from midas_mp.participant.vital_signs import VitalSigns
 from midas_mp.participant.zygote import Child, ChildExit, ChildSpec, Zygote
 from midas_mp.transport.link import Link
@@ -242,6 +243,22 @@ class LuaProcess:
     def running(self) -> RunningTask | None:
         """What its page says now."""
         return self.child.page.read() if self.child is not None else None
+
+    def unsent(self, first: int, running: RunningTask) -> list[UnsentResult]:
+        """What it has finished and not sent, from its first call that is not answered to the
+        running one; none where that is not known.
+
+        What those calls printed is delivered by then.
+        """
+        if self.child is None:
+            return []
+        self._read_pipe_nowait(reads_max=1)
+        return self.child.page.read_unsent(first, running)
+
+    def take_back(self, serial: int) -> None:
+        """Of its calls up to that one it shall begin none any more."""
+        if self.child is not None:
+            self.child.page.take_back(serial)
 
     def kill(self) -> None:
         """SIGKILL on purpose: whatever it runs is not to blame."""

@@ -8,22 +8,29 @@ queue, where it can be taken back.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Final
 
-import msgspec
-
 from midas_mp import limits
-from midas_mp.errors import ProtocolError
+from midas_mp.participant.call_batch import CallBatch
+from midas_mp.participant.hand import Hand
 from midas_mp.participant.node_job import KnownJob
 from midas_mp.participant.process import LuaProcess
 from midas_mp.participant.status_page import RunningTask
 from midas_mp.scheduler.estimate import Estimate
-from midas_mp.wire.framing import Buffer, Frame
-from midas_mp.wire.messages import Call, RunTasks, TaskRef, TaskResults, WorkerReady, WorkerUp
+from midas_mp.wire.framing import Frame
+from midas_mp.wire.messages import (
+    Call,
+    Outcome,
+    RunTasks,
+    TaskRef,
+    TaskResults,
+    TasksReturned,
+    WorkerReady,
+    WorkerUp,
+)
 
 FRAMES_IN_HAND_MAX: Final = 2
 """One runs, one waits in the socket."""
@@ -43,62 +50,6 @@ WORKER_UP_BYTES_MAX: Final = 8 * limits.KB
 
 TASK_REF_BYTES_MAX: Final = 22
 """What a TaskRef weighs beside its job's id: an array of a text and two numbers."""
-
-
-@dataclasses.dataclass(slots=True)
-class CallBatch:
-    """Calls of one job and round, with their buffers; only ever shrinks."""
-
-    order: RunTasks
-    """Its ``calls`` are not looked at: ``calls`` here are what is left."""
-    calls: list[Call]
-    buffers: list[Buffer]
-
-    @classmethod
-    def of(cls, frame: Frame) -> CallBatch:
-        order = frame.message
-        assert isinstance(order, RunTasks)
-        return cls(order, list(order.calls), list(frame.buffers))
-
-    def take_first(self, count: int) -> CallBatch:
-        calls = self.calls[:count]
-        buffer_count = sum(call.buffer_count for call in calls)
-        taken = CallBatch(self.order, calls, self.buffers[:buffer_count])
-        del self.calls[:count]
-        del self.buffers[:buffer_count]
-        return taken
-
-    def drop_last(self, count: int) -> list[TaskRef]:
-        calls = self.calls[len(self.calls) - count :]
-        buffer_count = sum(call.buffer_count for call in calls)
-        del self.calls[len(self.calls) - count :]
-        del self.buffers[len(self.buffers) - buffer_count :]
-        return self._refs(calls)
-
-    def drop(self, indices: Container[int]) -> list[TaskRef]:
-        dropped: list[Call] = []
-        calls: list[Call] = []
-        buffers: list[Buffer] = []
-        start = 0
-        for call in self.calls:
-            end = start + call.buffer_count
-            if call.index in indices:
-                dropped.append(call)
-            else:
-                calls.append(call)
-                buffers += self.buffers[start:end]
-            start = end
-        self.calls, self.buffers = calls, buffers
-        return self._refs(dropped)
-
-    def refs(self) -> list[TaskRef]:
-        return self._refs(self.calls)
-
-    def frame(self) -> Frame:
-        return Frame(0, msgspec.structs.replace(self.order, calls=self.calls), self.buffers)
-
-    def _refs(self, calls: Sequence[Call]) -> list[TaskRef]:
-        return [TaskRef(self.order.job, self.order.round, call.index) for call in calls]
 
 
 class Seat:
@@ -121,17 +72,15 @@ class Seat:
         self.known: dict[str, KnownJob] = {}
         self.is_registered = False
         self._queue: deque[CallBatch] = deque()
-        self._in_hand: deque[CallBatch] = deque()
+        self._hand = Hand()
         self._unwanted: set[TaskRef] = set()
         """In hand, and cancelled."""
         self._estimates: dict[str, Estimate] = {}
-        self._finished_count = 0
 
     def seat(self, process: LuaProcess) -> None:
         """A new process sits down."""
         self.process = process
         self.known.clear()
-        self._finished_count = 0
 
     def vacate(self) -> None:
         """Its process is gone, with what it had in hand and what was queued for it."""
@@ -140,7 +89,7 @@ class Seat:
         self.is_registered = False
         self.epoch += 1
         self.drop_queue()
-        self._in_hand.clear()
+        self._hand = Hand()
         self._unwanted.clear()
 
     # -- filling ---------------------------------------------------------------------------------
@@ -152,15 +101,14 @@ class Seat:
         """What to send to the process now: it is then in its hands.
 
         One frame runs; a second may wait in the socket, out of reach, only if its tasks are short
-        by measure.
+        by measure; and nothing is to wait behind a call that turned out to be long.
         """
-        while self._queue and len(self._in_hand) < FRAMES_IN_HAND_MAX:
+        hand = self._hand
+        while self._queue and hand.frame_count < FRAMES_IN_HAND_MAX and not hand.is_asked_back:
             batch = self._queue[0]
             job = batch.order.job
             expected_us = self.expected_us(job)
-            if self._in_hand and (
-                expected_us > WAITING_TASK_US_MAX or self._in_hand[0].order.job != job
-            ):
+            if hand.frame_count and (expected_us > WAITING_TASK_US_MAX or hand.job != job):
                 return
             count = min(self._tasks_per_frame(expected_us), limits.TASKS_PER_FRAME_MAX)
             if count >= len(batch.calls):
@@ -168,7 +116,7 @@ class Seat:
                 taken = batch
             else:
                 taken = batch.take_first(count)
-            self._in_hand.append(CallBatch(taken.order, list(taken.calls), []))
+            hand.add(taken.order, taken.calls)
             yield taken
 
     def _tasks_per_frame(self, expected_us: float) -> int:
@@ -183,31 +131,65 @@ class Seat:
 
     # -- emptying --------------------------------------------------------------------------------
 
-    def finish(self, results: TaskResults) -> None:
+    def finish(self, results: TaskResults) -> int:
         """Notes what the process says it finished; processes finish in the order given.
+
+        Returns:
+            How many of the outcomes, the first ones, had been taken early.
 
         Raises:
             ProtocolError: it answers what it was not asked.
         """
-        for outcome in results.outcomes:
-            batch = self._in_hand[0] if self._in_hand else None
-            if (
-                batch is None
-                or batch.order.job != results.job
-                or batch.order.round != results.round
-                or batch.calls[0].index != outcome.index
-            ):
-                raise ProtocolError(f"a result of task {outcome.index}, which was not its next")
-            del batch.calls[0]
-            if not batch.calls:
-                self._in_hand.popleft()
-            self._finished_count += 1
-            if self._unwanted:
+        known_count = self._hand.finish(results)
+        self._note(results, results.outcomes[known_count:] if known_count else results.outcomes)
+        return known_count
+
+    def take_early(self, running: RunningTask) -> Frame | None:
+        """Takes what the process has finished and cannot send while it is at that call.
+
+        Returns:
+            The results, for the host; None if there are none, or not all earlier ones have come.
+        """
+        assert self.process is not None
+        unsent = self.process.unsent(self._hand.first_serial, running)
+        if not unsent:
+            return None
+        results = self._hand.take_early(unsent, self.process.name)
+        self._note(results, results.outcomes)
+        return Frame(self.channel, results, [buffer for each in unsent for buffer in each.payload])
+
+    def take_back(self, running: RunningTask) -> list[TaskRef]:
+        """What of that which was asked back a moment ago the process will not begin."""
+        return self._let_go(self._hand.take_back(running))
+
+    def ask_back(self, running: RunningTask) -> None:
+        """Wants back what waits in the process' hands behind that call."""
+        assert self.process is not None
+        serial = self._hand.ask_back(running)
+        if serial:
+            self.process.take_back(serial)
+
+    def returned(self, message: TasksReturned) -> list[TaskRef]:
+        """Notes what the process says it did not begin; what had not been taken back before.
+
+        Raises:
+            ProtocolError: it was not asked for one of them.
+        """
+        return self._let_go(self._hand.returned(message))
+
+    def _note(self, results: TaskResults, outcomes: Sequence[Outcome]) -> None:
+        """They are finished."""
+        if self._unwanted:
+            for outcome in outcomes:
                 self._unwanted.discard(TaskRef(results.job, results.round, outcome.index))
-        durations_us = [outcome.duration_us for outcome in results.outcomes]
+        durations_us = [outcome.duration_us for outcome in outcomes]
         if durations_us:
             estimate = self._estimates.setdefault(results.job, Estimate())
             estimate.observe(len(durations_us), sum(durations_us), max(durations_us))
+
+    def _let_go(self, refs: list[TaskRef]) -> list[TaskRef]:
+        self._unwanted.difference_update(refs)
+        return refs
 
     def recall(self, count: int) -> list[TaskRef]:
         """Takes up to so many out of the queue, last first."""
@@ -257,11 +239,16 @@ class Seat:
     # -- asking ----------------------------------------------------------------------------------
 
     def has_in_hand(self, job: str) -> bool:
-        return any(batch.order.job == job for batch in self._in_hand)
+        return self._hand.has_of(job)
+
+    @property
+    def has_several_in_hand(self) -> bool:
+        """Whether something is held back, or was not begun, if a call takes long."""
+        return self._hand.has_several
 
     def held(self) -> list[TaskRef]:
         """The tasks that the process was given and has not answered."""
-        return [ref for batch in self._in_hand for ref in batch.refs()]
+        return self._hand.refs()
 
     def introduction(self, name: str) -> WorkerUp:
         """How the process, which is ready, is registered."""
@@ -286,31 +273,20 @@ class Seat:
 
     def next_in_hand(self) -> TaskRef | None:
         """The first task of those held."""
-        return self._in_hand[0].refs()[0] if self._in_hand else None
+        return self._hand.first()
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._in_hand)
+        return self._hand.frame_count > 0
 
     @property
     def is_alive(self) -> bool:
         """Whether somebody sits here who has not been killed, though perhaps not buried yet."""
         return self.process is not None and not self.process.killed_on_purpose
 
-    def task_of(self, running: RunningTask | None) -> tuple[CallBatch, Call] | None:
-        """Which task the page means: the process counts its calls, and so does the seat.
-
-        The page is written by the process, so what does not fit is no answer.
-        """
-        if running is None:
-            return None
-        ahead = running.serial - self._finished_count - 1
-        for batch in self._in_hand:
-            if 0 <= ahead < len(batch.calls):
-                call = batch.calls[ahead]
-                return (batch, call) if call.index == running.index else None
-            ahead -= len(batch.calls)
-        return None
+    def task_of(self, running: RunningTask | None) -> tuple[RunTasks, Call] | None:
+        """Which task the page means, if any."""
+        return self._hand.find(running) if running is not None else None
 
 
 def _as_many_as_fit(refs: Sequence[TaskRef]) -> list[TaskRef]:

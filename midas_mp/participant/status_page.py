@@ -1,11 +1,17 @@
 """The page that a Lua process shares with its parent: what it runs, and its last words.
 
-    0 ─────── 48 ────── 4096 ───────────────────────────── STATUS_PAGE_BYTES
-    what runs │ mark    │ stderr of the process
+    0 ─────── 48 ── 128 ──────── 4096 ────────── WORDS_OFFSET ─────────── STATUS_PAGE_BYTES
+    what runs │ mark │ taken back │ unsent results │ stderr of the process
 
-The parent makes it, the zygote hands it on, the process writes.  It is a sealed memfd: neither
-side can change its size, so reading it never faults, and what a process said before it died
-stays.  The process is not trusted: the parent takes all of it as numbers and text of a stranger.
+The parent makes it, the zygote hands it on, the process writes all but one number.  It is a sealed
+memfd: neither side can change its size, so reading it never faults, and what a process said before
+it died stays.  The process is not trusted: the parent takes all of it as numbers and text of a
+stranger.
+
+That number is up to which of the calls that were sent to it the process may begin none any more.
+It says what it begins before it looks at the number.  So if the number has stood there for a
+moment, far longer than a write takes to reach another processor, and the process still is at an
+earlier call, then it will begin none of them.
 """
 
 from __future__ import annotations
@@ -19,8 +25,11 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from midas_mp import limits
+from midas_mp.participant.unsent_results import UnsentResult, UnsentResults
 
-WORDS_OFFSET: Final = 4096
+UNSENT_OFFSET: Final = 4096
+
+WORDS_OFFSET: Final = UNSENT_OFFSET + limits.UNSENT_RESULTS_BYTES
 """Where the process' stdout and stderr begin."""
 
 MARK_OFFSET: Final = 48
@@ -36,8 +45,12 @@ _REFUSALS: Final = (errno.ENOSYS, errno.EPERM, errno.EACCES)
 _FIELDS: Final = struct.Struct("=6Q")
 """sequence, serial, started_ns, round, index, sequence again."""
 
+_TAKEN_BACK_OFFSET: Final = 128
+_TAKEN_BACK_WORD: Final = _TAKEN_BACK_OFFSET // 8
+
 _SEQUENCE: Final = struct.Struct("=Q")
 _TAIL_OFFSET: Final = _FIELDS.size - _SEQUENCE.size
+_TAIL_WORD: Final = _TAIL_OFFSET // 8
 _NUMBER_MAX: Final = 2**53
 _READS_MAX: Final = 100
 
@@ -55,12 +68,18 @@ class RunningTask:
 
 
 class StatusPage:
-    """One end's mapping of the page; ``fileno()`` is the file behind it."""
+    """One end's mapping of the page; ``fileno()`` is the file behind it.
+
+    Attributes:
+        unsent: where the process puts the results that it has not sent yet.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._map = mmap.mmap(fd, limits.STATUS_PAGE_BYTES)
+        self._words = memoryview(self._map).cast("Q")
         self._serial = 0
+        self.unsent = UnsentResults(self._map, UNSENT_OFFSET)
 
     @classmethod
     def create(cls) -> Self:
@@ -85,17 +104,22 @@ class StatusPage:
     # -- the process' side ---------------------------------------------------------------------
 
     def begin_task(self, serial: int, round_: int, index: int) -> int:
-        """Says what runs from now on; returns when it began (CLOCK_MONOTONIC, in ns)."""
+        """Says what runs from now on.
+
+        Returns:
+            When it began (CLOCK_MONOTONIC, in ns); 0 where the parent has taken it back, so that it
+            must not begin.
+        """
         self._serial = serial
         now_ns = time.monotonic_ns()
         odd = 2 * serial - 1
         _FIELDS.pack_into(self._map, 0, odd, serial, now_ns, round_, index, odd)
-        return now_ns
+        return now_ns if self._words[_TAKEN_BACK_WORD] < serial else 0
 
     def end_task(self) -> None:
         """Says that nothing runs."""
-        even = 2 * self._serial
-        _FIELDS.pack_into(self._map, 0, even, 0, 0, 0, 0, even)
+        words = self._words
+        words[0] = words[_TAIL_WORD] = 2 * self._serial
 
     # -- the parent's side -----------------------------------------------------------------------
 
@@ -117,6 +141,19 @@ class StatusPage:
             return None
         return RunningTask(serial, round_, index, min(started_ns, time.monotonic_ns()))
 
+    def read_unsent(self, first: int, running: RunningTask) -> list[UnsentResult]:
+        """What the process has finished and not sent, from that call on to the running one.
+
+        None where that is not known, as when another call runs by now.
+        """
+        results = self.unsent.read(first, running.serial)
+        now = self.read()
+        return results if now is not None and now.serial == running.serial else []
+
+    def take_back(self, serial: int) -> None:
+        """Of the calls up to this one the process is to begin none any more."""
+        self._words[_TAKEN_BACK_WORD] = serial
+
     def last_words(self) -> str:
         """The end of what the process wrote to stderr, safe to print.
 
@@ -131,6 +168,7 @@ class StatusPage:
     def close(self) -> None:
         """Ends this mapping and closes the file; idempotent."""
         if self._fd >= 0:
+            self._words.release()
             self._map.close()
             os.close(self._fd)
             self._fd = -1

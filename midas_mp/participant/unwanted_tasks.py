@@ -53,7 +53,7 @@ class UnwantedTasks(Watch):
         found = seat.task_of(running)
         if running is None or found is None:
             return
-        order, call = found[0].order, found[1]
+        order, call = found
         is_unwanted = seat.is_unwanted(TaskRef(order.job, order.round, call.index))
         if is_unwanted and self._is_worth_it(seat, order.job, running, now_ns):
             seat.process.stop_call(running)

@@ -12,12 +12,10 @@ leaves by ``os._exit`` only: closing a Lua state runs whatever a script left beh
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import socket
-import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final, NoReturn
 
 import msgspec
@@ -25,28 +23,25 @@ import msgspec
 from midas_mp import limits
 from midas_mp.blobs.exchange import ProcessBlobs
 from midas_mp.errors import ProtocolError, ScriptError, UsageError
-from midas_mp.lua.buffers import ResultBuffer
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.engines import ENGINES
-from midas_mp.lua.outbound import Outbound, OutboundBlock
-from midas_mp.lua.runtime import RENEWED_NS_MIN, Context, Profile, Runtime
+from midas_mp.lua.outbound import Outbound
+from midas_mp.lua.runtime import Profile, Runtime
 from midas_mp.participant import confinement
 from midas_mp.participant.frame_socket import FrameSocket
 from midas_mp.participant.opened_job import OpenedJob, to_failure
 from midas_mp.participant.status_page import MARK, MARK_OFFSET, StatusPage
+from midas_mp.participant.task_runner import TaskRunner, payload_of
 from midas_mp.participant.zygote_messages import WORKER_BROKEN, WORKER_SPOILED, ChildSpec
 from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import (
     BeginJob,
     BlobRef,
-    Call,
-    CallForm,
     DropBundles,
     EndJob,
     Failure,
     JobSpec,
     LoadScript,
-    Outcome,
     PutBundle,
     ReleaseBlobs,
     ResultsStored,
@@ -55,26 +50,10 @@ from midas_mp.wire.messages import (
     SharedData,
     Status,
     StoreResults,
-    TaskResults,
     WorkerReady,
 )
 
 STDOUT_FD: Final = 1
-
-SEND_INTERVAL_NS: Final = int(limits.FRAME_TIME_S_MAX * 1e9)
-"""What is finished is sent at the end of a frame, or when so much time has passed since the last
-send: short tasks share a frame, long ones do not wait for each other."""
-
-LONG_NS: Final = 20_000_000
-SEND_INTERVAL_AMONG_LONG_NS: Final = 200_000
-"""Nobody can tell how long the next task will take.  Once a job has had one of 20 ms, the short
-ones between are sent sooner (a send costs some 20 us), so that none waits long for its mate."""
-
-SEND_BYTES: Final = 1 * limits.MB
-"""So much result is sent at once; joining more would cost memory and save nothing."""
-
-SEND_BUFFERS: Final = limits.PAYLOAD_BUFFERS_MAX
-"""Likewise: with as many again of the last result a frame is far from the limit."""
 
 _REASON_CHARACTERS_MAX: Final = 1_000
 
@@ -159,7 +138,15 @@ class LuaWorker:
         self._outbound = Outbound(memory.address, memory.size_bytes) if memory else None
         self._jobs: dict[str, OpenedJob] = {}
         self._closed_output_bytes = 0
-        self._serial = 0
+        self._runner = TaskRunner(
+            spec.name,
+            page,
+            shows_unsent=spec.profile == Profile.WORKER,  # nobody looks at a script process' own
+            blobs=frames.blobs,
+            send=frames.send,
+            free=self._free,
+            output_bytes=self._output_bytes,
+        )
         self._is_spoiled = False
         self._handlers: dict[type, Callable[..., None]] = {
             BeginJob: self._begin_job,
@@ -299,139 +286,15 @@ class LuaWorker:
     # -- tasks -------------------------------------------------------------------------------------
 
     def _run_tasks(self, message: RunTasks, buffers: list[Buffer | None]) -> None:
-        """Calls the entry for each task; several results share a frame while they come fast."""
         job = self._job(message.job)
-        broken = job.why_not(message.digest, message.round)
-        last = message.calls[-1] if message.calls else None
-        outcomes: list[Outcome] = []
-        payloads: list[list[Buffer | BlobRef]] = []
-        size = buffer_count = position = 0
-        sent_ns = time.monotonic_ns()
-        for call in message.calls:
-            self._serial += 1
-            began_ns = self._page.begin_task(self._serial, message.round, call.index)
-            if broken is None:
-                status, payload = self._call(job, message, call, buffers, position)
-            else:
-                status, payload = Status.FAILED, [broken.to_payload()]
-                self._is_spoiled = job.runtime.is_spoiled
-            self._page.end_task()
-            ended_ns = time.monotonic_ns()
-            for place in range(position, position + call.buffer_count):
-                buffers[place] = None  # so the result's frame says that it is not read any more
-            position += call.buffer_count
-            took_ns = ended_ns - began_ns
-            job.longest_ns = max(job.longest_ns, took_ns)
-            if took_ns > RENEWED_NS_MIN and status is Status.OK:
-                job.runtime.renew(message.digest, took_ns)
-                self._is_spoiled = job.runtime.is_spoiled
-            count = len(payload)
-            outcomes.append(Outcome(call.index, call.attempt, status, took_ns // 1000, count))
-            payloads.append(payload)
-            size += _size_bytes(payload)
-            buffer_count += count
-            is_end = call is last or self._is_spoiled
-            if (
-                is_end
-                or size > SEND_BYTES
-                or buffer_count > SEND_BUFFERS
-                or ended_ns - sent_ns
-                > (SEND_INTERVAL_AMONG_LONG_NS if job.longest_ns > LONG_NS else SEND_INTERVAL_NS)
-                or len(outcomes) >= limits.TASKS_PER_FRAME_MAX
-            ):
-                self._finish(job, message, outcomes, payloads, size=size, is_end=is_end)
-                if self._is_spoiled:
-                    return
-                outcomes, payloads, size, buffer_count = [], [], 0, 0
-                sent_ns = time.monotonic_ns()
-
-    def _finish(
-        self,
-        job: OpenedJob,
-        message: RunTasks,
-        outcomes: list[Outcome],
-        payloads: list[list[Buffer | BlobRef]],
-        *,
-        size: int,
-        is_end: bool,
-    ) -> None:
-        """Sends what the tasks since the last send came to.
-
-        If one of them wrote into the shared data nobody knows which of them read it afterwards:
-        all have failed, and the process is of no more use.
-        """
-        failure = job.find_write(len(outcomes))
-        if failure is not None:
-            self._is_spoiled = True
-            outcomes = [
-                Outcome(each.index, each.attempt, Status.FAILED, each.duration_us)
-                for each in outcomes
-            ]
-            self._free(itertools.chain.from_iterable(payloads))
-            payloads = [[failure.to_payload()]] * len(outcomes)
-            size = sum(map(_size_bytes, payloads))
-        if is_end or failure is not None:
-            job.runtime.tell_dropped()
-        if size > SEND_BYTES and len(outcomes) > 1:  # by the last one
-            self._send_results(message, outcomes[:-1], payloads[:-1])
-            outcomes, payloads = outcomes[-1:], payloads[-1:]
-        self._send_results(message, outcomes, payloads)
-
-    def _call(
-        self,
-        job: OpenedJob,
-        message: RunTasks,
-        call: Call,
-        buffers: list[Buffer | None],
-        position: int,
-    ) -> tuple[Status, list[Buffer | BlobRef]]:
-        """One task: its status, and its result or a failure."""
-        context = Context(call.index, message.count, message.round, call.attempt)
-        try:
-            payload = _payload(call, buffers, position)
-            if message.form is CallForm.BATCH:
-                return self._call_batch(job, message, context, payload)
-            return Status.OK, self._placed(
-                job.runtime.call(message.digest, message.entry, context, payload, message.form)
-            )
-        except ScriptError as error:
-            self._is_spoiled = job.runtime.is_spoiled
-            return Status.FAILED, [to_failure(error).to_payload()]
-        except MemoryError:
-            self._is_spoiled = True
-            text = f"not enough memory for what {message.entry}() takes and returns"
-            return Status.FAILED, [Failure("memory", text).to_payload()]
-
-    def _call_batch(
-        self, job: OpenedJob, message: RunTasks, context: Context, payload: Sequence[Buffer]
-    ) -> tuple[Status, list[Buffer | BlobRef]]:
-        results, error = job.runtime.call_batch(message.digest, message.entry, context, payload)
-        if error is None:
-            return Status.OK, self._placed(results)
+        self._runner.run(job, message, buffers)
         self._is_spoiled = job.runtime.is_spoiled
-        return Status.FAILED, [to_failure(error).to_payload(), *self._placed(results)]
 
-    def _placed(self, buffers: list[ResultBuffer]) -> list[Buffer | BlobRef]:
-        """As the socket takes them."""
-        if len(buffers) == 1 and type(buffers[0]) is bytes:  # nearly always
-            return buffers  # type: ignore[return-value]  # that is no block
-        blobs = self._frames.blobs
-        placed: list[Buffer | BlobRef] = []
-        for each in buffers:
-            if not isinstance(each, OutboundBlock):
-                placed.append(each)
-            elif blobs is not None:  # else there are no blocks
-                placed.append(blobs.place(*each))
-        return placed
-
-    def _send_results(
-        self, message: RunTasks, outcomes: list[Outcome], payloads: list[list[Buffer | BlobRef]]
-    ) -> None:
+    def _output_bytes(self) -> int:
         output_bytes = self._closed_output_bytes
         for job in self._jobs.values():
             output_bytes += job.runtime.output_bytes
-        results = TaskResults(message.job, message.round, self._spec.name, outcomes, output_bytes)
-        self._frames.send(results, list(itertools.chain.from_iterable(payloads)))
+        return output_bytes
 
     # -- script process ----------------------------------------------------------------------------
 
@@ -441,8 +304,8 @@ class LuaWorker:
         if broken is not None:
             self._frames.send(ScriptLoaded(message.job, []), [_NIL, broken.to_payload()])
             return
-        self._serial += 1
-        self._page.begin_task(self._serial, 0, 0)
+        self._runner.serial += 1
+        self._page.begin_task(self._runner.serial, 0, 0)
         functions: list[str] = []
         try:
             functions, config = job.runtime.start(message.digest)
@@ -461,7 +324,7 @@ class LuaWorker:
         position = 0
         for outcome in message.outcomes:
             try:
-                payload = _payload(outcome, buffers, position)
+                payload = payload_of(outcome, buffers, position)
                 position += outcome.buffer_count
                 if outcome.status is Status.OK:
                     runtime.store(outcome.index, payload or [_NIL])
@@ -474,25 +337,3 @@ class LuaWorker:
                 break
             stored.append(outcome.index)
         self._frames.send(ResultsStored(message.job, message.round, stored), failure)
-
-
-def _payload(of: Call | Outcome, buffers: list[Buffer | None], position: int) -> Sequence[Buffer]:
-    """The buffers of a task.
-
-    Raises:
-        ScriptError: one was too large to be received.
-    """
-    end = position + of.buffer_count
-    if end > len(buffers):
-        raise ProtocolError(f"task {of.index} has {of.buffer_count} of {len(buffers)} buffers")
-    payload = buffers[position:end]
-    if None in payload:
-        raise ScriptError("memory", "not enough memory to receive what was sent to this task")
-    return payload  # type: ignore[return-value]  # none of them is None
-
-
-def _size_bytes(payload: Iterable[Buffer | BlobRef]) -> int:
-    size = 0
-    for each in payload:  # called for every task: a generator and its sum would take twice as long
-        size += each.size_bytes if isinstance(each, BlobRef) else len(each)
-    return size

@@ -18,6 +18,7 @@ from midas_mp import limits
 from midas_mp.lua.output import Printed
 from midas_mp.participant.process import ProcessEnd, ProcessListener
 from midas_mp.participant.status_page import RunningTask
+from midas_mp.participant.unsent_results import UnsentResult
 from midas_mp.participant.vital_signs import VitalSigns
 from midas_mp.participant.zygote import ChildExit, ChildSpec
 from midas_mp.testing import orders as tasks
@@ -39,7 +40,9 @@ from midas_mp.wire.messages import (
     RunTasks,
     SharedData,
     Status,
+    TaskRef,
     TaskResults,
+    TasksReturned,
     WorkerReady,
 )
 
@@ -152,6 +155,7 @@ class SimulatedProcess:
         self._running: RunningTask | None = None
         self._orders: Orders | None = None
         self._serial = 0
+        self._taken_back_to = 0
         self._outcomes: list[Outcome] = []
         self._results: list[bytes] = []
         self._sent_at = 0.0
@@ -175,6 +179,19 @@ class SimulatedProcess:
 
     def running(self) -> RunningTask | None:
         return self._running
+
+    def unsent(self, first: int, running: RunningTask) -> list[UnsentResult]:
+        count = running.serial - first
+        if self._running != running or count <= 0 or count != len(self._outcomes):
+            return []
+        self._read_pipe()
+        self._ground.trace.count("results taken early", count)
+        pairs = zip(self._outcomes, self._results, strict=True)
+        return [UnsentResult(each.status, each.duration_us, [result]) for each, result in pairs]
+
+    def take_back(self, serial: int) -> None:
+        self._ground.trace.count("calls asked back", serial - self._serial)
+        self._taken_back_to = serial
 
     def kill(self) -> None:
         self.killed_on_purpose = True
@@ -296,6 +313,9 @@ class SimulatedProcess:
         self._sent_at = self._loop.time()
 
     def _begin_call(self, run: _Run) -> None:
+        if self._serial < self._taken_back_to:
+            self._give_back(run)
+            return
         call, payload = run.calls[0]
         orders = tasks.decode(payload)
         if orders.prints and self._pipe:
@@ -322,6 +342,16 @@ class SimulatedProcess:
             overrun_s = self._ground.rng.uniform(0, WATCH_INTERVAL_S)
             self._after(self.deadline_s + overrun_s, lambda: self._kill_overdue(serial))
         self._act_after(seconds, lambda: self._end_call(run, call, orders, now))
+
+    def _give_back(self, run: _Run) -> None:
+        """It is to begin none of these any more."""
+        refs = [TaskRef(run.order.job, run.order.round, call.index) for call, _ in run.calls]
+        self._serial += len(refs)
+        self._run = None
+        if self._outcomes:
+            self._send_results(run.order)
+        self._say(Frame(0, TasksReturned(refs)))
+        self._step_soon(0)
 
     def _kill_if_at(self, serial: int) -> None:
         if self._running is not None and self._running.serial == serial:

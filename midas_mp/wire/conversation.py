@@ -186,6 +186,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
     (Role.WORKER, Role.LAUNCHER): (
         WorkerReady,
         TaskResults,
+        TasksReturned,
         ReleaseBlobs,
         ScriptLoaded,
         ResultsStored,

@@ -345,7 +345,11 @@ class RecallTasks(Message, frozen=True, tag=32):
 
 
 class TasksReturned(Message, frozen=True, tag=33):
-    """Launcher → host, on the worker's channel: the answer, possibly empty."""
+    """Worker → launcher → host, on the worker's channel: these have not begun and will not.
+
+    The answer to ``RecallTasks``, possibly empty; or unasked for, where a task takes so long that
+    others should not wait behind it.
+    """
 
     tasks: list[TaskRef]
 

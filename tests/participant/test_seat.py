@@ -4,7 +4,7 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.participant.seat import CallBatch, Seat
+from midas_mp.participant.seat import Seat
 from midas_mp.participant.status_page import RunningTask
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import Call, Outcome, RunTasks, Status, TaskRef, TaskResults
@@ -155,14 +155,6 @@ def test_the_next_in_hand_is_what_has_not_been_answered() -> None:
     assert seat.next_in_hand() is None
     sent(seat)
     assert seat.next_in_hand() == TaskRef("job", 0, 3)
-
-
-def test_a_batch_keeps_its_own_copy_of_the_calls() -> None:
-    frame = work(0, 1)
-    batch = CallBatch.of(frame)
-    batch.take_first(1)
-    assert isinstance(frame.message, RunTasks)
-    assert [call.index for call in frame.message.calls] == [0, 1]
 
 
 def test_cancelled_tasks_leave_the_queue_with_their_payloads() -> None:

@@ -31,6 +31,7 @@ from midas_mp.wire.messages import (
     SharedData,
     Status,
     TaskResults,
+    TasksReturned,
     WorkerReady,
 )
 
@@ -73,6 +74,8 @@ class Desk:
                 for outcome, payload in zip(frame.message.outcomes, frame.buffers, strict=True):
                     self.heard.append((outcome.index, outcome.status, bytes(payload)))
                     self.durations_s[outcome.index] = outcome.duration_us / 1e6
+            elif isinstance(frame.message, TasksReturned):
+                self.heard += ["returned", *((ref.index, ref) for ref in frame.message.tasks)]
 
     def process_output(self, _process: SimulatedProcess, records: Sequence[Any]) -> None:
         self.heard += [(record.index, record.text) for record in records]
@@ -113,6 +116,32 @@ def test_it_gets_ready_computes_in_order_and_answers(play: Play) -> None:
         assert desk.heard == ["ready", *map(ok, some)]
         assert desk.durations_s == pytest.approx({4: 0.02, 2: 0.02, 9: 0.02}, rel=0.01)
         assert desk.objections == []
+
+    play(main())
+
+
+def test_what_is_finished_can_be_taken_early_and_what_has_not_begun_taken_back(play: Play) -> None:
+    async def main() -> None:
+        desk = Desk()
+        await asyncio.sleep(1)
+        desk.begin()
+        some = [orders(0, 0.001), orders(1, 0.001, fails=True), orders(2, 5), orders(3), orders(4)]
+        desk.give(*some)
+        desk.give(orders(5))
+        await asyncio.sleep(1)
+        running = desk.process.running()
+        assert running is not None
+        assert running.serial == 3
+        early = desk.process.unsent(1, running)
+        assert [each.status for each in early] == [Status.OK, Status.FAILED]
+        assert early[0].payload == [tasks.answer(some[0], "")]
+        assert desk.process.unsent(2, running) == []
+        desk.process.take_back(6)
+        desk.give(orders(3), orders(9))
+        await asyncio.sleep(9)
+        heard = [each[0] if isinstance(each, tuple) else each for each in desk.heard]
+        assert heard == ["ready", 0, 1, 2, "returned", 3, 4, "returned", 5, 3, 9]
+        assert desk.process.unsent(1, running) == []
 
     play(main())
 
