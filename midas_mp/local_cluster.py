@@ -4,6 +4,8 @@ with midas_mp.LocalCluster(workers=2, participants=2) as cluster:
     with cluster.executor() as executor:
         ...
         cluster.participants[0].kill()
+
+With ``faults=midas_mp.testing.Faults(kill_worker_s=0.5)`` things go wrong by themselves, on a seed.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ import socket
 import threading
 import time
 import weakref
+from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from midas_mp.aio import AsyncClient
 from midas_mp.errors import ProcessLost, UsageError
@@ -34,16 +38,24 @@ from midas_mp.participant.cpus import default_memory_bytes
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.transport.address import Address
 
+if TYPE_CHECKING:
+    from midas_mp.testing.injection import Blow, Faults, Injector, ProxyThread
+
 LOOPBACK: Final = "127.0.0.1"
 
 _open_clusters: weakref.WeakSet[LocalCluster] = weakref.WeakSet()
 
 
 class ClusterMember:
-    """The host, or one participant with its workers."""
+    """The host, or one participant with its workers.
 
-    def __init__(self, process: TetheredProcess) -> None:
-        self._process = process
+    Args:
+        start: starts its process.
+    """
+
+    def __init__(self, start: Callable[[], TetheredProcess]) -> None:
+        self._start = start
+        self._process = start()
 
     @property
     def name(self) -> str:
@@ -68,6 +80,24 @@ class ClusterMember:
         self._process.let_go()
         self._process.wait()
 
+    def restart(self) -> None:
+        """Starts it anew after its end, under its name and, of a host, at its address; does not
+        wait until it is ready.
+
+        Raises:
+            ProcessLost: it cannot be started.
+            UsageError: it runs, or the cluster is closed.
+        """
+        if self.is_alive:
+            raise UsageError(f"{self.name} runs: kill or terminate it first")
+        self._process.close()
+        self._process = self._start()
+
+    @property
+    def process(self) -> TetheredProcess:
+        """The present one."""
+        return self._process
+
     def __repr__(self) -> str:
         state = f"process {self.pid}" if self.is_alive else "ended"
         return f"<{self.name}, {state}>"
@@ -85,6 +115,8 @@ class LocalCluster:
             machine has.
         sandbox_level_max: of the workers.
         start_timeout: seconds until all workers must be there.
+        faults: what shall go wrong from when it is ready until ``calm`` is called; see
+            ``midas_mp.testing.Faults``.
 
     Attributes:
         host: the process that coordinates; who kills it sees what a lost host means.
@@ -103,6 +135,7 @@ class LocalCluster:
         memory: int | str | None = None,
         sandbox_level_max: int = 3,
         start_timeout: float = 60.0,
+        faults: Faults | None = None,
     ) -> None:
         for name, count in (("workers", workers), ("participants", participants)):
             if not isinstance(count, int) or count < 1:
@@ -120,11 +153,16 @@ class LocalCluster:
             memory_bytes=memory_bytes(memory) or default_memory_bytes(workers * participants),
             sandbox_level_max=sandbox_level_max,
         )
-        self._processes: list[TetheredProcess] = []
+        self._port = _Port()
+        self._proxy: ProxyThread | None = None
+        self._injector: Injector | None = None
+        self._members: list[ClusterMember] = []
         _open_clusters.add(self)
         try:
-            self._address = self._start_host(workers * participants)
-            self.host = ClusterMember(self._processes[0])
+            self.host = self._add(lambda: self._start_host(workers * participants))
+            self._address = self._port.address
+            if faults is not None:
+                self._prepare(faults)
             self.participants: list[ClusterMember] = []
             for _ in range(participants):
                 self.add_participant()
@@ -132,14 +170,33 @@ class LocalCluster:
             self.close()
             raise
 
-    def _start_host(self, workers: int) -> Address:
-        with socket.create_server((LOOPBACK, 0)) as listening:
-            address = Address(LOOPBACK, listening.getsockname()[1])
+    def _add(self, start: Callable[[], TetheredProcess]) -> ClusterMember:
+        def start_if_open() -> TetheredProcess:
+            if self._is_closed:
+                raise UsageError("the cluster is closed")
+            return start()
+
+        self._members.append(ClusterMember(start_if_open))
+        return self._members[-1]
+
+    def _start_host(self, workers: int) -> TetheredProcess:
+        address = self._port.address
+        with self._port.listen() as listening:
             settings = settings_word(HostSettings(address, workers))
             host = TetheredProcess("host", MODULE, "host", settings)
-            self._processes.append(host)
-            host.hand_over(listening)
-        return address
+            try:
+                host.hand_over(listening)
+            except BaseException:
+                host.close()
+                raise
+        return host
+
+    def _prepare(self, faults: Faults) -> None:
+        from midas_mp.testing.injection import Injector, ProxyThread
+
+        self._proxy = ProxyThread(self._address, faults.line, faults.seed)
+        self._address = self._proxy.proxy.address
+        self._injector = Injector(self, faults, self._proxy)
 
     def add_participant(self) -> ClusterMember:
         """One more like the others; returns before its workers are there.
@@ -148,18 +205,34 @@ class LocalCluster:
             ProcessLost: it cannot be started.
             UsageError: the cluster is closed.
         """
-        if self._is_closed:
-            raise UsageError("the cluster is closed")
         node = self._node._replace(name=f"node-{len(self.participants)}")
         settings = settings_word(ParticipantSettings(self._address, node))
-        self._processes.append(TetheredProcess(node.name, MODULE, "participant", settings))
-        self.participants.append(ClusterMember(self._processes[-1]))
+        self.participants.append(
+            self._add(lambda: TetheredProcess(node.name, MODULE, "participant", settings))
+        )
         return self.participants[-1]
 
     @property
     def address(self) -> str:
         """Of the host, also for ``midas run --address`` and ``midas participant --address``."""
         return str(self._address)
+
+    def strike(self, blow: Blow) -> None:
+        """Has one thing go wrong now, of those that ``faults`` is about.
+
+        Raises:
+            UsageError: the cluster was made without ``faults``.
+        """
+        if self._injector is None:
+            raise UsageError("make the cluster with faults=Faults() to have things go wrong")
+        self._injector.strike(blow)
+
+    def calm(self) -> Counter[str]:
+        """Ends all faults and undoes them; returns how many of each kind there were."""
+        if self._injector is None:
+            return Counter()
+        self._injector.stop()
+        return self._injector.counts
 
     def executor(self, **options: Any) -> Executor:
         """An executor on this cluster, made with these options of ``midas_mp.Executor``; it is
@@ -190,25 +263,34 @@ class LocalCluster:
         until_s = time.monotonic() + self._start_timeout_s
         with self._starting:
             while not self._is_ready:
-                if not wait_heard(self._processes, max(0.0, until_s - time.monotonic())):
+                processes = [member.process for member in self._members]
+                if not wait_heard(processes, max(0.0, until_s - time.monotonic())):
                     raise ProcessLost(
                         f"the workers were not there within {self._start_timeout_s:g} s"
                     )
-                for process in self._processes:
+                for process in processes:
                     if not process.listen():
                         raise process.ending()
-                self._is_ready = READY in self._processes[0].heard
+                if READY in processes[0].heard:
+                    self._is_ready = True
+                    if self._injector is not None:
+                        self._injector.start()
 
     def close(self) -> None:
         """Shuts its executors down, ends all processes; idempotent."""
         self._is_closed = True
+        if self._injector is not None:
+            self._injector.stop()
         for executor in list(self._executors):
             executor.shutdown(cancel_futures=True)
-        for process in self._processes:
-            process.let_go()
+        for member in self._members:
+            member.process.let_go()
         until_s = time.monotonic() + tether.CLOSE_TIMEOUT_S
-        for process in self._processes:
-            process.close(until_s)
+        for member in self._members:
+            member.process.close(until_s)
+        if self._proxy is not None:
+            self._proxy.close()
+        self._port.close()
 
     def __enter__(self) -> Self:
         try:
@@ -231,8 +313,8 @@ class LocalCluster:
         try:
             await asyncio.shield(starting)
         except BaseException:
-            for process in self._processes:
-                process.let_go()  # so that nobody waits for it
+            for member in self._members:
+                member.process.let_go()  # so that nobody waits for it
             await asyncio.gather(starting, return_exceptions=True)
             await asyncio.to_thread(self.close)
             raise
@@ -253,6 +335,24 @@ class LocalCluster:
             f"{'' if nodes == 1 else 's'} of {self._workers} worker"
             f"{'' if self._workers == 1 else 's'}>"
         )
+
+
+class _Port:
+    """A port of the loopback that is this cluster's, also while no host listens at it."""
+
+    def __init__(self) -> None:
+        # bound and not listening: nobody else is given it, and a host may listen at it
+        self._sock = socket.socket()
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._sock.bind((LOOPBACK, 0))
+        weakref.finalize(self, self._sock.close).atexit = False
+        self.address = Address(LOOPBACK, self._sock.getsockname()[1])
+
+    def listen(self) -> socket.socket:
+        return socket.create_server((LOOPBACK, self.address.port))
+
+    def close(self) -> None:
+        self._sock.close()
 
 
 def _keep(_cluster: LocalCluster) -> None:

@@ -15,6 +15,7 @@ import pytest
 from midas_mp import ExecutorClosed, LocalCluster, ScriptError, UsageError
 from midas_mp.errors import ProcessLost
 from midas_mp.executor import tether
+from midas_mp.testing import Blow, Faults
 
 SQUARE = "function(x) return x * x end"
 ENDLESS = "function() while true do end end"
@@ -148,6 +149,42 @@ def test_members_that_are_frozen_keep_nobody_from_closing(nothing_left, monkeypa
     with LocalCluster(workers=1, participants=2) as cluster:
         for member in (cluster.host, *cluster.participants):
             os.kill(member.pid, signal.SIGSTOP)
+
+
+def test_a_host_that_is_started_again_is_where_it_was(nothing_left):
+    with LocalCluster(workers=1) as cluster, cluster.executor() as executor:
+        with pytest.raises(UsageError, match="host runs: kill or terminate it first"):
+            cluster.host.restart()
+        cluster.host.kill()
+        future = executor.submit(SQUARE, 3)
+        cluster.host.restart()
+        assert future.result() == 9
+
+
+def test_a_participant_that_is_started_again_has_its_name(nothing_left):
+    with LocalCluster(workers=1) as cluster, cluster.executor() as executor:
+        cluster.participants[0].kill()
+        cluster.participants[0].restart()
+        assert executor.submit(NODE).result() == "node-0"
+    with pytest.raises(UsageError, match="the cluster is closed"):
+        cluster.participants[0].restart()
+
+
+def test_what_goes_wrong_by_itself_costs_no_result(nothing_left):
+    faults = Faults(seed=3, kill_worker_s=0.2, kill_participant_s=1, cut_s=1)
+    cluster = LocalCluster(workers=1, participants=2, faults=faults)
+    with cluster, cluster.executor() as executor:
+        results = executor.map(BUSY, range(300), chunksize=1)
+        assert [result[0] for result in results] == [x * x for x in range(300)]
+        cluster.strike(Blow.KILL_WORKER)
+        assert cluster.calm()[Blow.KILL_WORKER] > 0
+        assert executor.submit(SQUARE, 4).result() == 16
+
+
+def test_nothing_goes_wrong_where_nothing_was_said_of_it(cluster):
+    assert cluster.calm() == {}
+    with pytest.raises(UsageError, match=r"faults=Faults\(\)"):
+        cluster.strike(Blow.CUT)
 
 
 def test_an_exception_leaves_nothing(nothing_left):

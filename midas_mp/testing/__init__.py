@@ -7,9 +7,27 @@ clients inside; what lies around them is simulated: the clock (``virtual_time``)
 say), the user (``script``), everything that goes wrong (``faults``) and limits narrow enough to be
 met (``tightness``).  ``witness`` listens on every connection, ``trace`` tells and counts.
 
-Also of use by themselves: ``VirtualTimeLoop``, an asyncio loop on which nobody ever waits.
+``chaos`` does harm to real processes instead, by what ``LocalCluster(faults=Faults(...))`` is made
+of: ``injection`` kills, freezes and cuts on a seed, ``proxy`` is a bad network, ``spoiling`` what
+that does to bytes.  ``journal_faults`` and ``journal_kills`` are about journals.
+
+Also of use by themselves: ``VirtualTimeLoop``, an asyncio loop on which nobody ever waits, and
+``Proxy``.
 """
 
+from midas_mp.testing.injection import Blow, Faults
+from midas_mp.testing.proxy import BadLine, Proxy, Way
+from midas_mp.testing.spoiling import Spoil
 from midas_mp.testing.virtual_time import Deadlock, Livelock, VirtualTimeLoop
 
-__all__ = ["Deadlock", "Livelock", "VirtualTimeLoop"]
+__all__ = [
+    "BadLine",
+    "Blow",
+    "Deadlock",
+    "Faults",
+    "Livelock",
+    "Proxy",
+    "Spoil",
+    "VirtualTimeLoop",
+    "Way",
+]

@@ -72,7 +72,8 @@ class Proxy:
     Args:
         target: where the host listens.
         line: what the connections are like; may be set anew at any time, and then holds for what
-            comes next (spoiling and cutting for connections that are made next).
+            comes next.  How often they are spoiled or cut holds for connections that are made next;
+            a line that spoils nothing does so at once.
         seed: of all that is left to chance.
         listen: where; any free port of the loopback by default.
 
@@ -122,12 +123,11 @@ class Proxy:
         """Resets all connections; returns how many there were."""
         for connection in self._connections:
             connection.cancel()
-        self.counts["cuts"] += len(self._connections)
+        self.counts["cut connections"] += len(self._connections)
         return len(self._connections)
 
     def swallow(self, *ways: Way) -> None:
         """Nothing more arrives on these ways, by default on both, and nobody is told."""
-        self.counts["black holes"] += 1
         for way in ways or Way:
             self._open[way].clear()
 
@@ -179,7 +179,7 @@ class Proxy:
 
     async def _cut_some_day(self) -> None:
         await asyncio.sleep(self._rng.expovariate(1 / self.line.cut_every_s))
-        self.counts["cuts"] += 1
+        self.counts["cut connections"] += 1
         raise _Cut
 
     async def _pump(
@@ -198,7 +198,9 @@ class Proxy:
                 due_s = max(due_s, clock() + delay_s)
                 if line.bytes_per_s:
                     due_s += len(data) / line.bytes_per_s
-                await _first(pieces.put((due_s, spoiler.spoil(data))), delivering)
+                if line.spoil != Spoil():
+                    data = spoiler.spoil(data)
+                await _first(pieces.put((due_s, data)), delivering)
             await _first(pieces.put((due_s, b"")), delivering)
             await delivering
         finally:
@@ -212,6 +214,8 @@ class Proxy:
             due_s, data = await pieces.get()
             await asyncio.sleep(due_s - asyncio.get_running_loop().time())
             await self._open[way].wait()
+            if writer.is_closing():  # the peer has reset it, as uvloop tells nobody
+                raise ConnectionResetError
             if not data:
                 writer.write_eof()
                 return
