@@ -413,7 +413,9 @@ class Crew:
         running = self._judge(seat, process, end)
         if seat.is_registered:
             cause = end.cause[:1_000]
-            down = WorkerDown(seat.channel, seat.epoch, cause, running, end.exit.peak_bytes)
+            down = WorkerDown(
+                seat.channel, seat.epoch, cause, running, end.exit.peak_bytes, end.last_lines
+            )
             self._say(CONTROL_CHANNEL, down)
         self.last_work_s = self._loop.time()
         seat.vacate()

@@ -49,6 +49,10 @@ WATCH_INTERVAL_S: Final = 0.05
 STOP_SETTLE_S: Final = 0.01
 """From SIGSTOP to the second look at the page: the signal goes through the zygote."""
 
+LAST_LINES_MAX: Final = 10
+LAST_CHARS_MAX: Final = 2_000
+"""Of a stderr, where a task is told to have killed its worker."""
+
 PIPE_READ_BYTES: Final = 256 * 1024
 
 
@@ -79,6 +83,11 @@ class ProcessEnd:
         """``killed by SIGKILL``, or ``exit code 1: PANIC …``: one line."""
         words = self.last_words.strip().splitlines()
         return f"{self.exit}: {words[-1]}" if words else str(self.exit)
+
+    @property
+    def last_lines(self) -> str:
+        """The end of its stderr, as much as a person may want to read."""
+        return "\n".join(self.last_words.strip().splitlines()[-LAST_LINES_MAX:])[-LAST_CHARS_MAX:]
 
 
 class ProcessListener(Protocol):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from midas_mp import limits
-from midas_mp.scheduler.records import Blame, Job, Task, Worker, advance_task
+from midas_mp.scheduler.records import Blame, Death, Job, Task, Worker, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import TASK
 from midas_mp.wire import framing
@@ -29,6 +29,7 @@ from midas_mp.wire.messages import (
 _GIVE_BACK = TASK["give_back"]
 _FINISH = TASK["finish"]
 _CAUSE_CHARS_MAX = 1_000
+_WORDS_CHARS_MAX = 2_000
 
 
 def give_back_all(state: State, worker: Worker, down: WorkerDown | None) -> None:
@@ -121,21 +122,28 @@ def _culprit(worker: Worker, down: WorkerDown) -> Task | None:
 
 def _blame(state: State, job: Job, task: Task, worker: Worker, down: WorkerDown) -> None:
     blame = job.blames.setdefault(task, Blame())
-    blame.count += 1
+    cause = down.cause[:_CAUSE_CHARS_MAX]
+    blame.deaths.append(Death(worker.name, task.attempt - 1, cause, down.peak_bytes))
     blame.node_id = worker.node.hello.node_id
     blame.channel = worker.channel
     blame.since = state.now
     give_back(worker, job, task)
     if blame.count >= limits.ATTEMPTS_MAX:
-        _fail(state, job, task, worker, down)
+        _fail(state, job, task, worker, _evidence(blame, worker, down))
 
 
-def _fail(state: State, job: Job, task: Task, worker: Worker, down: WorkerDown) -> None:
-    message = (
-        f"lost: its worker died {limits.ATTEMPTS_MAX} times while running it, "
-        f"last {worker.name} ({down.cause[:_CAUSE_CHARS_MAX]}), "
-        f"largest memory {down.peak_bytes / limits.MB:.0f} MB"
-    )
+def _evidence(blame: Blame, worker: Worker, down: WorkerDown) -> str:
+    """What is known of each death, and what the last of these workers said."""
+    lines = [f"lost: its worker died {blame.count} times while running it"]
+    lines += [f"  {death}" for death in blame.deaths]
+    words = down.last_words[-_WORDS_CHARS_MAX:].splitlines()
+    if len(words) > 1:  # a single one is told as the cause
+        lines.append(f"last output of {worker.name}:")
+        lines += [f"  {line}" for line in words]
+    return "\n".join(lines)
+
+
+def _fail(state: State, job: Job, task: Task, worker: Worker, message: str) -> None:
     payload = [Failure(kind="lost", message=message).to_payload()]
     outcome = Outcome(task.index, task.attempt, Status.FAILED, 0)
     take_off_queue(job, task)

@@ -90,17 +90,35 @@ def advance_task(task: Task, row: Mapping[TaskState, TaskState], trigger: str) -
     task.state = after
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How a worker died that was running a task."""
+
+    worker: str
+    attempt: int
+    cause: str
+    peak_bytes: int
+
+    def __str__(self) -> str:
+        peak = f"peak memory {self.peak_bytes / limits.MB:.0f} MB"
+        return f"attempt {self.attempt} on {self.worker}: {self.cause}, {peak}"
+
+
 class Blame:
     """What is known against a task whose workers died."""
 
-    __slots__ = ("channel", "count", "node_id", "since")
+    __slots__ = ("channel", "deaths", "node_id", "since")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.deaths: list[Death] = []
         self.node_id = ""
         self.channel = 0
         """Where the last one died: the next attempt is made elsewhere if there is an elsewhere."""
         self.since = 0.0
+
+    @property
+    def count(self) -> int:
+        return len(self.deaths)
 
 
 class Node:

@@ -158,6 +158,8 @@ class WorkerDown(Message, frozen=True, tag=12):
     (the launcher killed it on purpose)."""
     peak_bytes: Count = 0
     """Largest resident size, from the kernel."""
+    last_words: Text = ""
+    """The last lines that it wrote to its stderr."""
 
 
 class NodeLeaving(Message, frozen=True, tag=13):

@@ -81,6 +81,33 @@ def test_a_worker_goes_on_after_a_task_that_was_ended(midas, script):
     assert ended.err.endswith("midas: 2 tasks failed\n")
 
 
+ENDED = {
+    "loop": r"timeout of 0\.3 s reached, killed; peak memory \d+ MB",
+    "loop that catches errors": r"timeout of 0\.3 s reached, killed; peak memory \d+ MB",
+    "pattern": r"timeout of 0\.3 s reached, killed; peak memory \d+ MB",
+    "table": r"memory limit of 48 MB reached, peak \d+ MB",
+    "string": r"memory limit of 48 MB reached, peak \d+ MB",
+}
+
+
+@pytest.mark.parametrize("how", ENDED)
+def test_one_bad_task_of_a_hundred_costs_one_result(midas, script, how):
+    bad = f"if midas.index == 41 then {(HANG | BOMB)[how]} end return global_data.index"
+    ended = midas(
+        *("run", script(bad, interpret=LIST_ALL), "--tasks=100", "--workers=2"),
+        *("--timeout=300ms", "--memory=48MB", "--on-error=continue"),
+    )
+    assert ended.code == 1
+    numbers, error = ended.out.splitlines()
+    assert numbers == "".join(f"{i if i != 41 else '-'}," for i in range(100))
+    assert re.fullmatch(f"41:{ENDED[how]}", error)
+    assert re.fullmatch(
+        rf"midas: script error in execute_code, task 41, on \S+\n  {ENDED[how]}\n"
+        r"midas: 1 task failed\n",
+        ended.err,
+    )
+
+
 def test_a_task_that_takes_many_times_the_median_is_ended(midas, script):
     hang = f"if midas.index == 3 then {HANG['loop']} end return global_data.index"
     options = ("--tasks", "12", "--workers", "2", "--on-error", "continue")

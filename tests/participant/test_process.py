@@ -24,7 +24,7 @@ from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.output import Printed, Progressed
 from midas_mp.participant import process as process_module
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
-from midas_mp.participant.zygote import WORKER_BROKEN, ChildSpec, Zygote
+from midas_mp.participant.zygote import WORKER_BROKEN, ChildExit, ChildSpec, Zygote
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     BeginJob,
@@ -627,3 +627,13 @@ def shared_files(pid: int) -> set[str]:
         for line in lines
         if "memfd:midas-pool" in line or "memfd:midas-outbound" in line
     }
+
+
+def test_the_last_lines_are_as_many_as_a_person_reads() -> None:
+    def last_lines(words: str) -> str:
+        return ProcessEnd(ChildExit("w", 1, 1, None, 0), None, None, words).last_lines
+
+    assert last_lines("") == ""
+    assert last_lines("\none\n two \n") == "one\n two"
+    assert last_lines("\n".join(map(str, range(30)))) == "\n".join(map(str, range(20, 30)))
+    assert last_lines("x" * 4_000) == "x" * 2_000

@@ -3,7 +3,15 @@ from __future__ import annotations
 from typing import Any
 
 from midas_mp import limits
-from midas_mp.wire.messages import Failure, Goodbye, RunTasks, Status, TaskRef, TaskResults
+from midas_mp.wire.messages import (
+    Failure,
+    Goodbye,
+    RunTasks,
+    Status,
+    TaskRef,
+    TaskResults,
+    WorkerDown,
+)
 
 
 def busy(cluster: Any, task_count: int, *, duration_us: int = 1_000) -> tuple[int, int]:
@@ -87,13 +95,44 @@ def test_a_task_that_kills_every_worker_fails_and_its_mates_do_not(cluster: Any)
     assert frame.message.worker == "launcher2-001"
     assert Failure.from_payload(bytes(frame.buffers[0])) == Failure(
         "lost",
-        "lost: its worker died 3 times while running it, last launcher2-001 "
-        "(killed by SIGKILL), largest memory 50 MB",
+        "lost: its worker died 3 times while running it\n"
+        "  attempt 0 on launcher2-001: killed by SIGKILL, peak memory 50 MB\n"
+        "  attempt 1 on launcher2-001: killed by SIGKILL, peak memory 50 MB\n"
+        "  attempt 2 on launcher2-001: killed by SIGKILL, peak memory 50 MB",
     )
     cluster.finish(node, 1, *cluster.leased(node))
     statistics = cluster.scheduler.statistics()
     assert (statistics.tasks_waiting, statistics.tasks_leased, statistics.tasks_done) == (0, 0, 5)
     assert blames(cluster) == {}
+
+
+def poisoned(cluster: Any, cause: str, last_words: str) -> str:
+    """What is said of a task after all deaths were told like this."""
+    client, node = busy(cluster, 1)
+    for epoch in range(limits.ATTEMPTS_MAX):
+        down = WorkerDown(1, epoch, cause, TaskRef("job", 0, 0), 0, last_words)
+        cluster.say(node, down)
+        cluster.up(node, 1, epoch=epoch + 1)
+    (frame,) = [f for f in cluster.heard[client] if isinstance(f.message, TaskResults)]
+    return Failure.from_payload(bytes(frame.buffers[0])).message
+
+
+def test_the_last_words_of_the_last_worker_are_evidence(cluster: Any) -> None:
+    message = poisoned(cluster, "killed by SIGABRT: bad", "free(): invalid\nbad")
+    assert message.endswith(
+        "  attempt 2 on launcher2-001: killed by SIGABRT: bad, peak memory 0 MB\n"
+        "last output of launcher2-001:\n  free(): invalid\n  bad"
+    )
+
+
+def test_a_single_last_word_is_not_told_twice(cluster: Any) -> None:
+    assert "last output" not in poisoned(cluster, "exit code 1: bad", "bad")
+
+
+def test_evidence_is_as_long_as_a_failure_may_be(cluster: Any) -> None:
+    message = poisoned(cluster, "y" * 8_000, "x\n" * 4_000)
+    assert message.count("  x") == 1_000
+    assert len(message) < 8_192
 
 
 def test_a_suspect_whose_node_goes_stays_a_suspect(cluster: Any) -> None:
