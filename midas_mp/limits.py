@@ -41,6 +41,10 @@ ADDRESS_SHARE_OF_POOL_INVERSE: Final = 4
 ADDRESS_SHARE_OF_OUTBOUND_INVERSE: Final = 64
 """And where addresses are limited (ulimit -v, as batch systems do), one in so many of them."""
 
+POOLS_PER_PEER_MAX: Final = 1_000
+"""Files of shared memory that one end of a connection shows the other: a node has one for each of
+its workers."""
+
 PAYLOAD_BUFFERS_MAX: Final = 1_024
 """Buffers of one payload that Lua makes; what arrays come after these travel inside buffer 0."""
 

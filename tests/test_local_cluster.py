@@ -9,10 +9,15 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from midas_mp import ExecutorClosed, LocalCluster, ScriptError, UsageError
+from midas_mp.blobs import farewells
+from midas_mp.blobs.mapping import locate
+from midas_mp.blobs.pool import SharedFile
 from midas_mp.errors import ProcessLost
 from midas_mp.executor import tether
 from midas_mp.testing import Blow, Faults
@@ -84,6 +89,61 @@ def test_threads_have_executors_of_their_own(cluster):
     for thread in threads:
         thread.join()
     assert results == {n: [x * x for x in range(n, n + 500)] for n in range(6)}
+
+
+DOUBLED = """
+function(a)
+  local b = a:copy()
+  for i = 1, #b do b[i] = 2 * b[i] end
+  return b
+end
+"""
+LONG = 50_000
+
+
+def open_count():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def shared_files(member):
+    """What a process has mapped of others' shared memory."""
+    lines = Path(f"/proc/{member.pid}/maps").read_text().splitlines()
+    return {line.split("memfd:")[1] for line in lines if "memfd:" in line and "r--s" in line}
+
+
+def test_arrays_stay_where_they_are(cluster):
+    with cluster.executor() as executor:
+        given = [np.arange(LONG) + float(number) for number in range(20)]
+        results = list(executor.map(DOUBLED, given, chunksize=1))
+        for member in (cluster.host, *cluster.participants):
+            assert "midas-pool (deleted)" in shared_files(member)
+        assert "midas-outbound (deleted)" in shared_files(cluster.host)
+        for result in results:
+            mapping, _ = locate(result)
+            assert isinstance(mapping, SharedFile)
+        again = list(executor.map(DOUBLED, results, chunksize=1))
+    assert all((now == 4 * before).all() for now, before in zip(again, given, strict=True))
+
+
+def test_arrays_outlive_executor_host_and_participants(nothing_left):
+    before = open_count()
+    with LocalCluster(workers=2) as cluster:
+        with cluster.executor() as executor:
+            kept = list(executor.map(DOUBLED, [np.full(LONG, float(n)) for n in range(40)]))
+            del kept[::2]
+        with cluster.executor() as executor:
+            numbers = range(100, 140)
+            late = list(executor.map(DOUBLED, [np.full(LONG, float(n)) for n in numbers]))
+            cluster.host.kill()
+        cluster.participants[0].kill()
+    assert all((array == 2 * (2 * i + 1)).all() for i, array in enumerate(kept))
+    assert all((array == 2 * (100 + i)).all() for i, array in enumerate(late))
+    kept.clear()
+    late.clear()
+    gc.collect()
+    farewells.sweep()
+    assert not farewells._farewells
+    assert open_count() <= before
 
 
 @pytest.mark.parametrize("how", ["kill", "terminate"])

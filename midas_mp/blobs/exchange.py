@@ -19,7 +19,7 @@ import socket
 import struct
 import weakref
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -44,11 +44,7 @@ class Reading:
 
     def view(self, mapping: Mapping, ref: BlobRef) -> memoryview:
         """Raises ProtocolError: it does not lie there."""
-        if ref.offset + ref.size_bytes > mapping.size_bytes:
-            raise ProtocolError(
-                f"a reference to {ref.size_bytes} bytes at {ref.offset} of a pool of "
-                f"{mapping.size_bytes}"
-            )
+        check_inside(ref, mapping.size_bytes)
         view = mapping.view(ref.offset, ref.size_bytes, partial(self._end, ref))
         self.held_bytes += ref.size_bytes
         return view.toreadonly()
@@ -65,25 +61,42 @@ class Reading:
             released.append(ref)
         return released
 
+    def owe(self, released: list[BlobRef]) -> None:
+        """The other end is still to be told of these."""
+        self._let_go.extendleft(reversed(released))
+        self.held_bytes += sum(ref.size_bytes for ref in released)
+
     def _end(self, ref: BlobRef, _offset: int, _size_bytes: int) -> None:
         self._let_go.append(ref)
+
+
+def check_inside(ref: BlobRef, size_bytes: int) -> None:
+    """Raises ProtocolError: it does not lie in a pool of that size."""
+    if ref.offset + ref.size_bytes > size_bytes:
+        raise ProtocolError(
+            f"a reference to {ref.size_bytes} bytes at {ref.offset} of a pool of {size_bytes}"
+        )
 
 
 class Showing:
     """What one end has the other read: half of a ``BlobPort``.
 
     Args:
-        descriptors: where the other end takes descriptors from.
+        give: gives the other end a pool; raises OSError where it takes none for now.
+        gone: called when a pool that the other end knows is no more, in whatever thread.
     """
 
-    def __init__(self, descriptors: socket.socket) -> None:
-        self._descriptors = descriptors
+    def __init__(
+        self, give: Callable[[SharedFile], None], gone: Callable[[deque[int]], None]
+    ) -> None:
+        self._give = give
+        self._told = gone
         self._held: dict[tuple[int, int], Buffer] = {}
         """What the other end reads, by pool and offset."""
         self._held_count: Counter[tuple[int, int]] = Counter()
         self._known: dict[int, weakref.ref[SharedFile]] = {}
-        self._gone: deque[int] = deque()
-        """Known pools that are no more."""
+        self.gone: deque[int] = deque()
+        """Pools that the other end knows, and will not be referred to again."""
 
     def refer(self, buffer: Buffer) -> BlobRef | None:
         found = place(buffer)
@@ -110,29 +123,32 @@ class Showing:
                 del self._held_count[key]
                 del self._held[key]
 
-    def take_gone(self) -> list[int]:
-        """Pools that the other end knows, and will not be referred to again."""
-        return [self._gone.popleft() for _ in range(min(len(self._gone), limits.BLOB_REFS_MAX))]
+    @property
+    def is_read(self) -> bool:
+        """Whether the other end has not released all."""
+        return bool(self._held)
 
     def close(self) -> None:
         """The other end is gone, and reads nothing any more; idempotent."""
         self._held.clear()
         self._held_count.clear()
         self._known.clear()
-        self._descriptors.close()
 
     def _show(self, file: SharedFile) -> bool:
         """Whether the other end knows the pool now."""
         if file.id in self._known:
             return True
+        if len(self._known) + len(self.gone) >= limits.POOLS_PER_PEER_MAX:
+            return False
         with contextlib.suppress(OSError):  # it does not take descriptors fast enough
-            socket.send_fds(self._descriptors, [_POOL_ID.pack(file.id)], [file.read_fd])
+            self._give(file)
             self._know(file)
             return True
         return False
 
     def _know(self, file: SharedFile) -> None:
-        self._known[file.id] = weakref.ref(file, partial(_forget, self._known, self._gone, file.id))
+        forget = partial(_forget, self._known, self.gone, self._told, file.id)
+        self._known[file.id] = weakref.ref(file, forget)
 
 
 class ParentBlobs(Showing):
@@ -144,7 +160,8 @@ class ParentBlobs(Showing):
     """
 
     def __init__(self, descriptors: socket.socket, outbound: SharedFile) -> None:
-        super().__init__(descriptors)
+        super().__init__(partial(_send_file, descriptors), _say_later)
+        self._descriptors = descriptors
         self._outbound: SharedFile | None = outbound
         """None once the process is gone; whoever reads of it keeps it."""
         self._reading = Reading()
@@ -169,8 +186,8 @@ class ParentBlobs(Showing):
 
     def releases(self) -> Iterator[ReleaseBlobs]:
         """What the process should be told now, if anything."""
-        while self._gone or self._reading.has_released:
-            yield ReleaseBlobs(self._reading.take_released(), self.take_gone())
+        while self.gone or self._reading.has_released:
+            yield ReleaseBlobs(self._reading.take_released(), take_gone(self.gone))
 
     def idle(self) -> Iterator[ReleaseBlobs]:
         """What the process should be told even if there is nothing else to say, if anything; to be
@@ -195,12 +212,33 @@ class ParentBlobs(Showing):
     def close(self) -> None:
         """The process is gone, and reads nothing any more; idempotent."""
         self._outbound = None
+        self._descriptors.close()
         super().close()
 
 
-def _forget(known: dict[int, Any], gone: deque[int], file_id: int, _ref: object) -> None:
+def _send_file(descriptors: socket.socket, file: SharedFile) -> None:
+    socket.send_fds(descriptors, [_POOL_ID.pack(file.id)], [file.read_fd])
+
+
+def take_gone(gone: deque[int]) -> list[int]:
+    """So many of these as one message may hold."""
+    return [gone.popleft() for _ in range(min(len(gone), limits.BLOB_REFS_MAX))]
+
+
+def _forget(
+    known: dict[int, Any],
+    gone: deque[int],
+    tell: Callable[[deque[int]], None],
+    file_id: int,
+    _ref: object,
+) -> None:
     if known.pop(file_id, None) is not None:
         gone.append(file_id)
+        tell(gone)
+
+
+def _say_later(_gone: deque[int]) -> None:
+    """With what is said next."""
 
 
 class ProcessBlobs:

@@ -111,7 +111,9 @@ class _Lease(weakref.ref[Any]):
 _leases: Final[set[_Lease]] = set()
 
 
-def _end(lease: Any) -> None:
+def _end(lease: Any, is_exiting: list[None] = exiting) -> None:
+    if is_exiting:
+        return
     _leases.discard(lease)
     forks.give_back(lease.number, lease.let_go)
 

@@ -8,6 +8,7 @@ does a limit of a container on it.
 
 from __future__ import annotations
 
+import mmap
 import os
 import resource
 import sys
@@ -81,6 +82,13 @@ def fixed_size_bytes(fd: int) -> int:
     if seals & SIZE_IS_FIXED != SIZE_IS_FIXED:
         raise ProtocolError(f"shared memory whose size is not sealed (seals {seals:#x})")
     return os.fstat(fd).st_size
+
+
+def has_plain_pages(fd: int) -> bool:
+    """Whether what nobody wrote can be read in any case: a huge page that is not there is SIGBUS,
+    too.  Not for a confined process, which may not ask.
+    """
+    return os.fstatvfs(fd).f_bsize == mmap.PAGESIZE
 
 
 def _never_overcommits() -> bool:

@@ -1,33 +1,49 @@
-"""How two processes of one program speak of buffers that neither sends; both make pools.
+"""How two processes of one user and node speak of buffers that neither sends; both make pools.
 
-    one ── descriptor of a pool ──▶ the other       once for each pool, before the first reference
-        ── frame with BlobRefs ───▶                 over their connection
-        ◀─ ReleaseBlobs ───────────                 not read any more
+    one ── descriptors of a pool and its token ──▶ the other    once, before the first reference
+        ── frame with BlobRefs ──────────────────▶              over their connection
+        ◀─ ReleaseBlobs ──────────────────────────              not read any more
 
-Descriptors and releases have a socket of their own, which keeps the bounds of messages.  The two
-trust each other; what each may read of the other's it cannot write.
+Descriptors and releases have a socket of their own, the channel, which keeps the bounds of
+messages.  What each may read of the other's it cannot write, and nobody can make it shorter.  A
+pool may be shown on as it came: who stands in the middle opens nothing of it, and copies nothing.
+
+When the connection ends nothing new is shown, and what is read stays: each end says at once what
+it lets go, in whatever thread that happens, and ends its half of the channel when there is nothing
+left.  What is shown is looked after by ``farewells``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import socket
 import struct
-from collections.abc import Callable
-from typing import Final
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
-from midas_mp.blobs import memfd
-from midas_mp.blobs.exchange import Reading, Showing
-from midas_mp.blobs.pool import SharedFile
-from midas_mp.errors import ProtocolError
+from midas_mp import limits
+from midas_mp.blobs import farewells, memfd
+from midas_mp.blobs.exchange import Reading, Showing, check_inside, take_gone
+from midas_mp.blobs.farewells import Token
+from midas_mp.blobs.mapping import exiting
+from midas_mp.blobs.pool import SharedFile, within_address_space
+from midas_mp.errors import ConnectionLost, MidasError, ProtocolError
 from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import BlobRef, ReleaseBlobs
 
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 
 _POOL_ID: Final = struct.Struct("=Q")
+_DESCRIPTORS: Final = 2
+"""That come with a pool: its file and its token."""
+
+_GREETING: Final = ReleaseBlobs([])
+
 _decoder: Final = msgspec.msgpack.Decoder(ReleaseBlobs)
 
 
@@ -47,92 +63,231 @@ class PeerBlobs:
         sock: to the other end.
         reading: called when something is read here that was not sent; ``say_released`` is to be
             called now and then from then on, while ``is_reading``.
+        is_expected: the other end listens already; else nothing is shown before it says something.
     """
 
-    def __init__(self, sock: socket.socket, reading: Callable[[], None]) -> None:
-        sock.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
-        self._sock = sock
+    def __init__(
+        self, sock: socket.socket, reading: Callable[[], None], *, is_expected: bool = True
+    ) -> None:
+        channel = _Channel(sock)
+        self._ends: _Ends | None = _Ends(
+            channel, _Voice(channel), _Ear(channel, is_expected=is_expected)
+        )
+        """None once the connection has ended: then the channel is for what is still read."""
         self._began_reading = reading
-        self._showing = Showing(sock)
-        self._reading = Reading()
-        self._pools: dict[int, SharedFile] = {}
-        """The other end's, by its numbers."""
-        self._unsaid: ReleaseBlobs | None = None
-        self._is_over = False
 
     def fileno(self) -> int:
         """Readable when ``listen`` has something to do."""
-        return self._sock.fileno()
+        return self._ends.channel.fileno() if self._ends is not None else -1
+
+    def greet(self) -> None:
+        """Tells the other end that it is listened to."""
+        if self._ends is not None:
+            self._ends.channel.say(_GREETING)
 
     def refer(self, buffer: Buffer) -> BlobRef | None:
-        return None if self._is_over else self._showing.refer(buffer)
+        ends = self._ends
+        if ends is None or ends.ear.is_over or not ends.ear.has_heard:
+            return None
+        return ends.ear.showing.refer(buffer)
 
     def resolve(self, ref: BlobRef) -> Buffer:
-        if ref.pool not in self._pools:
-            self.listen()
-        if ref.pool not in self._pools:
+        ends = self._ends
+        if ends is not None and ref.pool not in ends.ear.pools:
+            ends.ear.listen()
+        if ends is None or ref.pool not in ends.ear.pools:
             raise ProtocolError(f"a reference to pool {ref.pool}, whose file never came")
         self._began_reading()
-        return self._reading.view(self._pools[ref.pool], ref)
+        return ends.voice.read(ends.ear.pools[ref.pool], ref)
 
     def listen(self) -> bool:
-        """Takes what the other end says, without waiting; False when it has gone.
+        """Takes what the other end says, without waiting; False when it says nothing any more.
 
         Raises:
             ProtocolError: it said something else.
+            ConnectionLost: it showed what this process cannot take.
         """
-        while not self._is_over:
-            try:
-                data, fds, _, _ = socket.recv_fds(self._sock, MESSAGE_BYTES_MAX, 1)
-            except BlockingIOError:
-                return True
-            except OSError:
-                data, fds = b"", []
-            if not data:
-                self._is_over = True
-            elif fds:
-                self._take_pool(data, fds[0])
-            else:
-                self._take_release(data)
-        return False
+        return self._ends is not None and self._ends.ear.listen()
 
     @property
     def is_reading(self) -> bool:
         """Whether there is something that the other end is to be told, now or later."""
-        return not self._is_over and (self._reading.held_bytes > 0 or self._unsaid is not None)
+        ends = self._ends
+        return ends is not None and not ends.ear.is_over and ends.voice.held_bytes > 0
 
     def say_released(self) -> None:
         """Tells the other end what is not read here any more."""
-        while not self._is_over:
-            if self._unsaid is None:
-                if not self._reading.has_released:
-                    return
-                self._unsaid = ReleaseBlobs(
-                    self._reading.take_released(), self._showing.take_gone()
-                )
-            try:
-                self._sock.send(msgspec.msgpack.encode(self._unsaid))
-            except BlockingIOError:
-                return
-            except OSError:
-                self._is_over = True
-            self._unsaid = None
+        if self._ends is not None:
+            self._ends.voice.say_released()
+            self._ends.ear.say_gone()
 
-    def close(self) -> None:
-        """The other end is gone, and reads nothing any more; idempotent."""
-        self._is_over = True
-        self._showing.close()
+    def part(self) -> None:
+        """The connection has ended: nothing is shown any more.  Idempotent."""
+        ends, self._ends = self._ends, None
+        if ends is not None:
+            ends.voice.part()
+            ends.ear.pools.clear()  # who reads of them keeps them
+            farewells.add(ends.ear)
+            del ends
+            farewells.sweep()
 
-    def _take_pool(self, data: bytes, fd: int) -> None:
+
+class _Ends(NamedTuple):
+    """Of a connection that has not ended."""
+
+    channel: _Channel
+    voice: _Voice
+    ear: _Ear
+
+
+class _Channel(socket.socket):
+    """Takes over a socket, and closes it when nobody has it any more."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(fileno=sock.detach())
+        self.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
+        self._pid = os.getpid()
+
+    def say(self, message: ReleaseBlobs) -> bool:
+        """False if the other end takes nothing for now."""
+        if self._pid != os.getpid():
+            return True  # a fork brought it here: it is not ours
         try:
-            (pool,) = _POOL_ID.unpack(data)
-            self._pools[pool] = SharedFile(fd, memfd.fixed_size_bytes(fd), is_writable=False)
-        except struct.error:
-            raise ProtocolError("a pool without a number") from None
+            self.send(msgspec.msgpack.encode(message))
         except OSError as error:
-            raise ProtocolError(f"shared memory of the other end: {error.strerror}") from None
+            return error.errno not in (errno.EAGAIN, errno.ENOBUFS)  # else nobody listens
+        return True
+
+    def give(self, pool: int, descriptors: Sequence[int]) -> None:
+        """Raises OSError: the other end takes none for now."""
+        socket.send_fds(self, [_POOL_ID.pack(pool)], descriptors)
+
+    def hear(self) -> tuple[bytes, list[int]] | None:
+        """The next message with its descriptors, the caller's to close; None if there is none so
+        far, an empty one when there will be none any more.
+
+        Raises:
+            ConnectionLost: this process may open no more files.
+        """
+        try:
+            data, fds, flags, _ = socket.recv_fds(self, MESSAGE_BYTES_MAX, _DESCRIPTORS)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b"", []
+        if flags & socket.MSG_CTRUNC:
+            _close_all(fds)
+            raise ConnectionLost("a pool came that this process may not open: too many open files")
+        return data, fds
+
+    def finish(self) -> None:
+        """Nothing more will be sent."""
+        if self._pid == os.getpid():
+            with contextlib.suppress(OSError):  # the other end is gone
+                self.shutdown(socket.SHUT_WR)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Voice(Reading):
+    """What is read here, and says so; kept by all that is read, and ends its half of the channel.
+
+    Several threads may be in it: each step on what they share is one that no other gets into.
+    """
+
+    def __init__(self, channel: _Channel) -> None:
+        super().__init__()
+        self._channel = channel
+        self._is_alone = False
+        """Nobody else will call ``say_released``."""
+
+    def read(self, pool: SharedFile | _UnmappedFile, ref: BlobRef) -> Buffer:
+        if isinstance(pool, SharedFile):
+            return self.view(pool, ref)
+        copy = pool.read(ref)
+        self.owe([ref])
+        return copy
+
+    def say_released(self) -> None:
+        while released := self.take_released():
+            if not self._channel.say(ReleaseBlobs(released)):
+                self.owe(released)
+                return
+
+    def part(self) -> None:
+        self._is_alone = True
+        self.say_released()
+
+    def _end(self, ref: BlobRef, offset: int, size_bytes: int) -> None:
+        super()._end(ref, offset, size_bytes)
+        if self._is_alone:
+            self.say_released()
+
+    def __del__(self, is_exiting: list[None] = exiting) -> None:
+        if not is_exiting:
+            self._channel.finish()
+
+
+class _Ear:
+    """What the other end says; and a ``Farewell`` to it.
+
+    Attributes:
+        has_heard: the other end has said something.
+        is_over: it says nothing any more, and reads nothing.
+        pools: the other end's, by its numbers.
+    """
+
+    def __init__(self, channel: _Channel, *, is_expected: bool) -> None:
+        self.has_heard = is_expected
+        self.is_over = False
+        self.pools: dict[int, SharedFile | _UnmappedFile] = {}
+        self._channel = channel
+        self._giver = _Giver(channel)
+        self.showing = Showing(self._giver.give, self._giver.say_gone)
+
+    def listen(self) -> bool:
+        """As that of ``PeerBlobs``."""
+        while not self.is_over:
+            received = self._channel.hear()
+            if received is None:
+                return True
+            data, fds = received
+            self.has_heard = True
+            if fds:
+                self._take_pool(data, fds)
+            elif data:
+                self._take_release(data)
+            else:
+                self.is_over = True
+        return False
+
+    def say_gone(self) -> None:
+        """Tells the other end what pools it can forget, if it did not take that at once."""
+        self._giver.say_gone(self.showing.gone)
+
+    def has_ended(self) -> bool:
+        if self.showing.is_read:
+            try:
+                is_there = self.listen()
+            except MidasError:  # its word counts for nothing any more; its token does
+                is_there, self.is_over = False, True
+            if self.showing.is_read and (is_there or self._giver.has_taker):
+                return False
+        self.showing.close()
+        return True
+
+    def _take_pool(self, data: bytes, fds: list[int]) -> None:
+        kept = -1
+        try:
+            if len(data) != _POOL_ID.size or len(fds) != _DESCRIPTORS:
+                raise ProtocolError("a pool without a number, or without a token")
+            if len(self.pools) >= limits.POOLS_PER_PEER_MAX:
+                raise ProtocolError(f"more than {limits.POOLS_PER_PEER_MAX} pools")
+            (number,) = _POOL_ID.unpack(data)
+            self.pools[number], kept = _opened(*fds)
         finally:
-            os.close(fd)
+            _close_all(fd for fd in fds if fd != kept)
 
     def _take_release(self, data: bytes) -> None:
         try:
@@ -140,5 +295,80 @@ class PeerBlobs:
         except msgspec.DecodeError as error:
             raise ProtocolError(f"not a release: {error}") from None
         for pool in message.pools:
-            self._pools.pop(pool, None)
-        self._showing.released(message)
+            self.pools.pop(pool, None)
+        self.showing.released(message)
+
+
+class _Giver:
+    """Gives the other end pools; with what was made here goes a token of this connection."""
+
+    def __init__(self, channel: _Channel) -> None:
+        self._channel = channel
+        self._token: Token | None = None
+
+    def give(self, file: SharedFile) -> None:
+        """Raises OSError: the other end takes none for now."""
+        token_fd = file.token_fd
+        if token_fd < 0:
+            self._token = self._token or Token()
+            token_fd = self._token.fd
+        self._channel.give(file.id, (file.read_fd, token_fd))
+
+    def say_gone(self, gone: deque[int]) -> None:
+        """Has the other end forget these pools, now or later; several threads may be in it."""
+        while gone:
+            pools = take_gone(gone)
+            if not self._channel.say(ReleaseBlobs([], pools)):
+                gone.extendleft(pools)
+                return
+
+    @property
+    def has_taker(self) -> bool:
+        """Whether anybody has what was given; nothing more will be."""
+        return self._token is not None and self._token.is_held
+
+
+class _UnmappedFile:
+    """A pool for which this process has no room: what is read of it is copied."""
+
+    def __init__(self, fd: int, size_bytes: int) -> None:
+        self._fd = fd
+        self._size_bytes = size_bytes
+
+    def read(self, ref: BlobRef) -> Buffer:
+        """Raises ProtocolError: it does not lie there."""
+        check_inside(ref, self._size_bytes)
+        data = bytearray(ref.size_bytes)
+        with memoryview(data) as rest:
+            offset = 0
+            while offset < len(data):
+                try:
+                    offset += os.preadv(self._fd, [rest[offset:]], ref.offset + offset)
+                except OSError as error:
+                    text = f"shared memory of the other end: {error.strerror}"
+                    raise ProtocolError(text) from None
+        return data
+
+    def __del__(self, is_exiting: list[None] = exiting) -> None:
+        if not is_exiting:
+            os.close(self._fd)
+
+
+def _opened(file_fd: int, token_fd: int) -> tuple[SharedFile | _UnmappedFile, int]:
+    """A pool that came, and which of its descriptors is in use from now on.
+
+    Raises:
+        ProtocolError: reading it could be the end of this process.
+    """
+    size_bytes = memfd.fixed_size_bytes(file_fd)
+    if not memfd.has_plain_pages(file_fd):
+        raise ProtocolError("shared memory of huge pages")
+    if size_bytes <= within_address_space(size_bytes, limits.ADDRESS_SHARE_OF_POOL_INVERSE):
+        with contextlib.suppress(OSError):
+            return SharedFile(file_fd, size_bytes, token_fd=token_fd), token_fd
+    return _UnmappedFile(file_fd, size_bytes), file_fd
+
+
+def _close_all(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from midas_mp import limits
+from midas_mp.blobs.door import Visitor
 from midas_mp.client.client import Client
 from midas_mp.client.cluster import InProcessCluster, dial_within
 from midas_mp.config import JobOptions
@@ -22,6 +23,7 @@ from midas_mp.driver.script_process import ScriptProcess
 from midas_mp.driver.view import View
 from midas_mp.errors import ProcessLost
 from midas_mp.host.host import Host
+from midas_mp.host.service import listening
 from midas_mp.journal.journal import Journal
 from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
 from midas_mp.participant.launcher import NodeSettings
@@ -104,7 +106,9 @@ async def run_at_host(
     """
     watch = _Watch()
     supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
-    dial = functools.partial(tcp.connect, address, timeout_s=CONNECT_TIMEOUT_S)
+    dial = functools.partial(
+        tcp.connect, address, timeout_s=CONNECT_TIMEOUT_S, neighbours=Visitor()
+    )
     client = Client(dial, patience_s=patience_s)
     try:
         async with _script_job(run, supervisor, default_memory_bytes(1)) as job:
@@ -137,14 +141,11 @@ async def run_as_host(
     try:
         async with _script_job(run, supervisor, default_memory_bytes(1)) as job:
             watch.job = job
-            listener = await tcp.listen(address, lambda: (host, host.conversation()))
-            try:
+            async with listening(host, address) as listener:
                 announce(f"listening on {listener.address}")
                 await job.load()
                 await client.connect()
                 return await job.run(client)
-            finally:
-                listener.close()
     finally:
         client.close()
         await host.close("the script is done")

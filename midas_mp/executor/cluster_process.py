@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from midas_mp.blobs.sharing import Sharing
 from midas_mp.errors import MidasError
-from midas_mp.executor.sharing import Sharing
 from midas_mp.executor.tether import Tether, ignore_signals
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.zygote import Zygote
-from midas_mp.transport import loop, stream, tcp
+from midas_mp.transport import loop, stream
 from midas_mp.transport.address import Address
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def settings_word(settings: HostSettings | ParticipantSettings | NodeSettings) -
 async def serve_host(tether: Tether, word: str) -> None:
     """A standing host, until the parent lets go."""
     from midas_mp.host.host import Host
+    from midas_mp.host.service import listening
 
     settings = msgspec.json.decode(word, type=HostSettings)
     tether.end_at(signal.SIGTERM)
@@ -69,14 +70,14 @@ async def serve_host(tether: Tether, word: str) -> None:
     socks = await tether.receive()
     if socks is None:
         return
-    listener = await tcp.listen_on(socks[0], settings.address, lambda: (host, host.conversation()))
-    watching = asyncio.ensure_future(_say_when_ready(tether, host, settings.workers))
-    try:
-        await tether.wait_end()
-    finally:
-        watching.cancel()
-        listener.close()
-        await host.close("the host is stopping")
+    async with listening(host, settings.address, sock=socks[0]) as listener:
+        watching = asyncio.ensure_future(_say_when_ready(tether, host, settings.workers))
+        try:
+            await tether.wait_end()
+        finally:
+            watching.cancel()
+            listener.close()
+            await host.close("the host is stopping")
 
 
 async def _say_when_ready(tether: Tether, host: Host, workers: int) -> None:
@@ -132,18 +133,11 @@ async def serve_both(tether: Tether, word: str) -> None:
 
 
 async def _admit(tether: Tether, host: Host) -> None:
-    kept = []  # what the program reads of this process stays as it is until this process ends
     while (socks := await tether.receive()) is not None:
         sock, *others = socks
-        sharing = Sharing(others[0]) if others else None
-        kept.append(sharing)
-        await stream.attach(
-            sock,
-            host,
-            host.conversation(),
-            name="the program",
-            blobs=sharing.blobs if sharing is not None else None,
-        )
+        link = await stream.attach(sock, host, host.conversation(), name="the program")
+        for channel in others:
+            link.share(Sharing(channel, link))
 
 
 def main() -> None:

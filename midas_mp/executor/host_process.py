@@ -12,10 +12,10 @@ import socket
 from typing import Final
 
 from midas_mp.blobs import peers
+from midas_mp.blobs.sharing import Sharing
 from midas_mp.errors import MidasError, ProcessLost
 from midas_mp.executor import tether
 from midas_mp.executor.cluster_process import MODULE, settings_word
-from midas_mp.executor.sharing import Sharing
 from midas_mp.executor.tether import TetheredProcess
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.zygote import SOCKET_BUFFER_BYTES
@@ -44,8 +44,6 @@ class HostProcess:
         self._process = TetheredProcess("the host process", MODULE, "both", settings_word(settings))
         self._ended: asyncio.Future[ProcessLost] = self._loop.create_future()
         self._loop.add_reader(self._process.fileno(), self._listen)
-        self._sharings: list[Sharing] = []
-        """The process may read what it was shown until it has ended."""
 
     @property
     def pid(self) -> int:
@@ -57,7 +55,7 @@ class HostProcess:
         Raises:
             ProcessLost: it has ended.
         """
-        sharing = None
+        channel = None
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as on_failure:
             mine, other = socket.socketpair()
             on_failure.callback(mine.close)
@@ -67,20 +65,17 @@ class HostProcess:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
             if conversation.local is Role.CLIENT:
                 with contextlib.suppress(OSError):  # then large buffers are sent
-                    ours, other = peers.socketpair()
+                    channel, other = peers.socketpair()
                     handed.append(theirs.enter_context(other))
-                    sharing = Sharing(ours)
-                    self._sharings.append(sharing)
-                    on_failure.callback(sharing.close)
+                    on_failure.callback(channel.close)
             self._process.hand_over(*handed)
             on_failure.pop_all()
-        return await stream.attach(
-            mine,
-            _Explained(receiver, self._ended),
-            conversation,
-            name=self._process.name,
-            blobs=sharing.blobs if sharing is not None else None,
+        link = await stream.attach(
+            mine, _Explained(receiver, self._ended), conversation, name=self._process.name
         )
+        if channel is not None:
+            link.share(Sharing(channel, link))
+        return link
 
     async def close(self) -> None:
         """Ends it, and what it started; idempotent."""
@@ -91,8 +86,6 @@ class HostProcess:
         except TimeoutError:  # it is frozen
             self._process.kill()
             await self._ended
-        for sharing in self._sharings:
-            sharing.close()
         self._process.close()
 
     def _listen(self) -> None:

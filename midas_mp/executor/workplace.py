@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from midas_mp.blobs.door import Visitor
 from midas_mp.blobs.upkeep import Upkeep
 from midas_mp.client.client import Client
 from midas_mp.client.cluster import InProcessCluster
@@ -121,9 +122,9 @@ async def open_workplace(site: WorkplaceSpec, lost: Callable[[MidasError], None]
 
 
 async def _client_of_standing_host(address: Address, closing: contextlib.AsyncExitStack) -> Client:
+    closing.callback(Upkeep().close)
     dialled = _Dialled(address)
     closing.push_async_callback(dialled.wait_ended)
-    closing.callback(Upkeep().close)
     client = Client(dialled)
     closing.callback(client.close)
     await client.connect()
@@ -133,9 +134,9 @@ async def _client_of_standing_host(address: Address, closing: contextlib.AsyncEx
 async def _client_of_host_process(
     settings: NodeSettings, closing: contextlib.AsyncExitStack
 ) -> Client:
+    closing.callback(Upkeep().close)
     host = HostProcess(settings)
     closing.push_async_callback(host.close)
-    closing.callback(Upkeep().close)
     client = Client(host, patience_s=0)
     closing.callback(client.close)
     try:
@@ -150,10 +151,17 @@ class _Dialled:
 
     def __init__(self, address: Address) -> None:
         self._address = address
+        self._visitor = Visitor()
         self._links: list[Link] = []
 
     async def __call__(self, receiver: Receiver, conversation: Conversation, /) -> Link:
-        link = await tcp.connect(self._address, receiver, conversation, timeout_s=CONNECT_TIMEOUT_S)
+        link = await tcp.connect(
+            self._address,
+            receiver,
+            conversation,
+            timeout_s=CONNECT_TIMEOUT_S,
+            neighbours=self._visitor,
+        )
         self._links = [link, *(link for link in self._links if not link.is_closed)]
         return link
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from midas_mp import limits
+from midas_mp.blobs.door import Visitor
 from midas_mp.errors import (
     ClusterLost,
     HostUnreachable,
@@ -71,7 +72,7 @@ async def serve(
             broken.set_exception(error)
 
     supervisor = Supervisor(zygote, zygote_lost=zygote_lost)
-    dial: Dial = partial(tcp.connect, address)
+    dial: Dial = partial(tcp.connect, address, neighbours=Visitor())
     jitter = random.Random()  # noqa: S311 - spreads load, no secret
     launcher = Launcher(
         supervisor,

@@ -17,7 +17,8 @@ from midas_mp import limits
 from midas_mp.errors import ConnectionLost, MidasError, ProtocolError
 from midas_mp.testing.trace import Trace, outline
 from midas_mp.transport.link import Link, Receiver
-from midas_mp.transport.pulse import HEARTBEAT, Pulse, without_heartbeats
+from midas_mp.transport.neighbours import without_link_words
+from midas_mp.transport.pulse import HEARTBEAT, Pulse
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame, FrameDecoder, encode
 
@@ -280,7 +281,7 @@ class SimulatedLink(Link):
             return
         self.received_count += 1
         try:
-            frames = without_heartbeats(self._decoder.feed(b"".join(packets)))
+            frames = without_link_words(self._decoder.feed(b"".join(packets)))
         except ProtocolError as error:
             self._fail(error)
             return

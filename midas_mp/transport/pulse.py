@@ -104,8 +104,3 @@ class Pulse:
             self._silent_beats = 0
         else:
             self._silent_beats += 1
-
-
-def without_heartbeats(frames: list[Frame]) -> list[Frame]:
-    """What is of interest to the owner of a link."""
-    return [frame for frame in frames if type(frame.message) is not Heartbeat]

@@ -16,9 +16,18 @@ from midas_mp import limits
 from midas_mp.errors import ConnectionLost, MidasError, ProtocolError
 from midas_mp.transport.address import Address
 from midas_mp.transport.link import Link, Receiver
-from midas_mp.transport.pulse import HEARTBEAT, Pulse, without_heartbeats
+from midas_mp.transport.neighbours import Neighbourhood, Neighbours, without_link_words
+from midas_mp.transport.pulse import HEARTBEAT, Pulse
 from midas_mp.wire.conversation import Conversation
-from midas_mp.wire.framing import BlobPort, Buffer, Frame, FrameDecoder, encode_all, size_bytes
+from midas_mp.wire.framing import (
+    BlobPort,
+    Buffer,
+    Frame,
+    FrameDecoder,
+    LinkedPort,
+    encode_all,
+    size_bytes,
+)
 from midas_mp.wire.records import RecordReader, RecordWriter
 
 _JOIN_BYTES_MAX: Final = 64 * limits.KB
@@ -31,7 +40,8 @@ class StreamLink(asyncio.Protocol, Link):
     Args:
         where: the other end for people; empty takes the transport's address.
         greeting_timeout_s: cut off a peer whose conversation is not open by then; None is never.
-        blobs: the memory shared with the peer; None where there is none in common.
+        blobs: the memory shared with the peer; None where there is none in common so far.
+        neighbours: how to share memory with a peer of this node; None is not at all.
         is_checked: frames cross a network, where bits may flip: they travel in records.
     """
 
@@ -43,6 +53,7 @@ class StreamLink(asyncio.Protocol, Link):
         where: str = "",
         greeting_timeout_s: float | None = None,
         blobs: BlobPort | None = None,
+        neighbours: Neighbours | None = None,
         is_checked: bool = False,
     ) -> None:
         super().__init__(receiver, conversation)
@@ -50,6 +61,7 @@ class StreamLink(asyncio.Protocol, Link):
         self._greeting_timeout_s = greeting_timeout_s
         self._blobs = blobs
         self._decoder = FrameDecoder(conversation, blobs)
+        self._neighbourhood = Neighbourhood(self, neighbours)
         self._reader = RecordReader() if is_checked else None
         self._writer = RecordWriter() if is_checked else None
         self._transport: asyncio.Transport | None = None
@@ -87,6 +99,8 @@ class StreamLink(asyncio.Protocol, Link):
             self.conversation.sending(frame)
         self.sent_count += 1
         self._write(pieces)
+        if self._neighbourhood.is_inviting:
+            self._neighbourhood.invite(self._transport)
 
     def close(self, last: Frame | None = None) -> None:
         if self.is_closed:
@@ -115,6 +129,16 @@ class StreamLink(asyncio.Protocol, Link):
     def resume_reading(self) -> None:
         if not self.is_closed and self._transport and not self._transport.is_reading():
             self._transport.resume_reading()
+
+    # -- the side of the memory that is shared ---------------------------------------------------
+
+    def share(self, port: LinkedPort) -> None:
+        self._blobs = port
+        self._decoder.share(port)
+        self._neighbourhood.share(port)
+
+    def port_failed(self, error: MidasError) -> None:
+        self._fail(error)
 
     # -- the pulse' side -----------------------------------------------------------------------
 
@@ -145,15 +169,18 @@ class StreamLink(asyncio.Protocol, Link):
             return
         self.received_count += 1
         try:
-            frames = without_heartbeats(self._decode(data))
+            frames = self._decode(data)
         except ProtocolError as error:
             self._fail(error)
             return
         except ConnectionLost as error:
             self._fail(ConnectionLost(f"{self.peer}: {error}"))
             return
-        if frames:
-            failure = self._hand_over(frames)
+        rest = without_link_words(frames)
+        if len(rest) < len(frames):
+            self._neighbourhood.take(frames)
+        if rest:
+            failure = self._hand_over(rest)
             if failure is not None:
                 self._fail(failure)
 
@@ -172,6 +199,7 @@ class StreamLink(asyncio.Protocol, Link):
         self._transport = None
         self._is_closing = True
         self._is_writing_paused = False
+        self._neighbourhood.part()
         self._lose(self._error)
 
     def pause_writing(self) -> None:

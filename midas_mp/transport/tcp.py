@@ -13,6 +13,7 @@ from midas_mp import limits
 from midas_mp.errors import AddressInUse, HostUnreachable, UsageError
 from midas_mp.transport.address import Address
 from midas_mp.transport.link import Receiver
+from midas_mp.transport.neighbours import Neighbours
 from midas_mp.transport.stream import StreamLink
 from midas_mp.wire.conversation import Conversation
 
@@ -34,20 +35,28 @@ class Listener:
         self._server.close()
 
 
-async def listen(address: Address, make_receiver: ReceiverFactory) -> Listener:
+async def listen(
+    address: Address, make_receiver: ReceiverFactory, *, neighbours: Neighbours | None = None
+) -> Listener:
     """Accept links at ``address``; an empty host is all interfaces, IPv4 and IPv6.
 
-    ``make_receiver`` is called once per connection.
+    ``make_receiver`` is called once per connection; with ``neighbours`` it shares memory with peers
+    of this node.
 
     Raises:
         AddressInUse: the port is taken.
         UsageError: not an address of this machine, or not allowed.
     """
-    return await listen_on(await _bound_socket(address), address, make_receiver)
+    sock = await _bound_socket(address)
+    return await listen_on(sock, address, make_receiver, neighbours=neighbours)
 
 
 async def listen_on(
-    sock: socket.socket, address: Address, make_receiver: ReceiverFactory
+    sock: socket.socket,
+    address: Address,
+    make_receiver: ReceiverFactory,
+    *,
+    neighbours: Neighbours | None = None,
 ) -> Listener:
     """Accept links at a socket that is bound to ``address`` already, as ``listen`` does."""
     loop = asyncio.get_running_loop()
@@ -61,6 +70,7 @@ async def listen_on(
             receiver,
             conversation,
             greeting_timeout_s=limits.GREETING_TIMEOUT_S,
+            neighbours=neighbours,
             is_checked=True,
         )
 
@@ -74,10 +84,12 @@ async def connect(
     conversation: Conversation,
     *,
     timeout_s: float = limits.GREETING_TIMEOUT_S,
+    neighbours: Neighbours | None = None,
 ) -> StreamLink:
     """A link to the host at ``address``; an empty host is this machine.
 
-    The host then has as long again to answer the greeting, or the link is lost.
+    The host then has as long again to answer the greeting, or the link is lost.  With
+    ``neighbours`` it shares memory with a host of this node.
 
     Raises:
         HostUnreachable: nobody answers there, in time, or under that name.
@@ -97,6 +109,7 @@ async def connect(
             conversation,
             where=str(address),
             greeting_timeout_s=timeout_s,
+            neighbours=neighbours,
             is_checked=True,
         ),
         sock=sock,

@@ -31,6 +31,7 @@ from midas_mp.wire.messages import (
     Goodbye,
     Heartbeat,
     Hello,
+    Invite,
     JobEnded,
     JobOpened,
     JobStarted,
@@ -139,6 +140,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
     (Role.HOST, Role.LAUNCHER): (
         Welcome,
         Refused,
+        Invite,
         BeginJob,
         EndJob,
         PutBundle,
@@ -167,6 +169,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
     (Role.HOST, Role.CLIENT): (
         Welcome,
         Refused,
+        Invite,
         JobOpened,
         JobStarted,
         JobStatus,

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from midas_mp import limits
-from midas_mp.errors import ProtocolError
+from midas_mp.errors import MidasError, ProtocolError
 from midas_mp.wire.messages import AnyMessage, BlobRef, Call, Outcome
 
 PREFIX: Final = struct.Struct("<II")
@@ -53,6 +53,23 @@ class BlobPort(Protocol):
         Raises:
             ProtocolError: there is no such place.
         """
+
+
+class LinkedPort(BlobPort, Protocol):
+    """A port that serves one connection and ends with it."""
+
+    def part(self) -> None:
+        """The connection has ended; what was read of it may be read on.  Idempotent."""
+
+
+class PortOwner(Protocol):
+    """The connection that a port serves."""
+
+    def share(self, port: LinkedPort, /) -> None:
+        """Large buffers need not be sent from now on."""
+
+    def port_failed(self, error: MidasError, /) -> None:
+        """The other end broke the rules, or this process cannot keep up with it."""
 
 
 class _Header(Struct, frozen=True, array_like=True, gc=False):
@@ -186,6 +203,10 @@ class FrameDecoder:
         self._partial = bytearray()
         """The buffer that is being gathered."""
         self._error: ProtocolError | None = None
+
+    def share(self, blobs: BlobPort) -> None:
+        """From now on references are to what this port knows."""
+        self._blobs = blobs
 
     def feed(self, data: Buffer) -> list[Frame]:
         """All frames that are complete with ``data``; the data itself may be reused afterwards.

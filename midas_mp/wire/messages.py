@@ -114,6 +114,19 @@ class Heartbeat(Message, frozen=True, tag=5):
     """Launcher ↔ host, client ↔ host, by whoever has said nothing else for a while."""
 
 
+class Invite(Message, frozen=True, tag=6):
+    """Host → launcher or client, after its welcome, where both seem to be on one machine: at this
+    socket they can share memory.
+
+    Who cannot come there, or does not want to, need not say so.
+    """
+
+    where: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[\w-]+\Z")]
+    """Name of an abstract Unix socket (SOCK_SEQPACKET)."""
+    ticket: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9a-f]+\Z")]
+    """To be said there, first of all; good for one."""
+
+
 # -- workers ---------------------------------------------------------------------------------
 
 
@@ -469,20 +482,21 @@ class BlobRef(Struct, frozen=True, array_like=True, gc=False):
     """
 
     pool: Count
-    """The number of the file, given by the launcher (or driver), which made it."""
+    """The number of the file, given by whoever showed it."""
     offset: Count
     size_bytes: Count
 
 
 class ReleaseBlobs(Message, frozen=True, tag=60):
-    """Launcher ↔ worker: what these refer to is not read here any more.
+    """Launcher ↔ worker, with whatever is said next, and neighbours, on a socket of their own: what
+    these refer to is not read here any more.
 
-    Said as often as each was sent, with whatever is said next.
+    Said as often as each was sent.
     """
 
     refs: list[BlobRef]
     pools: list[Count] = []
-    """Only from the launcher: nothing in these files will be referred to again."""
+    """Not from a worker: nothing in these files of this end will be referred to again."""
     idle_from: Count | None = None
     """Only from the launcher: what is free in the worker's own file from here on was not needed for
     a while, and goes back to the kernel."""
@@ -553,6 +567,7 @@ AnyMessage = (
     | Refused
     | Goodbye
     | Heartbeat
+    | Invite
     | WorkerReady
     | WorkerUp
     | WorkerDown

@@ -9,7 +9,7 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.testing.virtual_time import VirtualTimeLoop
-from midas_mp.transport.pulse import HEARTBEAT, Pulse, without_heartbeats
+from midas_mp.transport.pulse import HEARTBEAT, Pulse
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import PROTOCOL_VERSION, Goodbye, Hello, Role, Welcome
@@ -184,8 +184,3 @@ def test_a_link_that_is_closed_has_no_pulse(play):
         assert (link.beats, link.silences) == ([], [])
 
     play(main())
-
-
-def test_owners_do_not_hear_heartbeats():
-    goodbye = Frame(0, Goodbye("x"))
-    assert without_heartbeats([HEARTBEAT, goodbye, HEARTBEAT]) == [goodbye]

@@ -21,6 +21,8 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 _BY_ALIAS = {words.Name: names, words.Digest: digests, words.Count: counts, words.Text: texts}
 _BY_FIELD = {
     "node_id": st.text("0123456789abcdef", min_size=1, max_size=64),
+    "ticket": st.text("0123456789abcdef", min_size=1, max_size=64),
+    "where": st.text("midas-09_", min_size=1, max_size=100),
     "seed": st.integers(-(2**63), 2**64 - 1),
     "timeout_s": st.floats(0, 1e9),
     "grace_s": st.floats(0, 1e9),
