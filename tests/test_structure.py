@@ -25,8 +25,11 @@ WITHOUT_TEST = {
 """Modules that have no test of their own, by name or path below the package."""
 
 WITHOUT_MODULE = {
+    "chaos/test_nothing_left.py": "is about all processes at once",
     "conformance/test_conformance.py": "is about the script contract as a whole",
     "hostile/test_hostile.py": "is about the sandbox as a whole, and runs hostile/*.lua",
+    "fuzz/test_journal.py": "is about hostile files",
+    "fuzz/test_lua.py": "is about hostile payloads and sources, in Lua",
     "fuzz/test_scheduler.py": "is about the whole scheduler, among liars",
     "fuzz/test_wire.py": "is about hostile bytes on a connection",
     "test_benchmarks.py": "is about the report of benchmarks/",

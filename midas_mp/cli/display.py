@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from midas_mp import limits
 from midas_mp.cli.report import describe, write_line
-from midas_mp.client.printable import printable
+from midas_mp.client.printable import printable, printable_line
 from midas_mp.errors import ScriptError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Display:
         self.workers = workers
 
     def noticed(self, text: str) -> None:
-        self.write(f"midas: {printable(text)}")
+        self.write(f"midas: {printable_line(text)}")
 
     def task_failed(self, error: ScriptError) -> None:
         self._failures_seen += 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from midas_mp.client.printable import printable
+from midas_mp.client.printable import printable, printable_line
 
 if TYPE_CHECKING:
     from midas_mp.journal.summary import JournalSummary, RoundSummary
@@ -73,7 +73,7 @@ def _facts(file: Path, summary: JournalSummary | None) -> dict[str, Any]:
 
 def _lines(file: Path, summary: JournalSummary | None) -> list[str]:
     if summary is None:
-        return [f"{printable(str(file))}: nothing is recorded"]
+        return [f"{printable_line(str(file))}: nothing is recorded"]
     job = summary.job
     rows = [
         ("script", f"{job.script}, {job.digest[:12]}"),
@@ -88,7 +88,7 @@ def _lines(file: Path, summary: JournalSummary | None) -> list[str]:
     if hidden > 0:
         rows.append(("rounds", f"{hidden} before these, all done"))
     rows += [(f"round {r.number}", _progress(r)) for r in summary.rounds[-ROUNDS_SHOWN_MAX:]]
-    return [f"{name:<10} {printable(text)}" for name, text in rows if text]
+    return [f"{name:<10} {printable_line(text)}" for name, text in rows if text]
 
 
 def _progress(round_: RoundSummary) -> str:

@@ -40,8 +40,13 @@ def describe(error: BaseException) -> str:
         return _describe_script_error(error)
     if isinstance(error, MidasError) and not isinstance(error, InternalError):
         notes: list[str] = getattr(error, "__notes__", [])
-        return "\n".join(f"midas: {printable(text)}" for text in (str(error), *notes))
+        return "\n".join(f"midas: {_hanging(text)}" for text in (str(error), *notes))
     return f"midas: {BUG_NOTE}\n{type(error).__name__}: {printable(str(error))}"
+
+
+def _hanging(text: str) -> str:
+    """Lines behind the first one begin as none of ours does."""
+    return printable(text).replace("\n", "\n  ")
 
 
 def _describe_script_error(error: ScriptError) -> str:

@@ -19,5 +19,10 @@ def printable(text: str | bytes) -> str:
     return _UNSAFE.sub(_escape, text)
 
 
+def printable_line(text: str | bytes) -> str:
+    """The same in one line: nothing in it can pass for a line of somebody else's."""
+    return printable(text).replace("\n", "\\n")
+
+
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from midas_mp.client.printable import printable
+from midas_mp.client.printable import printable, printable_line
 from midas_mp.config import JobOptions
 from midas_mp.driver.job import Answer
 from midas_mp.driver.session import open_script_job
@@ -173,12 +173,12 @@ class _RunningScript:
         self._tell((done, self._count))
 
     def noticed(self, text: str) -> None:
-        _log.warning("%s", printable(text))
+        _log.warning("%s", printable_line(text))
 
     def task_failed(self, error: ScriptError) -> None:
         self._failed += 1
         if self._failed <= FAILURES_TOLD_MAX:
-            _log.warning("%s", printable(str(error)))
+            _log.warning("%s", printable_line(str(error)))
 
     def shared_progressed(self, node: str, received_bytes: int, total_bytes: int) -> None:
         """Whoever waits for an answer has nowhere to show it."""

@@ -227,6 +227,8 @@ class JournalFile:
         assert isinstance(record, ResultsRecord)
         rest = range(first + 1, first + row_count(record))
         bodies = [body, *(self._read_row(rows, sequence)[1] for sequence in rest)]
+        if sum(map(len, bodies)) != sum(record.sizes):
+            raise damaged(first)
         return RecordedResults(record, _cut(bodies, record.sizes))
 
     def _read_row(self, rows: sqlite3.Cursor, sequence: int) -> tuple[Record, bytes]:

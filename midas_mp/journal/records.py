@@ -33,7 +33,9 @@ DIGEST_BYTES: Final = 8
 _SEAL_BYTES: Final = 16
 _BODY_SEAL_BYTES: Final = 8
 
-_Count = Annotated[int, Meta(ge=0)]
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
+_Moment = Annotated[float, Meta(ge=0, le=1e11)]
+"""Seconds since 1970, of some thousand years."""
 
 
 class JobRecord(Struct, frozen=True, array_like=True, tag=1):
@@ -54,7 +56,7 @@ class JobRecord(Struct, frozen=True, array_like=True, tag=1):
     tasks: str
     arg: list[str]
     named_arg: dict[str, str]
-    recorded_s: float
+    recorded_s: _Moment
 
     @property
     def words(self) -> str:
@@ -74,7 +76,7 @@ class RoundRecord(Struct, frozen=True, array_like=True, tag=2):
     round: _Count
     count: _Count
     shared: bytes
-    recorded_s: float
+    recorded_s: _Moment
 
 
 class ResultsRecord(Struct, frozen=True, array_like=True, tag=3):
@@ -89,7 +91,7 @@ class ResultsRecord(Struct, frozen=True, array_like=True, tag=3):
     outcomes: list[Outcome]
     digests: bytes
     sizes: list[_Count]
-    recorded_s: float
+    recorded_s: _Moment
 
 
 class PartRecord(Struct, frozen=True, array_like=True, tag=4):

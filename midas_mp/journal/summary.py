@@ -13,11 +13,14 @@ from midas_mp.journal.records import (
     ResultsRecord,
     RoundRecord,
 )
-from midas_mp.wire.messages import Status
+from midas_mp.wire.messages import Outcome, Status
 
 BODY_BYTES_MAX: Final = 8 * 2**20
 """Of one row; more is cut into rows of this size, so that no copy of it is larger.  A number of the
 file format: it says how many rows a record has."""
+
+
+_BLOCK_TASKS: Final = 64
 
 
 def row_count(record: ResultsRecord) -> int:
@@ -40,7 +43,8 @@ class RoundSummary:
         self.sequences = range(sequence + 1, sequence + 1)
         self.done = 0
         self.failed = 0
-        self._digests = bytearray()
+        self._digests: dict[int, bytearray] = {}
+        """Of tasks next to each other; only where there are any, whatever indices a record says."""
 
     @property
     def is_complete(self) -> bool:
@@ -48,25 +52,34 @@ class RoundSummary:
 
     def digest(self, index: int) -> bytes | None:
         """Of what the task was given; None where its result is not recorded."""
-        start = index * DIGEST_BYTES
-        found = bytes(self._digests[start : start + DIGEST_BYTES])
+        block = self._digests.get(index // _BLOCK_TASKS)
+        if block is None:
+            return None
+        start = index % _BLOCK_TASKS * DIGEST_BYTES
+        found = bytes(block[start : start + DIGEST_BYTES])
         return found if any(found) else None
 
     def add(self, record: ResultsRecord) -> None:
         """Raises JournalFailed: no run of Midas writes such a thing."""
         if len(record.digests) != DIGEST_BYTES * len(record.outcomes):
             raise JournalFailed("damaged: digests are missing")
+        if sum(outcome.buffer_count for outcome in record.outcomes) != len(record.sizes):
+            raise JournalFailed("damaged: buffers are missing")
         for position, outcome in enumerate(record.outcomes):
-            if outcome.index >= self.count or self.digest(outcome.index):
-                raise JournalFailed(f"damaged: task {outcome.index} is out of place")
-            start, end = outcome.index * DIGEST_BYTES, (outcome.index + 1) * DIGEST_BYTES
-            if end > len(self._digests):
-                # for a few more than this one: tasks are generated in order
-                self._digests.extend(bytes(2 * end - len(self._digests)))
-            at = position * DIGEST_BYTES
-            self._digests[start:end] = record.digests[at : at + DIGEST_BYTES]
-            self.failed += outcome.status is not Status.OK
+            start = position * DIGEST_BYTES
+            self._add(outcome, record.digests[start : start + DIGEST_BYTES])
         self.done += len(record.outcomes)
+
+    def _add(self, outcome: Outcome, digest: bytes) -> None:
+        index = outcome.index
+        if index >= self.count or self.digest(index) or not any(digest):
+            raise JournalFailed(f"damaged: task {index} is out of place")
+        number, place = divmod(index, _BLOCK_TASKS)
+        block = self._digests.get(number)
+        if block is None:
+            block = self._digests[number] = bytearray(_BLOCK_TASKS * DIGEST_BYTES)
+        block[place * DIGEST_BYTES : (place + 1) * DIGEST_BYTES] = digest
+        self.failed += outcome.status is not Status.OK
 
 
 class JournalSummary:

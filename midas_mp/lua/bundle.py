@@ -29,17 +29,20 @@ _MODULE_NAME_SHOWN_MAX: Final = 60
 
 _TOKEN: Final = re.compile(
     rb"""
-      --\[(?P<c>=*)\[ .*? \](?P=c)\]                # long comment
+      --\[(?P<c>=*)\[ .*? (?: \](?P=c)\] | \Z )     # long comment
     | --[^\n]*                                      # comment
-    | (?<![\w.:]) require \s* \(? \s*               # require "x"  require("x")  require[[x]]
+    | (?<![\w.:]) require \s*+ \(?+ \s*+            # require "x"  require("x")  require[[x]]
       (?: "(?P<double>[^"\\\n]*)" | '(?P<single>[^'\\\n]*)'
         | \[(?P<r>=*)\[(?P<long>[^\n]*?)\](?P=r)\] )
-    | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*'     # strings
-    | \[(?P<s>=*)\[ .*? \](?P=s)\]                  # long string
+    | "(?:[^"\\\n]|\\.)*+"? | '(?:[^'\\\n]|\\.)*+'? # strings
+    | \[(?P<s>=*)\[ .*? (?: \](?P=s)\] | \Z )       # long string
     """,
     re.VERBOSE | re.DOTALL,
 )
-"""What must be skipped to find a require that is code, and that require."""
+"""What must be skipped to find a require that is code, and that require.
+
+What has no end reaches to that of its line, or of the file: looked at again and again, a file of
+openings would take hours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ _LARGE: Final = 0.01
 _WORD: Final = string.ascii_letters + string.digits
 _ALPHABETS: Final = {
     r"^[\w.@+-]+\Z": _WORD + "_.@+-" + "éЖ中",
+    r"^[\w.@+-]*\Z": _WORD + "_.@+-",
     r"^[0-9a-f]+\Z": "0123456789abcdef",
     r"^[\w-]+\Z": _WORD + "_-",
 }

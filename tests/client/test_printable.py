@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from midas_mp.client.printable import printable
+from midas_mp.client.printable import printable, printable_line
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,9 @@ from midas_mp.client.printable import printable
 )
 def test_nothing_that_a_script_prints_is_obeyed(text, shown):
     assert printable(text) == shown
+
+
+def test_one_line_stays_one():
+    assert printable_line("all is well\nmidas: \x1b[1mjoined\r\n") == (
+        "all is well\\nmidas: \\x1b[1mjoined\\r\\n"
+    )

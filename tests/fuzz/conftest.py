@@ -27,16 +27,17 @@ class Fuzz:
     """The cases of one test.
 
     Attributes:
-        replay: the command that tries a case again, but for its number.
+        name: of the test; with a number it says all of a case.
+        done: how many cases were tried.
     """
 
     def __init__(self, node_id: str) -> None:
-        self.replay = f'pytest "{node_id}"'
-        self._name = node_id.partition("::")[2]
+        self._replay = f'pytest "{node_id}"'
+        self.name = node_id.partition("::")[2]
         self.done = 0
 
     def chance(self, number: int) -> Chance:
-        return Chance(f"{self._name} {number}")
+        return Chance(f"{self.name} {number}")
 
     def ranges(self, count: int, at_once: int = CASES_AT_ONCE) -> Iterator[range]:
         """The numbers of this test run's cases, ``count`` of them unless somebody wants others."""
@@ -62,11 +63,15 @@ class Fuzz:
                     error.add_note(self.again(number))
                     raise
             self.done += len(numbers)
+        self.tell()
+
+    def tell(self) -> None:
+        """How many it were."""
         if SECONDS:
-            print(f"{self._name}: {self.done:,} cases")  # noqa: T201 - a figure
+            print(f"{self.name}: {self.done:,} cases")  # noqa: T201 - a figure
 
     def again(self, number: int) -> str:
-        return f"once more: MIDAS_FUZZ_CASE={number} {self.replay}"
+        return f"once more: MIDAS_FUZZ_CASE={number} {self._replay}"
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from midas_mp.errors import JournalFailed, JournalRefused
@@ -225,6 +226,17 @@ def test_changed_results_are_noticed_when_they_are_read(path, write, begin, resu
     )
     with JournalFile(path) as file, pytest.raises(JournalFailed, match="record 4 is not as it was"):
         file.verify()
+
+
+def test_buffers_that_are_not_as_long_as_they_are_said_to_be_are_noticed(
+    path, write, begin, results
+):
+    record, buffers = results({0: b"xx"})
+    for size in (1, 3):
+        write(begin(0, 1), (msgspec.structs.replace(record, sizes=[size]), buffers))
+        with JournalFile(path) as file, pytest.raises(JournalFailed, match="record 3 is not"):
+            file.verify()
+        path.unlink()
 
 
 def test_rows_that_go_while_it_is_read_are_noticed(path, write, begin, results):

@@ -53,7 +53,9 @@ def test_large_records_take_more_rows(summed, begin, results):
     record, _ = results({0: b"x"})
     for size, rows in ((0, 1), (BODY_BYTES_MAX, 1), (BODY_BYTES_MAX + 1, 2)):
         assert row_count(msgspec.structs.replace(record, sizes=[size])) == rows
-    large = msgspec.structs.replace(record, sizes=[2 * BODY_BYTES_MAX, 1])
+    outcomes = [msgspec.structs.replace(record.outcomes[0], buffer_count=2)]
+    sizes = [2 * BODY_BYTES_MAX, 1]
+    large = msgspec.structs.replace(record, outcomes=outcomes, sizes=sizes)
     (only,) = summed(begin(0, 1), large, PartRecord(), PartRecord()).rounds
     assert only.sequences == range(3, 6)
     for parts in ([], [PartRecord()], [PartRecord()] * 3):
@@ -64,6 +66,8 @@ def test_large_records_take_more_rows(summed, begin, results):
 def test_what_no_run_writes_is_damage(summed, begin, results, job):
     one = results({0: b"x"})
     short = msgspec.structs.replace(one[0], digests=b"1234567")
+    empty = msgspec.structs.replace(one[0], digests=bytes(8))
+    fewer = msgspec.structs.replace(one[0], sizes=[])
     for records in (
         [one],
         [begin(1, 1)],
@@ -71,8 +75,16 @@ def test_what_no_run_writes_is_damage(summed, begin, results, job):
         [begin(0, 1), one, one],
         [begin(0, 1), results({1: b"x"})],
         [begin(0, 1), short],
+        [begin(0, 1), empty],
+        [begin(0, 1), fewer],
         [begin(0, 1), PartRecord()],
         [job],
     ):
         with pytest.raises(JournalFailed, match="damaged"):
             summed(*records)
+
+
+def test_indices_far_apart_take_no_room_between_them(summed, begin, results):
+    (only,) = summed(begin(0, 2**53), results({2**53 - 1: b"x"})).rounds
+    assert only.digest(2**53 - 1)
+    assert only.digest(0) is None

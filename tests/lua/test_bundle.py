@@ -93,6 +93,21 @@ def test_a_file_beats_a_folder_of_the_same_name(tmp_path):
     assert Bundle.collect(script).modules["m"] == b"file"
 
 
+@pytest.mark.parametrize(
+    "opening",
+    [b"--[[\n", b"[[\n", b"'\\", b'"\\', b"require ", b"require[[x", b"require'", b"[=" * 9],
+)
+def test_what_has_no_end_is_looked_at_once(tmp_path, opening):
+    """Else these would take hours."""
+    size = limits.MB // len(opening)
+    assert modules(tmp_path, {"a.lua": opening * size, "b.lua": ""}) == []
+
+
+def test_a_require_in_a_string_that_has_no_end_is_none(tmp_path):
+    source = "local a = require 'b' --[[ require 'c'"
+    assert modules(tmp_path, {"a.lua": source, "b.lua": "", "c.lua": ""}) == ["b"]
+
+
 def test_a_missing_literal_require_is_no_error(tmp_path):
     assert modules(tmp_path, {"main.lua": "require 'absent' require 'math'"}) == []
 
