@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from midas_mp.client.printable import printable, printable_line
+from midas_mp.client.printable import printable_line
 
 if TYPE_CHECKING:
     from midas_mp.journal.summary import JournalSummary, RoundSummary

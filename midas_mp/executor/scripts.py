@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from midas_mp.client.printable import printable, printable_line
+from midas_mp.client.printable import printable_line
 from midas_mp.config import JobOptions
 from midas_mp.driver.job import Answer
 from midas_mp.driver.session import open_script_job
