@@ -29,12 +29,14 @@ def prepare(state: State, node: Node, job: Job, digest: str) -> None:
     bundle = job.bundles[digest]
     told.put(digest, framing.size_bytes(bundle.buffers))
     state.send(node.peer, bundle.message, bundle.buffers)
-    for gone in portions(told.trim(limits.BUNDLES_BYTES_MAX, lambda: _leased(node, job))):
+    for gone in portions(told.trim(limits.BUNDLES_BYTES_MAX, lambda: _needed(node, job))):
         state.send(node.peer, DropBundles(job.id, gone))
 
 
-def _leased(node: Node, job: Job) -> set[str]:
-    """The bundles of the tasks that the node has to do."""
-    return {
-        task.batch.digest for worker in node.workers.values() for task in worker.leases.get(job, ())
-    }
+def _needed(node: Node, job: Job) -> set[str]:
+    """The bundles of the tasks that the node has to do, with a lease or as a copy."""
+    leased = [task for worker in node.workers.values() for task in worker.leases.get(job, ())]
+    copied = [
+        task for task, copies in job.copies.items() if any(worker.node is node for worker in copies)
+    ]
+    return {task.batch.digest for task in (*leased, *copied)}

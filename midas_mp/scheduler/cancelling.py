@@ -11,7 +11,7 @@ this one and still in a worker's hands.  So all who hold them are asked, with a 
 
 from __future__ import annotations
 
-from midas_mp.scheduler import losses
+from midas_mp.scheduler import leases
 from midas_mp.scheduler.records import ClientRecord, Job, Task, Worker, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import TASK, TaskState
@@ -39,7 +39,7 @@ def cancel(state: State, client: ClientRecord, message: CancelTasks) -> None:
     if not tasks:
         job.rounds.pop(message.round, None)
     for worker, refs in called_off.items():
-        losses.call_off(state, worker, refs)
+        leases.call_off(state, worker, refs)
         state.settle(worker)
     state.tell(job, TasksCancelled(job.id, message.round, message.indices))
 
@@ -60,11 +60,11 @@ def _forget(job: Job, task: Task) -> Worker | None:
     if task.state is TaskState.DONE:
         job.done_count -= 1
     elif worker is None:
-        losses.take_off_queue(job, task)
+        leases.take_off_queue(job, task)
     else:
-        losses.unlease(worker, job, task)
+        leases.unlease(worker, job, task)
     advance_task(task, _CANCEL, "cancel")
-    job.blames.pop(task, None)
+    leases.forget(job, task)
     job.task_count -= 1
     job.size_bytes -= task.size_bytes
     return worker

@@ -6,7 +6,7 @@ For a batch of ``n`` measured tasks with mean ``m`` and longest ``p`` (all in mi
 
 So one long task is believed at once, because leasing too much of long work makes idle workers
 wait, while leasing too little of short work costs one round trip.  After it, every short task
-takes one part in 32 off the excess: half is gone after 22 tasks.
+takes one part in 32 off the excess: half is gone after 22 tasks.  The mean is taken of as many.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ DEPTH_LONG: Final = 2
 class Estimate:
     """The estimate of one job, and the depth of a worker's queue that follows from it."""
 
-    __slots__ = ("depth", "task_us")
+    __slots__ = ("depth", "mean_us", "task_us")
 
     def __init__(self) -> None:
         self.task_us: float | None = None
         """None until something was measured."""
+        self.mean_us = 0.0
+        """Of the last tasks."""
         self.depth = 1
         """Tasks that one worker should hold."""
 
@@ -36,9 +38,12 @@ class Estimate:
         """Learn from one batch of results."""
         mean = total_us / task_count
         if self.task_us is None:
+            self.mean_us = mean
             self.task_us = max(float(longest_us), 1.0)
         else:
-            held = mean + (self.task_us - mean) * KEEP**task_count
+            kept = KEEP**task_count
+            self.mean_us = mean + (self.mean_us - mean) * kept
+            held = mean + (self.task_us - mean) * kept
             self.task_us = max(float(longest_us), held, 1.0)
         if self.is_long:
             self.depth = DEPTH_LONG

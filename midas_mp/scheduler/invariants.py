@@ -82,6 +82,10 @@ def _check_tasks(state: State, job: Job) -> None:
         assert (task.outcome is not None) == (task.state is TaskState.DONE), task.label
         if task.worker is not None:
             _check_lease(state, job, task, task.worker)
+    for task, copies in job.copies.items():
+        _check_copies(job, task, list(copies))
+    leased = {task for task in tasks if task.state is TaskState.LEASED}
+    assert set(job.prints) <= leased, f"{job.label}: counts prints of a task that is not leased"
     assert all(task in job.blames for task in job.suspects), f"{job.label}: suspect without blame"
     assert not any(task in job.blames for task in job.returned), f"{job.label}: blamed, not alone"
     assert set(job.blames) <= set(tasks), f"{job.label}: blame of a forgotten task"
@@ -93,6 +97,16 @@ def _check_tasks(state: State, job: Job) -> None:
     assert job.task_count <= job.credit_max, f"{job.label}: over its credit"
     needed = {task.batch.digest for task in tasks if task.state is not TaskState.DONE}
     assert needed <= set(job.bundles), f"{job.label}: a bundle of an open task is gone"
+
+
+def _check_copies(job: Job, task: Task, workers: list[Worker]) -> None:
+    """Whoever has one of a task holds it as well, and somebody else has the lease."""
+    assert task.state is TaskState.LEASED, f"{task.label} is {task.state}, and copied"
+    ref = TaskRef(job.id, task.batch.round, task.index)
+    for worker in workers:
+        assert worker is not task.worker, f"{worker.label}: a copy of its own {task.label}"
+        assert worker.node.workers.get(worker.channel) is worker, f"{task.label}: copied by nobody"
+        assert worker.orphans.get(ref), f"{worker.label}: its copy of {task.label} cannot count"
 
 
 def _check_lease(state: State, job: Job, task: Task, worker: Worker) -> None:
@@ -175,6 +189,8 @@ def _check_sets(state: State, workers: list[Worker]) -> None:
     assert known.issuperset(state.idle), "a lost worker is idle"
     assert known.issuperset(state.hungry), "a lost worker is hungry"
     assert known.issuperset(state.laden), "a lost worker is laden"
+    assert known.issuperset(state.copying.workers), "a lost worker has copies"
+    assert all(worker.orphans for worker in state.copying.workers), "a copier without a copy"
 
 
 def _check_bulks(state: State) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import bundles, delivery, losses, returning, shared
+from midas_mp.scheduler import bundles, delivery, leases, returning, shared
 from midas_mp.scheduler.records import Batch, ClientRecord, Job, Task, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import JOB, TASK, JobState, TaskState, advance
@@ -188,6 +188,7 @@ def end(state: State, job: Job, reason: str) -> None:
         del state.away[client.node_id]
         shared.drop_bulks_of(state, client.node_id, reason)
     for node in state.nodes.values():
+        node.estimates.pop(job, None)
         if node.begun.pop(job.id, None) is None:
             continue
         state.send(node.peer, EndJob(job.id, reason))
@@ -196,7 +197,7 @@ def end(state: State, job: Job, reason: str) -> None:
                 if ref.job == job.id:
                     worker.orphans[ref] = False
             if job in worker.leases:
-                losses.revoke(state, worker, job, list(worker.leases[job]))
+                leases.revoke(state, worker, job, list(worker.leases[job]))
     state.notice(f"{_called(job)} ended: {reason}")
 
 

@@ -54,16 +54,18 @@ def lease_alone(state: State, job: Job, task: Task, worker: Worker) -> None:
 
 def room(job: Job, worker: Worker) -> int:
     """How many more tasks of the job a busy worker should hold; 0 unless it is worth a frame."""
-    depth, held = job.estimate.depth, worker.lease_count
-    if job.estimate.task_us is None:
+    estimate = job.estimate_on(worker.node)
+    depth, held = estimate.depth, worker.lease_count
+    if estimate.task_us is None:
         return 0
     if len(worker.leases) == 1 and job in worker.leases:
         free = depth - held
     else:
         held_us = sum(
-            other.estimate.assumed_us * len(tasks) for other, tasks in worker.leases.items()
+            other.estimate_on(worker.node).assumed_us * len(tasks)
+            for other, tasks in worker.leases.items()
         )
-        free = int((QUEUE_TIME_TARGET_US - held_us) / job.estimate.task_us)
+        free = int((QUEUE_TIME_TARGET_US - held_us) / estimate.task_us)
         free = min(free, limits.QUEUE_TASKS_MAX - held)
     if held < DEPTH_LONG:
         return max(free, DEPTH_LONG - held)
@@ -86,9 +88,9 @@ def _candidates(
 ) -> list[_Candidate]:
     fair = -(-(job.waiting_count + job.leased_count) // state.suitable_count(job))
     candidates = []
-    depth = min(job.estimate.depth, fair)
     for worker in state.idle:
         if job.suits(worker) and worker not in reserved:
+            depth = min(job.estimate_on(worker.node).depth, fair)
             candidates.append(_Candidate(worker, depth))
             if len(candidates) >= waiting:
                 return candidates
@@ -116,7 +118,7 @@ def _lease(state: State, job: Job, worker: Worker, count: int) -> int:
     """
     leases = worker.leases.setdefault(job, {})
     fresh, returned = job.fresh, job.returned
-    frame = _FrameMaker(state, job, worker)
+    frame = TaskFrames(state, job, worker)
     taken = 0
     while taken < count:
         task = next(iter(returned)) if returned else fresh[0]
@@ -148,7 +150,7 @@ def _lease(state: State, job: Job, worker: Worker, count: int) -> int:
     return taken
 
 
-class _FrameMaker:
+class TaskFrames:
     """Turns tasks into RunTasks frames, preceded by what the node must know first."""
 
     __slots__ = ("_batch", "_buffers", "_calls", "_job", "_size_bytes", "_state", "_worker")

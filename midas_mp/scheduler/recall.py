@@ -21,6 +21,9 @@ from midas_mp.wire.messages import RecallTasks
 RECALL_TIME_MIN_US: Final = 5_000.0
 """Work that is worth bringing over: some ten times what the journey takes."""
 
+ANSWER_S_MAX: Final = 1.0
+"""A launcher that takes longer to answer stands still; nobody waits for it."""
+
 
 class _Surplus(NamedTuple):
     queued_us: float
@@ -31,33 +34,49 @@ class _Surplus(NamedTuple):
 
 def recall(state: State) -> float | None:
     """Ask laden workers for tasks on behalf of idle ones; when to look again at the latest."""
-    if not state.laden or not state.idle:
+    if not state.laden or not (state.idle or state.copying.workers):
         return None
     _ask(state)
     ends = [_silence_ends(worker) for worker in state.laden if _is_askable(worker)]
     return min((end for end in ends if end > state.now), default=None)
 
 
-def _ask(state: State) -> None:
-    under_way = sum(worker.is_recalling for worker in state.laden)
-    seekers = list(state.idle)[under_way:]
-    if not seekers:
-        return
+def seekers(state: State) -> list[Worker]:
+    """Idle workers for whom nothing is on its way."""
+    due = state.now - ANSWER_S_MAX
+    under_way = sum(worker.is_recalling and worker.asked_at > due for worker in state.laden)
+    return list(state.idle)[under_way:]
+
+
+def victims(state: State) -> list[Worker]:
+    """Whom to ask for tasks, the most laden one last."""
+    return [surplus.worker for surplus in _surpluses(state)]
+
+
+def _surpluses(state: State) -> list[_Surplus]:
     found = (_surplus(worker, state.now) for worker in state.laden if _is_askable(worker))
-    surpluses = sorted(filter(None, found), key=_queued_us)
-    for seeker in seekers:
+    return sorted(filter(None, found), key=_queued_us)
+
+
+def _ask(state: State) -> None:
+    waiting = seekers(state)
+    if not waiting:
+        return
+    surpluses = _surpluses(state)
+    for seeker in waiting:
         if not surpluses:
             return
-        surplus = next((s for s in reversed(surpluses) if _suits(s.worker, seeker)), None)
+        surplus = next((s for s in reversed(surpluses) if suits(s.worker, seeker)), None)
         if surplus is not None:
             surpluses.remove(surplus)
             victim = surplus.worker
             victim.is_recalling = True
+            victim.asked_at = state.now
             victim.story.add(state.now, "recall", surplus.task_count)
             state.send(victim.node.peer, RecallTasks(surplus.task_count), channel=victim.channel)
 
 
-def _suits(victim: Worker, seeker: Worker) -> bool:
+def suits(victim: Worker, seeker: Worker) -> bool:
     """Whether the seeker could run whatever came back."""
     return all(job.suits(seeker) for job in victim.leases)
 
@@ -76,7 +95,9 @@ def _is_askable(worker: Worker) -> bool:
 
 
 def _held_us(worker: Worker) -> float:
-    return sum(job.estimate.assumed_us * len(tasks) for job, tasks in worker.leases.items())
+    return sum(
+        job.estimate_on(worker.node).assumed_us * len(tasks) for job, tasks in worker.leases.items()
+    )
 
 
 def _silence_ends(worker: Worker) -> float:

@@ -2,7 +2,8 @@
 
 Plain records.  Who changes them: ``nodes`` and ``clients`` (joining and leaving), ``jobs`` (what
 clients ask), ``placement`` (leases), ``results`` (ends), ``losses`` (leases that come back),
-``cancelling`` (what nobody wants), ``returning`` (nodes that come back).
+``cancelling`` (what nobody wants), ``copies`` (second runs), ``returning`` (nodes that come back);
+all by way of ``leases``, which keeps the books.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from midas_mp import limits
 from midas_mp.errors import IllegalTransition
 from midas_mp.scheduler.backlog import PrintBacklog
 from midas_mp.scheduler.estimate import Estimate
+from midas_mp.scheduler.runs import Copy, PrintTally
 from midas_mp.scheduler.shelf import Shelf
 from midas_mp.scheduler.tables import JobState, NodeState, Story, TaskState, WorkerState
 from midas_mp.scheduler.task_times import TaskTimes
@@ -128,6 +130,7 @@ class Node:
         "awaited",
         "begun",
         "epoch",
+        "estimates",
         "hello",
         "name",
         "peer",
@@ -153,6 +156,8 @@ class Node:
         """Channels that have been heard of."""
         self.begun: dict[str, Shelf] = {}
         """Job ids that the launcher was told of, with the bundles it has."""
+        self.estimates: dict[Job, Estimate] = {}
+        """How long tasks take here, where there is another node to compare it with."""
 
     @property
     def label(self) -> str:
@@ -169,6 +174,7 @@ class Worker:
 
     __slots__ = (
         "adopted",
+        "asked_at",
         "channel",
         "engines",
         "epoch",
@@ -199,7 +205,7 @@ class Worker:
         self.lease_count = 0
         self.lease_bytes = 0
         self.adopted: dict[Task, None] = {}
-        """Leases that it brought along from an earlier connection."""
+        """Leases of what it had in hand before: on an earlier connection, or as a copy."""
         self.orphans: dict[TaskRef, bool] = {}
         """Tasks that it still holds without a lease, and whether their results could count yet;
         it gets nothing new until they are gone."""
@@ -209,6 +215,8 @@ class Worker:
         """Nobody gives it anything."""
         self.is_recalling = False
         """Asked for tasks back and has not answered."""
+        self.asked_at = 0.0
+        """When it was last asked."""
         self.is_recall_barred = False
         """Answered that it has nothing to give back; holds until its leases change."""
 
@@ -300,6 +308,7 @@ class Job:
         "blames",
         "bundles",
         "client",
+        "copies",
         "credit_max",
         "done_count",
         "estimate",
@@ -310,6 +319,7 @@ class Job:
         "opened_at",
         "peer",
         "printed",
+        "prints",
         "returned",
         "rounds",
         "shared",
@@ -362,6 +372,10 @@ class Job:
         self.suspects: dict[Task, None] = {}
         """Waiting for a worker of their own, because they may have killed one."""
         self.blames: dict[Task, Blame] = {}
+        self.copies: dict[Task, dict[Worker, Copy]] = {}
+        """Of leased tasks: who else is at them.  None at all: a copy killed its worker."""
+        self.prints: dict[Task, PrintTally] = {}
+        """Of leased tasks that printed something."""
         self.task_count = 0
         self.leased_count = 0
         self.done_count = 0
@@ -380,6 +394,10 @@ class Job:
         return self.spec.engine in worker.engines and (
             self.shared is None or worker.node in self.shared.holders
         )
+
+    def estimate_on(self, node: Node) -> Estimate:
+        """How long its tasks take there, as far as that is known."""
+        return node.estimates.get(self, self.estimate)
 
     def task(self, round_: int, index: int) -> Task | None:
         tasks = self.rounds.get(round_)

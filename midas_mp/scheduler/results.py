@@ -7,8 +7,11 @@ remains of a race, never an error.  Results of tasks that nobody has submitted y
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import losses, returning
+from midas_mp.scheduler import copies, leases, losses, returning
+from midas_mp.scheduler.estimate import Estimate
 from midas_mp.scheduler.records import Job, Node, Task, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.strays import EarlyResult
@@ -43,7 +46,7 @@ def receive_results(state: State, node: Node, frame: Frame, message: TaskResults
         raise ProtocolError(f"{len(buffers)} buffers for results that list {listed}")
     counted: list[Outcome] = []
     kept: list[Buffer] = []
-    start = total_us = longest_us = 0
+    start = 0
     for outcome in outcomes:
         end = start + outcome.buffer_count
         payload = buffers[start:end]
@@ -60,24 +63,28 @@ def receive_results(state: State, node: Node, frame: Frame, message: TaskResults
         else:
             assert job is not None
             _unbook(state, job, task, worker)
-            losses.finish(job, task, outcome, doer, payload)
+            leases.finish(job, task, outcome, doer, payload)
             counted.append(outcome)
             kept.extend(payload)
-            duration_us = outcome.duration_us
-            total_us += duration_us
-            longest_us = max(longest_us, duration_us)
         start = end
     if worker is not None:
         worker.is_recall_barred = False
         worker.heard_at = state.now
         state.settle(worker)
     if job is not None and counted:
-        job.estimate.observe(len(counted), total_us, longest_us)
-        if job.times is not None:
-            job.times.add(
-                message.round, [each.duration_us for each in counted if each.status is Status.OK]
-            )
+        _learn(state, job, node, message.round, counted)
         state.tell(job, TaskResults(job.id, message.round, doer, counted), kept)
+
+
+def _learn(state: State, job: Job, node: Node, round_: int, outcomes: Sequence[Outcome]) -> None:
+    """How long tasks take, in all and on this node."""
+    durations_us = [outcome.duration_us for outcome in outcomes]
+    measured = len(durations_us), sum(durations_us), max(durations_us)
+    job.estimate.observe(*measured)
+    if len(state.nodes) > 1:
+        node.estimates.setdefault(job, Estimate()).observe(*measured)
+    if job.times is not None:
+        job.times.add(round_, [each.duration_us for each in outcomes if each.status is Status.OK])
 
 
 def tasks_returned(state: State, node: Node, frame: Frame, message: TasksReturned) -> None:
@@ -89,39 +96,35 @@ def tasks_returned(state: State, node: Node, frame: Frame, message: TasksReturne
         worker.is_recalling = False
         worker.is_recall_barred = not message.tasks
     for ref in message.tasks:
-        if losses.let_go(state, worker, ref) is not None:
+        if leases.let_go(state, worker, ref) is not None:
             continue
         job = state.jobs.get(ref.job)
         task = job.task(ref.round, ref.index) if job is not None else None
         if job is not None and task is not None and task.worker is worker:
-            losses.give_back(worker, job, task)
+            losses.give_back(state, worker, job, task)
     state.settle(worker)
 
 
 def forward_output(
-    state: State, node: Node, frame: Frame, message: TaskPrinted | TaskProgress
+    state: State, node: Node, frame: Frame, message: TaskPrinted | TaskProgress | TaskRunning
 ) -> None:
     """Pass on to the job's client, who may yet have to come; a job that has ended has none.
 
-    Nobody wants to hear of an attempt that cannot count.
+    Nobody wants to hear of an attempt that cannot count, nor of two at a time.
     """
     job = state.jobs.get(message.job)
     worker = node.workers.get(frame.channel)
-    if worker is not None and worker.orphans:
-        ref = TaskRef(message.job, message.round, message.index)
-        if worker.orphans.get(ref) is False:
+    if worker is not None:
+        if worker.orphans:
+            ref = TaskRef(message.job, message.round, message.index)
+            if worker.orphans.get(ref) is False:
+                return
+        if job is not None and not copies.is_heard(job, worker, frame):
             return
     if job is not None:
         state.tell(job, message, frame.buffers)
     elif isinstance(message, TaskPrinted):
         returning.keep_print(state, message, frame.buffers)
-
-
-def forward_running(state: State, message: TaskRunning) -> None:
-    """Pass on to the job's client, who cancels what it has no use for."""
-    job = state.jobs.get(message.job)
-    if job is not None:
-        state.tell(job, message)
 
 
 def _is_worthless(state: State, worker: Worker, message: TaskResults, outcome: Outcome) -> bool:
@@ -130,15 +133,23 @@ def _is_worthless(state: State, worker: Worker, message: TaskResults, outcome: O
     It may belong to an ended job that had the same id as one that is open.
     """
     ref = TaskRef(message.job, message.round, outcome.index)
-    return losses.let_go(state, worker, ref) is False
+    job = state.jobs.get(message.job)
+    task = job.task(message.round, outcome.index) if job is not None else None
+    if job is not None and task is not None and worker in job.copies.get(task, ()):
+        copies.tell_prints(state, job, task, worker)
+    return leases.let_go(state, worker, ref) is False
 
 
 def _unbook(state: State, job: Job, task: Task, worker: Worker | None) -> None:
-    """Take a task that this worker has done off its lease or its queue."""
+    """Take a task that this worker has done off its lease or its queue; nobody else goes on."""
     holder = task.worker
     if holder is None:
-        losses.take_off_queue(job, task)
+        leases.take_off_queue(job, task)
     elif holder is worker:
-        losses.unlease(holder, job, task)
+        leases.unlease(holder, job, task)
     else:
-        losses.revoke(state, holder, job, [task])
+        leases.unlease(holder, job, task)
+        leases.call_off(state, holder, [TaskRef(job.id, task.batch.round, task.index)])
+        state.settle(holder)
+    if job.copies:
+        copies.call_off_rest(state, job, task)

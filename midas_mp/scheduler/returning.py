@@ -24,8 +24,8 @@ from typing import Final
 
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import briefing, delivery, losses
-from midas_mp.scheduler.records import Job, Node, Task, Worker, advance_task
+from midas_mp.scheduler import briefing, copies, delivery, leases
+from midas_mp.scheduler.records import Job, Node, Task, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.strays import EarlyResult, StrayJob
 from midas_mp.scheduler.tables import TASK, WORKER, TaskState, advance
@@ -59,12 +59,12 @@ def take_back(state: State, worker: Worker, held: Sequence[TaskRef]) -> None:
             else:
                 unwanted.append(ref)
         elif task.state is TaskState.WAITING:
-            _adopt(state, worker, job, task)
+            leases.adopt(state, worker, job, task)
         elif task.state is TaskState.DONE:
             unwanted.append(ref)
         elif task.worker is not worker:
-            worker.orphans[ref] = True
-    losses.call_off(state, worker, unwanted)
+            copies.note(job, task, worker, is_whole=False)
+    leases.call_off(state, worker, unwanted)
     if worker.lease_count:
         trigger = "isolate" if worker.has_suspect else "lease"
         advance(worker, WORKER, trigger, state.now, f"adopted {worker.lease_count}")
@@ -97,21 +97,6 @@ def _hold(state: State, worker: Worker, ref: TaskRef) -> None:
     stray.nodes[worker.node] = None
     stray.held.setdefault((ref.round, ref.index), worker)
     worker.orphans[ref] = True
-
-
-def _adopt(state: State, worker: Worker, job: Job, task: Task) -> None:
-    """Book a waiting task as leased to the worker that has it; the caller settles the worker."""
-    losses.take_off_queue(job, task)
-    advance_task(task, _LEASE, "lease")
-    if not worker.lease_count:
-        worker.heard_at = state.now
-    task.worker = worker
-    worker.leases.setdefault(job, {})[task] = None
-    worker.adopted[task] = None
-    worker.lease_count += 1
-    worker.lease_bytes += task.size_bytes
-    job.leased_count += 1
-    briefing.prepare(state, worker.node, job, task.batch.digest)
 
 
 def keep_early(state: State, node: Node, ref: TaskRef, result: EarlyResult) -> bool:
@@ -164,18 +149,18 @@ def claim(state: State, job: Job, tasks: Sequence[Task]) -> None:
         if early is not None:
             state.early_bytes -= early.size_bytes
             stray.held.pop(key, None)
-            losses.take_off_queue(job, task)
-            losses.finish(job, task, early.outcome, early.doer, early.buffers)
+            leases.take_off_queue(job, task)
+            leases.finish(job, task, early.outcome, early.doer, early.buffers)
             job.estimate.observe(1, early.outcome.duration_us, early.outcome.duration_us)
             done.append(task)
         elif key in stray.held:
             worker = stray.held[key]
             ref = TaskRef(job.id, *key)
             if job.spec.engine not in worker.engines:
-                losses.call_off(state, worker, [ref])  # it cannot be at this task
+                leases.call_off(state, worker, [ref])  # it cannot be at this task
                 continue
-            losses.let_go(state, worker, ref)
-            _adopt(state, worker, job, task)
+            leases.let_go(state, worker, ref)
+            leases.adopt(state, worker, job, task)
             state.settle(worker)
     delivery.deliver(state, job, done)
 

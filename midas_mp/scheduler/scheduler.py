@@ -31,6 +31,7 @@ from midas_mp.scheduler.recall import recall
 from midas_mp.scheduler.records import BulkRecord, ClientRecord, Node
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.status import report, start_jobs, wake_at
+from midas_mp.scheduler.stragglers import call_off_copies, copy_stragglers
 from midas_mp.scheduler.suspects import patience_ends
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
@@ -78,6 +79,8 @@ class SchedulerStatistics:
     """Workers that went away."""
     retries: int
     """Leases that came back because their worker went away."""
+    copies: int
+    """Runs that began although another worker had the lease."""
 
 
 class Scheduler:
@@ -115,6 +118,8 @@ class Scheduler:
             shared.offer_to_newcomers(state)
         place(state)
         recall_at = recall(state)
+        copy_at = copy_stragglers(state)
+        call_off_copies(state)
         time_limits.follow(state)
         report(state)
         state.is_membership_new = False
@@ -125,6 +130,7 @@ class Scheduler:
                 clients.patience_ends(state),
                 returning.patience_ends(state),
                 recall_at,
+                copy_at,
                 gaps.look_at(state),
             )
         )
@@ -143,6 +149,7 @@ class Scheduler:
             duplicates=state.duplicates,
             losses=state.losses,
             retries=state.retries,
+            copies=state.copying.count,
         )
 
     def _take(self, event: Event) -> None:
@@ -252,7 +259,7 @@ _FROM_LAUNCHER: Final[dict[type[Message], _Handler]] = {
     TasksReturned: results.tasks_returned,
     TaskPrinted: results.forward_output,
     TaskProgress: results.forward_output,
-    TaskRunning: lambda state, _node, _frame, message: results.forward_running(state, message),
+    TaskRunning: results.forward_output,
     WorkerUp: lambda state, node, _frame, message: nodes.worker_up(state, node, message),
     WorkerDown: lambda state, node, _frame, message: nodes.worker_down(state, node, message),
     NodeLeaving: lambda state, node, _frame, message: nodes.begin_leaving(state, node, message),

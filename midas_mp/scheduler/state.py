@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from midas_mp import limits
 from midas_mp.scheduler.events import Ready, Transfer
 from midas_mp.scheduler.records import BulkRecord, ClientRecord, Job, Node, Worker
+from midas_mp.scheduler.runs import Copying
 from midas_mp.scheduler.strays import StrayJob
 from midas_mp.scheduler.tables import WORKER, JobState, WorkerState, advance
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
@@ -61,6 +62,7 @@ class State:
         self.duplicates = 0
         self.losses = 0
         self.retries = 0
+        self.copying = Copying()
         self._outgoing: dict[int, list[Frame]] = {}
         self._stops: list[tuple[str, int]] = []
         self._transfers: list[Transfer] = []

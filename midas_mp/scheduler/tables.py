@@ -9,6 +9,7 @@
                                                           releasing ──isolate─▸ alone
     task      waiting ──lease──▸ leased                   any ──lose──▸ gone
               leased ──give_back──▸ waiting
+              leased ──hand_over──▸ leased
               waiting, leased ──finish──▸ done ──forget──▸ forgotten
               waiting, leased, done ──cancel──▸ forgotten
 
@@ -103,6 +104,7 @@ JOB: Final[Table[JobState]] = {
 TASK: Final[Table[TaskState]] = {
     "lease": {TaskState.WAITING: TaskState.LEASED},
     "give_back": {TaskState.LEASED: TaskState.WAITING},
+    "hand_over": {TaskState.LEASED: TaskState.LEASED},
     "finish": {TaskState.WAITING: TaskState.DONE, TaskState.LEASED: TaskState.DONE},
     "forget": {TaskState.DONE: TaskState.FORGOTTEN},
     "cancel": {

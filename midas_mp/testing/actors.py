@@ -76,6 +76,7 @@ class CheckedScheduler(Scheduler):
         workers = [worker for node in state.nodes.values() for worker in node.workers.values()]
         return Counter(
             {
+                "copies": state.copying.count,
                 "duplicates dropped": state.duplicates,
                 "leases lost with their worker": state.retries,
                 "tasks adopted": sum(len(worker.adopted) for worker in workers),

@@ -40,21 +40,23 @@ class Verdict(NamedTuple):
     digest: str
 
 
-def run(seed: int, write: Callable[[str], None] | None = None) -> Verdict:
-    """Play the scenario of a seed; ``write`` takes the lines of its trace."""
+def run(
+    seed: int, write: Callable[[str], None] | None = None, scenario: Scenario | None = None
+) -> Verdict:
+    """Play the scenario of a seed, or another one; ``write`` takes the lines of its trace."""
     gc.freeze()  # what was there before is no affair of this run, and makes it slow
     gc.disable()  # what a collection finds must not depend on when it comes
     try:
-        return _run(seed, write)
+        return _run(seed, write, scenario or draw(seed))
     finally:
         gc.collect()
         gc.enable()
         gc.unfreeze()
 
 
-def _run(seed: int, write: Callable[[str], None] | None) -> Verdict:
+def _run(seed: int, write: Callable[[str], None] | None, scenario: Scenario) -> Verdict:
     loop = VirtualTimeLoop()
-    world = _World(seed, loop, write)
+    world = _World(seed, loop, write, scenario)
     try:
         with tightened(world.scenario.limits):
             world.play()
@@ -68,13 +70,17 @@ def _run(seed: int, write: Callable[[str], None] | None) -> Verdict:
 
 class _World:
     def __init__(
-        self, seed: int, loop: VirtualTimeLoop, write: Callable[[str], None] | None
+        self,
+        seed: int,
+        loop: VirtualTimeLoop,
+        write: Callable[[str], None] | None,
+        scenario: Scenario,
     ) -> None:
         self.problem = ""
         self.trace = Trace(loop.time, write)
         self._seed = seed
         self._loop = loop
-        self.scenario = draw(seed)
+        self.scenario = scenario
         self._host: SimulatedHost
         self._nodes: list[SimulatedNode] = []
         self._clients: list[SimulatedClient] = []

@@ -79,3 +79,22 @@ def test_each_node_has_its_own_and_the_host_has_all(
     other = cluster.node()
     cluster.submit(client, "job", [3], digest="a" * 64)
     assert [m.digest for m in cluster.read_only(other, PutBundle)] == ["a" * 64]
+
+
+def test_the_bundle_of_a_copy_is_kept(cluster: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(limits, "BUNDLES_BYTES_MAX", 1)
+    client, slow, quick = cluster.client(), cluster.node(1), cluster.node(1)
+    cluster.open(client)
+    cluster.submit(client, "job", [90, 91], round_=9)
+    for node, took_us in ((slow, 10_000_000), (quick, 1_000_000)):
+        cluster.finish(node, 1, *cluster.leased(node), duration_us=took_us)
+    cluster.submit(client, "job", [0], digest="a" * 64)
+    cluster.submit(client, "job", [1], digest="b" * 64)
+    (ref,) = cluster.leased(quick)
+    cluster.heard.clear()
+    cluster.finish(quick, 1, ref, duration_us=1_000_000)
+    cluster.wait(0.05)
+    (frame,) = cluster.read_only(quick, RunTasks)
+    shelf = cluster.state.nodes[quick].begun["job"]
+    assert frame.digest in shelf
+    assert cluster.state.nodes[quick].workers[1].orphans

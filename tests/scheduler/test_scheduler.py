@@ -66,6 +66,7 @@ def test_one_task_from_greeting_to_acknowledgement(cluster: Any) -> None:
         duplicates=0,
         losses=0,
         retries=0,
+        copies=0,
     )
     cluster.say(client, EndJob(job))
     assert cluster.read_only(node, EndJob) == [EndJob(job, "ended by its client")]

@@ -11,7 +11,9 @@ from midas_mp.host.host import Host
 from midas_mp.scheduler import losses
 from midas_mp.testing import world
 from midas_mp.testing.actors import SimulatedHost, SimulatedNode
-from midas_mp.testing.scenario import draw
+from midas_mp.testing.network import Weather
+from midas_mp.testing.orders import Orders
+from midas_mp.testing.scenario import ENGINES, ClientPlan, JobPlan, NodePlan, Scenario, draw
 from midas_mp.testing.script import ScriptedJob
 
 CALM = next(seed for seed in range(100) if not draw(seed).faults)
@@ -26,6 +28,32 @@ def test_a_calm_run_brings_every_result_and_takes_no_real_time():
     if all(job.abandoned_after is None for job in jobs):
         ends = verdict.counts["results"] + verdict.counts["tasks cancelled"]
         assert ends == sum(len(t) for job in jobs for t in job.rounds)
+
+
+def equal_tasks(seconds: float, speeds: list[float]) -> Scenario:
+    """A thousand of them, on nodes of two workers each; nothing goes wrong."""
+    tasks = [Orders("job", 0, index, seconds) for index in range(1_000)]
+    job = JobPlan("job", "luajit", [tasks], 0, 0.0, 100, 0.0, 0.0, None, None, {})
+    nodes = [NodePlan(f"node{n}", 2, speed, list(ENGINES), 0.0) for n, speed in enumerate(speeds)]
+    weather = Weather(0.0005, 0, 0, 0, 0, 1e9, 1)
+    return Scenario(weather, nodes, [ClientPlan("ann", [job], 0.0)], {}, 1.0, {})
+
+
+@pytest.mark.parametrize("seconds", [0.005, 0.1, 5.0])
+def test_a_slow_node_costs_little_at_the_end(seconds):
+    times: dict[str, float] = {}
+
+    def note(line: str) -> None:
+        time, _, what, *_ = line.split()
+        if what in ("opens", "ends"):
+            times[what] = float(time)
+
+    speeds = [1.0, 1.0, 1.0, 0.1]
+    verdict = world.run(0, note, equal_tasks(seconds, speeds))
+    took_s, ideal_s = times["ends"] - times["opens"], 1_000 * seconds / (2 * sum(speeds))
+    print(f"{took_s / ideal_s - 1:.1%} over ideal")  # noqa: T201 - the figure
+    assert verdict.problem == ""
+    assert took_s < 1.15 * ideal_s
 
 
 def test_the_digest_is_of_what_happened():
