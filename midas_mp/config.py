@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from midas_mp import __version__, limits
 from midas_mp.errors import UsageError
+from midas_mp.permissions import KINDS, parse_kind
 
 UNSAID: Final = (None, ())
 """What an option is where the user said nothing."""
@@ -166,6 +167,20 @@ class JobOptions:
     """How long to wait for ``workers_min`` workers; None is for as long as it takes."""
     modules: tuple[str, ...] = ()
     """Modules to ship beside those that literal requires name."""
+    permissions: tuple[str, ...] | None = None
+    """The kinds (see ``permissions``) that a script asks for; None is all there are."""
+    denied: tuple[str, ...] = ()
+    """Kinds that the user lets it have nowhere."""
+    allow_write: tuple[str, ...] = ()
+    """Folders below which its own functions may write, besides the working directory."""
+
+    @property
+    def kinds_asked(self) -> list[str] | None:
+        """What the job is to have where it is granted; None is all of it."""
+        if self.permissions is None and not self.denied:
+            return None
+        asked = KINDS if self.permissions is None else self.permissions
+        return [kind for kind in KINDS if kind in asked and kind not in self.denied]
 
     def with_script_config(self, config: object) -> JobOptions:
         """These options with the script's ``config`` table where they say nothing.
@@ -266,6 +281,12 @@ def _read_names(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _read_permissions(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(kind, str) for kind in value):
+        raise UsageError(f"must be a list of some of {', '.join(KINDS)}")
+    return tuple(map(parse_kind, value))
+
+
 def _read_requires(value: object) -> EngineName | None:
     """``{ midas = "0.2", lua = "5.4" }``, both of them optional: the engine.
 
@@ -318,4 +339,5 @@ _CONFIG_READERS: Final[Mapping[str, tuple[str, Any]]] = {
     "isolate": ("isolate", _read_flag),
     "modules": ("modules", _read_names),
     "requires": ("engine", _read_requires),
+    "permissions": ("permissions", _read_permissions),
 }

@@ -5,19 +5,13 @@ A worker is started to tell the last two: what it reports is what any worker on 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from midas_mp import __version__
 from midas_mp.errors import MidasError
-
-LEVELS: Final = (
-    "0 of 3: the Lua sandbox alone",
-    "1 of 3: resource limits",
-    "2 of 3: resource limits, landlock",
-    "3 of 3: resource limits, landlock, seccomp",
-)
+from midas_mp.permissions import SANDBOX_LEVELS
 
 
 def version_option(command: Any) -> Any:
@@ -54,4 +48,4 @@ def _abilities() -> str:
     except (MidasError, OSError) as error:  # a TimeoutError is an OSError
         return f"no worker can be started here: {error}"
     engines = ", ".join(ready.engines)
-    return f"Lua engines: {engines}\nsandbox level: {LEVELS[ready.sandbox_level]}"
+    return f"Lua engines: {engines}\nsandbox level: {SANDBOX_LEVELS[ready.sandbox_level]}"

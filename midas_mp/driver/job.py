@@ -48,7 +48,7 @@ DEFAULT_ENGINE: Final = JobSpec().engine
 ONE_TASK_PER_WORKER: Final = TaskCount(1, is_per_worker=True)
 
 
-_SAID_TOO_LATE: Final = re.compile(rb"\b(memory|modules|requires)\b")
+_SAID_TOO_LATE: Final = re.compile(rb"\b(memory|modules|permissions|requires)\b")
 """Keys of ``config`` that may make the top level run again, under what they say; nobody should
 read its prints twice."""
 
@@ -173,6 +173,7 @@ class ScriptJob:
         before = self._options
         return (
             options.modules != before.modules
+            or options.permissions != before.permissions
             or self._spec(options).engine != self._spec(before).engine
             or (options.memory_bytes != before.memory_bytes and not options.driver_memory_bytes)
         )
@@ -188,6 +189,7 @@ class ScriptJob:
             directory=os.fspath(self._path.resolve().parent),
             named_arg=dict(options.arg_named),
             timeout_factor=options.timeout.factor if options.timeout else 0.0,
+            permissions=options.kinds_asked,
         )
 
     def _limit(self, options: JobOptions) -> None:

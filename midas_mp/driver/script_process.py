@@ -23,6 +23,7 @@ from midas_mp.lua.output import Printed, Progressed
 from midas_mp.participant.postmortem import Bounds, own_failure
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
+from midas_mp.permissions import Permissions
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
 from midas_mp.wire.messages import (
     AnyMessage,
@@ -100,6 +101,7 @@ class ScriptProcess:
         memory_bytes: int,
         sandbox_level_max: int,
         working_directory: str,
+        permissions: Permissions,
         printed: Callable[[bytes], None],
     ) -> None:
         self._printed = printed
@@ -117,6 +119,7 @@ class ScriptProcess:
             memory_hard_bytes=memory_bytes + limits.MEMORY_SLACK_BYTES if memory_bytes else 0,
             sandbox_level_max=sandbox_level_max,
             working_directory=working_directory,
+            permissions=permissions,
         )
         self._process = supervisor.start(spec, self)
 

@@ -30,6 +30,7 @@ from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.naming import node_name
 from midas_mp.participant.process import Supervisor
 from midas_mp.participant.zygote import Zygote
+from midas_mp.permissions import Permissions
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
 
@@ -202,6 +203,9 @@ async def open_script_job(
             or memory_default_bytes,
             sandbox_level_max=sandbox_level_max,
             working_directory=working_directory,
+            permissions=Permissions.of_driver(working_directory, options.allow_write).denying(
+                options.denied
+            ),
             printed=lambda text: view.printed(0, "", text),
         )
         closing.callback(script.kill)

@@ -21,6 +21,7 @@ from midas_mp.held_buffer import HeldBuffer
 from midas_mp.lua.buffers import AddressPassage, Passage, ResultBuffer, StringPassage
 from midas_mp.lua.engines import engine
 from midas_mp.lua.settings import library_settings, library_sources
+from midas_mp.permissions import NO_FILES, Refusals
 from midas_mp.wire.messages import CallForm
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Runtime:
         node: str,
         output_fd: int,
         memory_bytes: int,
-        may_write_files: bool = False,
+        refusals: Refusals = NO_FILES,
         page_mark: tuple[int, bytes] = (0, b""),
         outbound: Outbound | None = None,
     ) -> None:
@@ -114,7 +115,7 @@ class Runtime:
             output_fd: what scripts print goes there; 1 where the process is confined and the
                 engine is not LuaJIT.
             memory_bytes: what the state may take; 0 is no bound.
-            may_write_files: a driver's script may, below the working directory.
+            refusals: what its scripts may not use, and why.
             page_mark: where the status page of this process has its mark, and that mark.
             outbound: where large arrays are left for whoever reads the results; None is nowhere.
 
@@ -146,11 +147,10 @@ class Runtime:
         )
         self._lua.set_max_memory(0)
         settings = {
-            **library_settings(job, spec, is_driver=profile is Profile.DRIVER),
+            **library_settings(job, spec, refusals, is_driver=profile is Profile.DRIVER),
             b"worker": worker.encode(),
             b"node": node.encode(),
             b"output_fd": output_fd,
-            b"may_write_files": may_write_files,
             b"page_bytes": limits.STATUS_PAGE_BYTES,
             b"page_mark_offset": page_mark[0],
             b"page_mark": page_mark[1],

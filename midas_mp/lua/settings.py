@@ -14,22 +14,23 @@ from typing import TYPE_CHECKING, Any, Final
 from midas_mp import limits
 
 if TYPE_CHECKING:
+    from midas_mp.permissions import Refusals
     from midas_mp.wire.messages import JobSpec
 
 _INTEGER_MAX: Final = 2**53
 _LUA_INTEGERS: Final = range(-(2**63), 2**63)
 
 
-def library_settings(job: str, spec: JobSpec, *, is_driver: bool) -> dict[bytes, Any]:
+def library_settings(
+    job: str, spec: JobSpec, refusals: Refusals, *, is_driver: bool
+) -> dict[bytes, Any]:
     """All that a job and the limits say; ``arg`` is a dict in it, to be made a table."""
     seed = hashlib.sha256(b"midas seed %d" % spec.seed).digest()
-    hint = b"" if is_driver else b"; generate_data and interpret_results may use files"
     return {
         b"engine": b"luajit" if spec.engine == "luajit" else b"plain",
         b"is_driver": is_driver,
         b"place": b"script" if is_driver else b"task",
-        b"files_hint": hint,
-        b"may_read_files": is_driver,
+        **{f"{kind}_refusal".encode(): why.encode() for kind, why in refusals._asdict().items()},
         b"isolate": spec.isolate,
         b"job": job.encode(),
         b"directory": _bytes(spec.directory),

@@ -1,18 +1,20 @@
 """What a Lua process gives up before its first task, in the kernel's terms.
 
-    level   a worker                                  a script process (profile "driver")
-    ─────   ────────────────────────────────────────  ──────────────────────────────────────
-      1     rlimits: no core, few files, no further   the same
-            processes, RLIMIT_DATA
-      2     landlock, no_new_privs: no file system,   reads any file the user may read but those
-            no TCP, no signal or abstract socket      in /proc, writes below its working
-            to a process outside                      directory; no exec; the rest as a worker
-      3     seccomp: an allow-list of system calls,   the same and those that open files
-            all others are EPERM
+    level   what it adds
+    ─────   ────────────────────────────────────────────────────────────────────────────────────
+      1     rlimits: no core, few files, no further processes or threads, RLIMIT_DATA; a stack on
+            which Lua's own limits come first
+      2     landlock, no_new_privs: no file but those below granted folders, and none in /proc; no
+            exec, no TCP, no signal or abstract socket to a process outside
+      3     seccomp: an allow-list of system calls, all others are EPERM; those that open files only
+            where some are granted, memory that can be executed only where machine code is
 
 Each level includes those before.  A kernel that lacks a step lowers the level and raises
 nothing; the steps after it are taken all the same.  Called by the zygote's children, once, while
 they have one thread; only this module imports pyprctl, landlockpy and pyseccomp.
+
+A worker is granted no file at all unless the owner of its node says so; a script process (profile
+"driver") reads what its user may read and writes below its working directory.
 """
 
 from __future__ import annotations
@@ -25,11 +27,12 @@ import mmap
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-DRIVER: Final = "driver"
+from midas_mp import limits
+from midas_mp.permissions import Permissions
 
 LEVEL_FILES: Final = 2
 """From this level on the kernel bounds what files a process reads and writes."""
@@ -37,8 +40,13 @@ LEVEL_FILES: Final = 2
 FILES_MAX: Final = 64
 """Open files of a Lua process: three of ours, the standard three, and what a script opens."""
 
-OUT_OF_MEMORY_SCORE: Final = 500
-"""Of 1000: where the whole machine runs out of memory, the kernel takes a Lua process first."""
+OUT_OF_MEMORY_SCORES: Final = {"worker": 1000, "driver": 500}
+"""Of 1000: where the whole machine runs out of memory, the kernel takes workers first, whose tasks
+can be repeated, and a script process, which holds the results, only after them."""
+
+STACK_BYTES: Final = 64 * limits.MB
+"""LuaJIT's gsub takes 9 KB of it each time it calls a function, and Lua's own stack ends after
+6,600 of them, one in another: with the usual 8 MB such a recursion would be SIGSEGV, no error."""
 
 SYSTEM_CALLS: Final = (
     # frames, output, the status page
@@ -53,7 +61,7 @@ SYSTEM_CALLS: Final = (
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group"),
 )
 
-DRIVER_SYSTEM_CALLS: Final = (
+FILE_SYSTEM_CALLS: Final = (
     *("open", "openat", "stat", "lstat", "access", "faccessat", "readlink", "getcwd"),
 )
 """To open and read files; what may be opened is landlock's matter."""
@@ -63,6 +71,10 @@ _F_GET_SEALS: Final = 1034
 shared memory cannot be cut short.  The files themselves come by recvmsg."""
 
 _MACHINES: Final = ("x86_64", "aarch64")
+
+_PROC: Final = "/proc"
+"""There a process finds its own memory, which would undo what Lua refuses, and the environment of
+the user's other processes."""
 
 
 _SONAMES: Final = {"c": "libc.so.6", "seccomp": "libseccomp.so.2"}
@@ -104,22 +116,30 @@ with _libraries_known():
     _seccomp = _optional("pyseccomp")
 
 
-def confine(profile: str, *, level_max: int, memory_hard_bytes: int, working_directory: str) -> int:
-    """Gives up what the profile does not need, for good.
+def confine(
+    profile: str,
+    permissions: Permissions,
+    *,
+    level_max: int,
+    memory_hard_bytes: int,
+    private: Sequence[str] = (),
+) -> int:
+    """Gives up what is not granted, for good.
 
     Args:
         profile: ``worker`` or ``driver``.
+        permissions: what is granted; its folders are absolute.
         level_max: go no further than this level.
         memory_hard_bytes: ceiling of RLIMIT_DATA; 0 is none.
-        working_directory: below it a driver may write; empty is nowhere.
+        private: folders that nobody reads who may not write around them.
 
     Returns:
         The level reached, 0 to 3: all steps up to it were taken completely.
     """
     steps: tuple[Callable[[], bool], ...] = (
-        lambda: _set_limits(memory_hard_bytes),
-        lambda: _restrict_access(profile, working_directory),
-        lambda: _restrict_system_calls(profile),
+        lambda: _set_limits(profile, memory_hard_bytes),
+        lambda: _restrict_access(permissions, private),
+        lambda: _restrict_system_calls(permissions),
     )
     done = [step() for step in steps[:level_max]]
     return done.index(False) if False in done else len(done)
@@ -149,16 +169,18 @@ def warm_up() -> None:
             _ruleset().close()
     if _seccomp is not None:
         with contextlib.suppress(OSError):
-            _filter(DRIVER)
+            _filter(Permissions(read=("/",)))
 
 
-def _set_limits(memory_hard_bytes: int) -> bool:
+def _set_limits(profile: str, memory_hard_bytes: int) -> bool:
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_bytes(b"%d" % OUT_OF_MEMORY_SCORE)
+        score = OUT_OF_MEMORY_SCORES[profile]
+        Path("/proc/self/oom_score_adj").write_bytes(b"%d" % score)
     wanted = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NPROC: 0,
         resource.RLIMIT_NOFILE: FILES_MAX,
+        resource.RLIMIT_STACK: STACK_BYTES,
     }
     if memory_hard_bytes:
         wanted[resource.RLIMIT_DATA] = memory_hard_bytes
@@ -175,38 +197,53 @@ def _set_limits(memory_hard_bytes: int) -> bool:
 # -- landlock --------------------------------------------------------------------------------
 
 
-def _restrict_access(profile: str, working_directory: str) -> bool:
+def _restrict_access(permissions: Permissions, private: Sequence[str]) -> bool:
     if _landlock is None:
         return False
     fs = _landlock.AccessFS
+    written = [os.path.realpath(folder) for folder in permissions.write]
+    unwritten = (
+        path
+        for path in map(os.path.realpath, private)
+        if not any(_is_below(path, folder) for folder in written)
+    )
+    hidden = [_PROC, *unwritten]
     try:
         with _ruleset() as ruleset:
-            if profile == DRIVER:
-                _allow_below(ruleset, "/", fs.READ_FILE | fs.READ_DIR)
-                if working_directory:
-                    _allow_below(
-                        ruleset, working_directory, fs.WRITE_FILE | fs.TRUNCATE | fs.MAKE_REG
-                    )
+            for folder in permissions.read:
+                _allow_below(ruleset, os.path.realpath(folder), fs.READ_FILE | fs.READ_DIR, hidden)
+            for folder in written:
+                _allow_below(ruleset, folder, fs.WRITE_FILE | fs.TRUNCATE | fs.MAKE_REG, [_PROC])
             ruleset.restrict()
     except OSError:
         return False
     return True
 
 
-def _allow_below(ruleset: Any, path: str, access: Any) -> None:
-    """Below the root that is all but /proc: there a process finds its own memory, which would
-    undo what Lua refuses, and the environment of the user's other processes.
+def _allow_below(ruleset: Any, path: str, access: Any, hidden: Sequence[str]) -> None:
+    """All but what is hidden: where some of that is below the folder, all else in there is allowed
+    one by one.  What comes into such a folder later stays out of reach.
     """
-    if path != "/":
+    if path in hidden:
+        return
+    if not any(_is_below(each, path) for each in hidden):
         ruleset.allow_path(path, access)
         return
     fs = _landlock.AccessFS
     of_files = access & (fs.READ_FILE | fs.WRITE_FILE | fs.TRUNCATE)
-    with os.scandir("/") as entries:
+    with os.scandir(path) as entries:
         for entry in entries:
-            if entry.path != "/proc":
-                with contextlib.suppress(OSError):  # a link to nowhere, a mount that is dead
-                    ruleset.allow_path(entry.path, access if entry.is_dir() else of_files)
+            # what a link leads to is allowed where it lies, or not at all
+            with contextlib.suppress(OSError):  # a mount that is dead, a folder of another user
+                if entry.is_dir(follow_symlinks=False):
+                    _allow_below(ruleset, entry.path, access, hidden)
+                elif not entry.is_symlink():
+                    ruleset.allow_path(entry.path, of_files)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Or that very folder; neither is a link."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _ruleset() -> Any:
@@ -220,17 +257,17 @@ def _ruleset() -> Any:
 # -- seccomp ---------------------------------------------------------------------------------
 
 
-def _restrict_system_calls(profile: str) -> bool:
+def _restrict_system_calls(permissions: Permissions) -> bool:
     if _seccomp is None or os.uname().machine not in _MACHINES:
         return False
     try:
-        _filter(profile).load()
+        _filter(permissions).load()
     except OSError:
         return False
     return True
 
 
-def _filter(profile: str) -> Any:
+def _filter(permissions: Permissions) -> Any:
     """The allow-list, ending in EPERM.
 
     mmap and mprotect may make memory writable or executable, never both: LuaJIT writes its
@@ -240,12 +277,13 @@ def _filter(profile: str) -> Any:
     rules = _seccomp.SyscallFilter(_seccomp.ERRNO(errno.EPERM))
     for name in SYSTEM_CALLS:
         _allow(rules, name)
-    if profile == DRIVER:
-        for name in DRIVER_SYSTEM_CALLS:
+    if permissions.has_files:
+        for name in FILE_SYSTEM_CALLS:
             _allow(rules, name)
     _allow(rules, "fcntl", _seccomp.Arg(1, _seccomp.EQ, _F_GET_SEALS))
+    protections = (mmap.PROT_WRITE, mmap.PROT_EXEC, 0) if permissions.jit else (mmap.PROT_WRITE, 0)
     for name in ("mmap", "mprotect"):
-        for protection in (mmap.PROT_WRITE, mmap.PROT_EXEC, 0):
+        for protection in protections:
             mask = mmap.PROT_WRITE | mmap.PROT_EXEC
             _allow(rules, name, _seccomp.Arg(2, _seccomp.MASKED_EQ, mask, protection))
     _allow(rules, "prlimit64", _seccomp.Arg(0, _seccomp.EQ, 0))

@@ -29,6 +29,7 @@ from midas_mp.participant.seat import Seat
 from midas_mp.participant.unwanted_tasks import UnwantedTasks
 from midas_mp.participant.uplink import Uplink
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
+from midas_mp.permissions import Permissions
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
 from midas_mp.wire.messages import (
     EndJob,
@@ -58,6 +59,7 @@ class Crew:
         count: of workers.
         memory_bytes: bound of each Lua state; a job may ask for less.
         sandbox_level_max: how far to confine them at most.
+        permissions: what each of them is granted.
         jobs: what the node knows of jobs; the launcher's, only read here.
 
     Attributes:
@@ -72,11 +74,13 @@ class Crew:
         count: int,
         memory_bytes: int,
         sandbox_level_max: int,
+        permissions: Permissions,
         jobs: Mapping[str, NodeJob],
     ) -> None:
         self._supervisor = supervisor
         self._memory_bytes = memory_bytes
         self._sandbox_level_max = sandbox_level_max
+        self._permissions = permissions
         self._jobs = jobs
         self._uplink: Uplink | None = None
         """To a host that listens: it has welcomed us and not said that it leaves."""
@@ -331,6 +335,7 @@ class Crew:
             memory_bytes=self._memory_bytes,
             memory_hard_bytes=self._memory_bytes + limits.MEMORY_SLACK_BYTES,
             sandbox_level_max=self._sandbox_level_max,
+            permissions=self._permissions,
         )
         try:
             process = self._supervisor.start(spec, self)

@@ -28,6 +28,7 @@ from midas_mp.participant.node_job import NodeJob
 from midas_mp.participant.process import Supervisor
 from midas_mp.participant.shared import SharedCopy, SharedFetcher
 from midas_mp.participant.uplink import Uplink
+from midas_mp.permissions import OF_TASKS, Permissions
 from midas_mp.transport.link import Dial, Link
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
 from midas_mp.wire.messages import (
@@ -60,6 +61,8 @@ class NodeSettings(NamedTuple):
     memory_bytes: int
     """Ceiling of each Lua state; a job may ask for less."""
     sandbox_level_max: int = 3
+    permissions: Permissions = OF_TASKS
+    """What tasks may use here."""
 
 
 class Launcher:
@@ -98,6 +101,7 @@ class Launcher:
             count=settings.workers,
             memory_bytes=settings.memory_bytes,
             sandbox_level_max=settings.sandbox_level_max,
+            permissions=settings.permissions,
             jobs=self._jobs,
         )
         self._fetcher = SharedFetcher(

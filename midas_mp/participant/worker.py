@@ -33,6 +33,7 @@ from midas_mp.participant.opened_job import OpenedJob, to_failure
 from midas_mp.participant.status_page import MARK, MARK_OFFSET, StatusPage
 from midas_mp.participant.task_runner import TaskRunner, payload_of
 from midas_mp.participant.zygote_messages import WORKER_BROKEN, WORKER_SPOILED, ChildSpec
+from midas_mp.permissions import refusals
 from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import (
     BeginJob,
@@ -83,9 +84,10 @@ def serve(
         os.close(output_fd)
         level = confinement.confine(
             spec.profile,
+            spec.permissions,
             level_max=spec.sandbox_level_max,
             memory_hard_bytes=spec.memory_hard_bytes,
-            working_directory=spec.working_directory,
+            private=spec.private,
         )
         code = LuaWorker(spec, level, FrameSocket(sock, blobs), STDOUT_FD, page).run()
     except (BrokenPipeError, ConnectionResetError):  # the parent is gone while we were sending
@@ -200,9 +202,12 @@ class LuaWorker:
             node=self._spec.node,
             output_fd=self._output_fd,
             memory_bytes=memory_bytes,
-            # Only landlock keeps what a script writes below the working directory.
-            may_write_files=self._level >= confinement.LEVEL_FILES
-            and bool(self._spec.working_directory),
+            refusals=refusals(
+                self._spec.permissions,
+                message.spec.permissions,
+                is_driver=self._spec.profile == Profile.DRIVER,
+                has_landlock=self._level >= confinement.LEVEL_FILES,
+            ),
             page_mark=(MARK_OFFSET, MARK),
             outbound=self._outbound,
         )

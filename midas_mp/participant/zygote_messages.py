@@ -16,6 +16,8 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
+from midas_mp.permissions import OF_TASKS, Permissions
+
 WORKER_SPOILED: Final = 3
 """Exit code of a process that a script's memory error left unfit for the next task."""
 
@@ -36,7 +38,9 @@ class ChildSpec:
         memory_bytes: soft limit of each Lua state where the job names none; 0 is none.
         memory_hard_bytes: the kernel's ceiling (RLIMIT_DATA) for the process; 0 is none.
         sandbox_level_max: confine no further than this; see ``confinement``.
-        working_directory: where a driver's script may write; empty is nowhere.
+        working_directory: what relative paths of a script begin at; empty is the root.
+        permissions: what it is granted.
+        private: folders that nobody reads who may not write around them.
     """
 
     name: str
@@ -46,6 +50,8 @@ class ChildSpec:
     memory_hard_bytes: int
     sandbox_level_max: int = 3
     working_directory: str = ""
+    permissions: Permissions = OF_TASKS
+    private: tuple[str, ...] = ()
 
 
 class OutboundSpec(Struct, frozen=True, array_like=True):

@@ -208,6 +208,9 @@ class JobSpec(Struct, frozen=True, array_like=True):
     timeout_factor: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
     """Bound of each task, in medians of its round: the host says with ``LimitTasks`` how long that
     is; 0 is none."""
+    permissions: list[Name] | None = None
+    """What its scripts ask for, of what a process is granted: some of ``read``, ``write``,
+    ``clock``, ``jit``; None is all of it."""
 
 
 class OpenJob(Message, frozen=True, tag=20):

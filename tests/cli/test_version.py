@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from midas_mp import __version__
-from midas_mp.cli.version import LEVELS
+from midas_mp.permissions import SANDBOX_LEVELS
 from midas_mp.lua.engines import ENGINES
 
 
@@ -15,7 +15,7 @@ def test_the_release_the_engines_and_the_sandbox_level_are_told(midas):
     release, engines, level = ended.out.splitlines()
     assert release == f"midas, version {__version__}"
     assert engines == "Lua engines: " + ", ".join(ENGINES)
-    assert level.removeprefix("sandbox level: ") in LEVELS
+    assert level.removeprefix("sandbox level: ") in SANDBOX_LEVELS
 
 
 def test_a_machine_that_cannot_run_workers_says_so(midas, tmp_path):

@@ -22,6 +22,7 @@ from midas_mp.journal.journal import Journal
 from midas_mp.lua.bundle import Bundle
 from midas_mp.participant.process import Supervisor
 from midas_mp.participant.zygote import Zygote
+from midas_mp.permissions import Permissions
 from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import Failure, JobSpec, Outcome, RunTasks, Status, TaskResults
 
@@ -194,6 +195,7 @@ class Driver:
             memory_bytes=memory_bytes,
             sandbox_level_max=3,
             working_directory=working_directory,
+            permissions=Permissions.of_driver(working_directory),
             printed=lambda text: self.view.printed(0, "", text),
         )
 

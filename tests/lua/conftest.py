@@ -14,9 +14,17 @@ from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.engines import ENGINES
 from midas_mp.lua.output import OutputParser, Printed, Progressed
 from midas_mp.lua.runtime import Context, Profile, Runtime
+from midas_mp.permissions import NO_FILES, NO_LANDLOCK, Refusals
 from midas_mp.wire.messages import RETURNED, JobSpec
 
 MEMORY_BYTES = 64 * limits.MB
+
+
+def usual_refusals(profile):
+    """A script process reads files, and would write some where there were landlock."""
+    if profile is Profile.DRIVER:
+        return Refusals(write=NO_LANDLOCK)
+    return NO_FILES
 
 
 class Script:
@@ -29,7 +37,7 @@ class Script:
         *,
         profile=Profile.WORKER,
         memory_bytes=MEMORY_BYTES,
-        may_write_files=False,
+        refusals=None,
         page_mark=(0, b""),
         outbound=None,
         main="script.lua",
@@ -47,7 +55,7 @@ class Script:
             node="node",
             output_fd=output_fd,
             memory_bytes=memory_bytes,
-            may_write_files=may_write_files,
+            refusals=refusals or usual_refusals(profile),
             page_mark=page_mark,
             outbound=outbound,
         )

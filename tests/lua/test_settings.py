@@ -2,11 +2,12 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.lua.settings import library_settings, library_sources
+from midas_mp.permissions import Refusals
 from midas_mp.wire.messages import JobSpec
 
 
 def settings(*, is_driver=False, **spec):
-    return library_settings("job", JobSpec(**spec), is_driver=is_driver)
+    return library_settings("job", JobSpec(**spec), Refusals(), is_driver=is_driver)
 
 
 def test_every_file_of_the_library_is_there_by_its_name():

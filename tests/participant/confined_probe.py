@@ -7,6 +7,7 @@ import errno
 import json
 import mmap
 import os
+import resource
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 import pyseccomp
 
 from midas_mp.participant import confinement
+from midas_mp.permissions import Permissions
 
 
 def pretend_to_lack(system_call: str) -> None:
@@ -81,6 +83,10 @@ def attempts() -> dict[str, Callable[[], object]]:
         "start a thread": threading.Thread(target=int).start,
         "map memory to write and execute": lambda: protect(write | execute),
         "turn executable memory writable": lambda: protect(write | execute, write),
+        "recurse deeply in C": lambda: (
+            resource.getrlimit(resource.RLIMIT_STACK)[0] < 16 * 2**20 and os.close(-1)
+        ),
+        "leave a core": lambda: resource.getrlimit(resource.RLIMIT_CORE)[1] or os.close(-1),
         "write, then execute": lambda: protect(execute, write),
         "allocate": lambda: bytearray(200 * 2**20),
         "watch the clock": lambda: (time.time(), time.monotonic(), time.sleep(0)),
@@ -106,9 +112,10 @@ def main() -> None:
     answer: dict[str, object] = {
         "level": confinement.confine(
             REQUEST["profile"],
+            Permissions(**REQUEST["permissions"]),
             level_max=REQUEST["level_max"],
             memory_hard_bytes=REQUEST["memory_hard_bytes"],
-            working_directory=REQUEST.get("working_directory", REQUEST["here"]),
+            private=REQUEST["private"],
         )
     }
     for name, attempt in planned.items():

@@ -17,6 +17,7 @@ from midas_mp.lua.bundle import Bundle
 from midas_mp.participant.launcher import Launcher, NodeSettings
 from midas_mp.participant.process import Supervisor
 from midas_mp.participant.zygote import Child, ChildExit, ChildSpec, Zygote
+from midas_mp.permissions import Permissions
 from midas_mp.transport import memory
 from midas_mp.transport.link import Link, Receiver
 from midas_mp.wire.conversation import Conversation
@@ -104,6 +105,10 @@ def spawn(zygote: Zygote) -> Iterator[Callable[..., Peer]]:
             "memory_bytes": 0,
             "memory_hard_bytes": 0,
         }
+        if overrides.get("profile") == "driver":
+            fields["permissions"] = Permissions.of_driver(
+                str(overrides.get("working_directory", ""))
+            )
         peers.append(Peer(zygote, ChildSpec(**(fields | overrides))))
         return peers[-1]
 

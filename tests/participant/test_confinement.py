@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from midas_mp.permissions import Permissions
 
 MB = 2**20
 
@@ -40,14 +43,19 @@ OPEN = {
     "map memory to write and execute": "done",
     "turn executable memory writable": "done",
     "write, then execute": "done",
+    "recurse deeply in C": "refused",
+    "leave a core": "done",
     "allocate": "done",
     "watch the clock": "done",
 }
 
+LIMITED = {"recurse deeply in C": "done", "leave a core": "refused"}
+
 WORKER = {
     0: OPEN,
-    1: OPEN,
+    1: OPEN | LIMITED,
     2: OPEN
+    | LIMITED
     | {
         "read a file": "refused",
         "read a folder": "refused",
@@ -90,6 +98,12 @@ DRIVER = {
 }
 
 
+def usual_permissions(profile: str, here: Path | str) -> dict[str, Any]:
+    """What a process is granted when nobody says anything."""
+    usual = Permissions.of_driver(str(here)) if profile == "driver" else Permissions()
+    return dataclasses.asdict(usual)
+
+
 @pytest.fixture
 def probe(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Confines a process and lets it try everything; what came of it, and ``level``."""
@@ -105,6 +119,8 @@ def probe(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             unix.listen()
             request = {
                 "profile": profile,
+                "permissions": usual_permissions(profile, tmp_path / "here"),
+                "private": [],
                 "level_max": level_max,
                 "memory_hard_bytes": 400 * MB,
                 "here": str(tmp_path / "here"),
@@ -144,7 +160,7 @@ def test_what_each_level_refuses(
 def test_a_driver_without_a_working_directory_writes_nothing(
     probe: Callable[..., dict[str, Any]],
 ) -> None:
-    answer = probe("driver", 3, working_directory="")
+    answer = probe("driver", 3, permissions=usual_permissions("driver", ""))
     assert answer["read a file"] == "done"
     assert answer["create a file here"] == "refused"
     assert answer["append to a file here"] == "refused"
@@ -153,7 +169,7 @@ def test_a_driver_without_a_working_directory_writes_nothing(
 def test_even_at_the_root_a_driver_keeps_out_of_processes(
     probe: Callable[..., dict[str, Any]],
 ) -> None:
-    answer = probe("driver", 3, working_directory="/")
+    answer = probe("driver", 3, permissions=usual_permissions("driver", "/"))
     assert answer["create a file elsewhere"] == "done"
     assert answer["read about a process"] == "refused"
     assert answer["write to its own memory"] == "refused"
@@ -187,5 +203,34 @@ def test_the_hard_memory_limit_is_an_error_not_a_death(
 def test_a_directory_that_is_missing_lowers_the_level(
     probe: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    answer = probe("driver", 3, working_directory=str(tmp_path / "missing"))
+    answer = probe("driver", 3, permissions=usual_permissions("driver", tmp_path / "missing"))
     assert answer["level"] == 1
+
+
+def test_a_worker_reads_and_writes_where_it_was_granted(
+    probe: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    granted = {"read": ["/etc"], "write": [str(tmp_path / "here")], "jit": True}
+    answer = probe("worker", 3, permissions=granted)
+    assert answer == WORKER[3] | WHAT_A_DRIVER_MAY | {"read a folder": "refused", "level": 3}
+    answer = probe("worker", 3, permissions={"read": ["/usr"]})
+    assert answer == WORKER[3] | {"level": 3}
+
+
+def test_without_machine_code_no_memory_is_executable(
+    probe: Callable[..., dict[str, Any]],
+) -> None:
+    answer = probe("worker", 3, permissions={"jit": False})
+    assert answer == WORKER[3] | {"write, then execute": "refused", "level": 3}
+
+
+def test_what_is_private_is_not_read_by_who_may_not_write_around_it(
+    probe: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    hidden = probe("driver", 3, private=["/etc"])
+    assert hidden == DRIVER[3] | {"read a file": "refused", "level": 3}
+    by_link = probe("driver", 3, private=[str(tmp_path / "link")])
+    assert by_link == hidden
+    all_mine = probe("driver", 3, private=["/etc"], permissions=usual_permissions("driver", "/"))
+    assert all_mine["read a file"] == "done"

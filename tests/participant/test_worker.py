@@ -20,6 +20,7 @@ from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.engines import ENGINES
 from midas_mp.lua.output import OutputParser
 from midas_mp.participant.zygote import WORKER_SPOILED, Zygote
+from midas_mp.permissions import Permissions
 from midas_mp.wire.framing import Frame, payloads
 from midas_mp.wire.messages import (
     RETURNED,
@@ -628,6 +629,48 @@ def test_without_landlock_a_script_process_writes_nothing(ready: Callable, tmp_p
     (failure,) = job.collect(1)
     assert isinstance(failure, Failure)
     assert not (tmp_path / "out.txt").exists()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_worker_without_machine_code_computes_all_the_same(ready: Callable, engine: str) -> None:
+    source = """
+    function execute_code()
+      local sum = 0
+      for i = 1, 1e5 do sum = sum + i % 7 end
+      return { sum, jit and jit.on == nil or true }
+    end
+    """
+    peer = ready(permissions=Permissions(jit=False))
+    assert Job(peer, source, engine=engine).run(None) == [[300_000, True]]
+
+
+def test_a_worker_that_was_granted_a_folder_reads_there_and_nowhere_else(
+    ready: Callable, tmp_path: Path
+) -> None:
+    source = """
+    function execute_code()
+      local file = io.open(global_data[1])
+      return { file and file:read("*a") or "refused", (select(2, io.open(global_data[2]))),
+        (select(2, io.open(global_data[1], "a"))) }
+    end
+    """
+    (tmp_path / "granted").mkdir()
+    inside, outside = tmp_path / "granted" / "a.txt", tmp_path / "b.txt"
+    inside.write_text("a")
+    outside.write_text("b")
+    peer = ready(permissions=Permissions(read=(str(tmp_path / "granted"),)))
+    paths = [str(inside), str(outside)]
+    assert Job(peer, source).run(paths) == [
+        [
+            "a",
+            f"{outside}: Permission denied",
+            f"{inside}: writing files is not permitted on this node",
+        ]
+    ]
+    job = Job(peer, source, "j2", permissions=["jit"])
+    (failure,) = job.run(paths)
+    assert isinstance(failure, Failure)
+    assert "reading files is not what this job asks for" in failure.message
 
 
 def test_failed_tasks_become_errors(ready: Callable, tmp_path: Path) -> None:

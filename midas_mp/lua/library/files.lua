@@ -1,5 +1,5 @@
--- The io table of a script: reading (and, where the kernel confines it, writing) files in the
--- driver's script process, nothing but printed text in a worker.  Returns what makes a fresh one.
+-- The io table of a script: files as far as the process was granted some, and printed text; standard
+-- input in the script's own process.  Returns what makes a fresh one.
 local settings, output, engine = ...
 local error, next, type, select, tostring = error, next, type, select, tostring
 local setmetatable, native = setmetatable, io
@@ -9,9 +9,13 @@ local find, gmatch, sub = string.find, string.gmatch, string.sub
 local DESCRIPTOR = ": a descriptor of Midas' own process cannot be opened; print and io.write reach"
   .. " the user"
 
-local function unavailable(name)
+local may_read, may_write = settings.read_refusal == "", settings.write_refusal == ""
+local NO_READING = "reading files " .. settings.read_refusal
+local NO_WRITING = "writing files " .. settings.write_refusal
+
+local function unavailable(name, why)
   return function()
-    error("io." .. name .. " is not available in a " .. settings.place .. settings.files_hint, 2)
+    error("io." .. name .. " is not available in a " .. settings.place .. (why or ""), 2)
   end
 end
 
@@ -35,8 +39,12 @@ local of_streams = { __index = printed, __newindex = unavailable("stdout"), __me
 
 local io = { type = native.type, flush = output.flush }
 
-for _, name in ipairs({ "open", "lines", "read", "input", "output", "popen", "tmpfile", "close" }) do
+for _, name in ipairs({ "read", "input", "output", "popen", "tmpfile", "close" }) do
   io[name] = unavailable(name)
+end
+for _, name in ipairs({ "open", "lines" }) do
+  io[name] = unavailable(name, ": " .. NO_READING
+    .. (settings.is_driver and "" or "; generate_data and interpret_results may use files"))
 end
 
 -- Whether a path names one of this process' descriptors; standard input is everybody's.  What is
@@ -61,20 +69,28 @@ local function is_descriptor(path)
     or find(plain, "^proc/.*/fd/%d+$")
 end
 
-if settings.may_read_files then
+local methods = {}
+
+if may_read or may_write or settings.is_driver then
   -- A handle's methods are looked up in a table that no script can reach.
-  local handles, methods = debug.getregistry()["FILE*"], {}
+  local handles = debug.getregistry()["FILE*"]
   local native_methods = type(handles.__index) == "table" and handles.__index or handles
   for _, name in ipairs({ "close", "flush", "lines", "read", "seek", "setvbuf", "write" }) do
     methods[name] = native_methods[name]
   end
   handles.__index, handles.__metatable = methods, false
+end
+
+if settings.is_driver then io.read, io.stdin = native.read, native.stdin end
+
+if may_read or may_write then
+  local seek, close = methods.seek, methods.close
 
   -- The page on which a process says what it runs, and since when, is a file without a name.
   -- /proc/self/fd leads to it, past all that the kernel refuses: who wrote there would never be
   -- found to be late.
   local function problem_of(file, path)
-    if not methods.seek(file) then return ": only files can be written" end -- pipes cannot seek
+    if not seek(file) then return ": only files can be written" end -- pipes cannot seek
     if engine.is_status_page(file, path) then return ": Permission denied" end
     return nil
   end
@@ -85,13 +101,12 @@ if settings.may_read_files then
       error("bad argument #2 to 'open' (invalid mode)", 2)
     end
     if is_descriptor(path) then return nil, path .. DESCRIPTOR end
-    if not settings.may_write_files and find(mode, "[wa+]") then
-      return nil, tostring(path) .. ": writing files needs landlock, which this machine lacks"
-    end
+    if not may_write and find(mode, "[wa+]") then return nil, tostring(path) .. ": " .. NO_WRITING end
+    if not may_read and find(mode, "[r+]") then return nil, tostring(path) .. ": " .. NO_READING end
     local file, message, code = open_file(path, mode)
     local problem = file and find(mode, "[wa+]") and problem_of(file, path)
     if problem then
-      methods.close(file)
+      close(file)
       return nil, path .. problem
     end
     return file, message, code
@@ -99,17 +114,17 @@ if settings.may_read_files then
 
   -- Without an argument Lua's own would close the process' stdout.
   function io.close(file)
-    return methods.close(file)
+    return close(file)
   end
+end
 
+if may_read then
   local lines = native.lines
 
   function io.lines(path, ...)
     if is_descriptor(path) then error(path .. DESCRIPTOR, 2) end
     return lines(path, ...)
   end
-
-  io.read, io.stdin = native.read, native.stdin
 end
 
 -- Whoever has a stream can rawset it, so each environment has its own.

@@ -5,6 +5,7 @@
 local settings, output, make_io, engine, bit32, utf8, arrays = ...
 local real_globals = _G
 local error, next, select, tostring, type = error, next, select, tostring, type
+local ipairs = ipairs
 local find, gmatch, sort = string.find, string.gmatch, table.sort
 local new_table = engine.new_table
 local coresume, cocreate, coclose = coroutine.resume, coroutine.create, coroutine.close
@@ -59,6 +60,11 @@ local lists = {}
 for library in next, ALLOWED do lists[library] = allowed(library) end
 for library in next, engine.names do lists[library] = lists[library] or allowed(library) end
 lists.bit32, lists.utf8 = bit32, utf8
+if settings.clock_refusal ~= "" then
+  for _, name in ipairs({ "clock", "date", "time" }) do
+    lists.os[name] = unavailable("os." .. name, ": the clock " .. settings.clock_refusal)
+  end
+end
 lists.table.unpack = engine.unpack
 
 function lists.table.pack(...)

@@ -12,6 +12,7 @@
 --   engine.utf8                     nil where utf8.lua must do
 --   engine.check_metatable(mt)      why a script may not set it, or nil
 --   engine.is_status_page(file, path)   whether what was opened to be written is Midas' own
+local use, settings = ...
 local ffi = require("ffi")
 local new_table, clear_table = require("table.new"), require("table.clear")
 local bit, setfenv, unpack = bit, setfenv, unpack
@@ -29,6 +30,9 @@ local engine = {
     jit = "arch os version version_num",
   },
 }
+
+-- For all of the state, and no script can turn it on again.
+if settings.jit_refusal ~= "" then jit.off() end
 
 function engine.number_kind() return nil end
 

@@ -5,6 +5,7 @@ import pytest
 from midas_mp import limits
 from midas_mp.lua.engines import ENGINES
 from midas_mp.lua.runtime import Profile
+from midas_mp.permissions import Refusals
 
 PLAIN = [engine for engine in ENGINES if engine != "luajit"]
 
@@ -47,9 +48,7 @@ def test_writing_needs_permission(step, tmp_path):
     refusal = step(f"return select(2, io.open('{path}', 'w'))")
     assert refusal == f"{path}: writing files needs landlock, which this machine lacks"
     assert not path.exists()
-    step(
-        f"local f = assert(io.open('{path}', 'w')) f:write('a', 1) f:close()", may_write_files=True
-    )
+    step(f"local f = assert(io.open('{path}', 'w')) f:write('a', 1) f:close()", refusals=Refusals())
     assert path.read_text() == "a1"
 
 
@@ -77,8 +76,8 @@ def test_what_the_driver_does_not_get(step, name):
 def test_a_worker_s_io_only_prints(failing):
     error = failing("local f = io.open('x')")
     assert error.message == (
-        "script.lua:2: io.open is not available in a task; generate_data and interpret_results may"
-        " use files"
+        "script.lua:2: io.open is not available in a task: reading files is not permitted on this"
+        " node; generate_data and interpret_results may use files"
     )
 
 
@@ -119,7 +118,7 @@ DESCRIPTOR = (
     ],
 )
 def test_the_process_own_descriptors_are_not_opened(step, path, mode):
-    refusal = step(f"return select(2, io.open('{path}', '{mode}'))", may_write_files=True)
+    refusal = step(f"return select(2, io.open('{path}', '{mode}'))", refusals=Refusals())
     assert refusal == path.replace(r"\0", "\0") + DESCRIPTOR
     if mode == "r":
         refusal = step(f"return select(2, pcall(io.lines, '{path}'))")
@@ -130,7 +129,7 @@ def test_a_link_to_a_pipe_is_not_opened_to_be_written(step, tmp_path):
     read_fd, write_fd = os.pipe()
     link = tmp_path / "link"
     link.symlink_to(f"/proc/{os.getpid()}/fd/{write_fd}")
-    refusal = step(f"return select(2, io.open('{link}', 'w'))", may_write_files=True)
+    refusal = step(f"return select(2, io.open('{link}', 'w'))", refusals=Refusals())
     assert refusal == f"{link}: only files can be written"
     os.close(read_fd)
     os.close(write_fd)
@@ -164,7 +163,7 @@ def test_files_that_are_only_named_like_descriptors_are_files(step, tmp_path):
 
 
 def test_devices_that_can_seek_may_be_written(step):
-    step("local f = assert(io.open('/dev/null', 'w')) f:write('x') f:close()", may_write_files=True)
+    step("local f = assert(io.open('/dev/null', 'w')) f:write('x') f:close()", refusals=Refusals())
 
 
 def test_closing_takes_a_file(step, file):
@@ -179,7 +178,7 @@ def test_a_file_of_the_status_page_s_size_is_a_file_like_any_other(step, tmp_pat
         f"local f = assert(io.open('{path}', 'r+')) f:write('ab') f:close()\n"
         f"f = assert(io.open('{path}', 'a')) f:write('cd') f:close()"
     )
-    step(body, may_write_files=True, page_mark=(48, b"mark"))
+    step(body, refusals=Refusals(), page_mark=(48, b"mark"))
     assert path.read_bytes() == b"ab" + b"x" * (limits.STATUS_PAGE_BYTES - 2) + b"cd"
 
 
@@ -188,5 +187,42 @@ def test_a_file_with_the_status_page_s_mark_is_not_opened_to_be_written(step, tm
     path = tmp_path / "page"
     path.write_bytes((b"x" * 48 + b"mark").ljust(limits.STATUS_PAGE_BYTES, b"x"))
     body = f"return select(2, io.open('{path}', 'r+'))"
-    refusal = step(body, may_write_files=True, page_mark=(48, b"mark"))
+    refusal = step(body, refusals=Refusals(), page_mark=(48, b"mark"))
     assert refusal == f"{path}: Permission denied"
+
+
+# -- permissions ------------------------------------------------------------------------------
+
+
+def test_a_task_reads_files_where_it_may_but_no_standard_input(task, file):
+    reading = Refusals(write="is not permitted on this node")
+    assert task(f"return #io.open('{file}'):read('*a')", refusals=reading) == 10
+    assert task(f"return io.lines('{file}')()", refusals=reading) == "one"
+    assert task("return {pcall(io.read)}", refusals=reading)[0] is False
+    assert task(f"return select(2, io.open('{file}', 'a'))", refusals=reading) == (
+        f"{file}: writing files is not permitted on this node"
+    )
+
+
+def test_a_task_that_only_writes_does_not_read(task, file):
+    writing = Refusals(read="is not permitted on this node")
+    body = (
+        f"local f = io.open('{file}', 'a') f:write('4') f:close() return io.open('{file}') == nil"
+    )
+    assert task(body, refusals=writing) is True
+    assert file.read_text().endswith("3\n4")
+    for mode in ("r", "r+", "w+", "a+"):
+        assert task(f"return select(2, io.open('{file}', '{mode}'))", refusals=writing) == (
+            f"{file}: reading files is not permitted on this node"
+        )
+    assert "reading files is not" in task(
+        f"return select(2, pcall(io.lines, '{file}'))", refusals=writing
+    )
+
+
+def test_a_driver_may_be_refused_files_but_not_its_standard_input(step, file):
+    none = Refusals(read="is not what this job asks for", write="is not what this job asks for")
+    assert step(f"return select(2, pcall(io.open, '{file}'))", refusals=none) == (
+        "io.open is not available in a script: reading files is not what this job asks for"
+    )
+    assert step("return io.type(io.stdin)", refusals=none) == "file"

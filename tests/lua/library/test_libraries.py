@@ -3,6 +3,7 @@ import math
 import pytest
 
 from midas_mp.lua.output import Printed, Progressed
+from midas_mp.permissions import NO_FILES
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,16 @@ def test_what_is_luajit_s_own(task, expression, expected):
 )
 def test_what_is_not_there_says_so_where_it_is_called(failing, call, message):
     assert failing(call).message == f"script.lua:2: {message}"
+
+
+@pytest.mark.parametrize("call", ["os.clock()", "os.time()", "os.date()"])
+def test_without_the_clock_nobody_says_what_time_it_is(failing, call):
+    refusals = NO_FILES._replace(clock="is not permitted on this node")
+    message = failing(call, refusals=refusals).message
+    name = call.removesuffix("()")
+    assert message == (
+        f"script.lua:2: {name} is not available in a task: the clock is not permitted on this node"
+    )
 
 
 # -- coroutines --------------------------------------------------------------------------------
