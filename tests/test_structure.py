@@ -26,7 +26,6 @@ WITHOUT_TEST = {
 
 WITHOUT_MODULE = {
     "chaos/test_nothing_left.py": "is about all processes at once",
-    "chaos/test_nothing_left.py": "is about all processes at once",
     "conformance/test_conformance.py": "is about the script contract as a whole",
     "hostile/test_hostile.py": "is about the sandbox as a whole, and runs hostile/*.lua",
     "fuzz/test_journal.py": "is about hostile files",
