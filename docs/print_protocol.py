@@ -36,6 +36,7 @@ PARTS: Final = (
     messages.Call,
     messages.Outcome,
     messages.TaskRef,
+    messages.NodeReport,
     messages.BlobRef,
     messages.Failure,
 )

@@ -235,6 +235,15 @@ PRINT_BYTES_BURST: Final = 16 * MB
 PRINT_BYTES_PER_S: Final = 1 * MB
 """The same in bytes; what may come in a second holds the longest text."""
 
+PERMITS_CHARACTERS_MAX: Final = 512
+"""Of what a node says that its tasks may use: for people, in a line."""
+
+ENGINES_SHOWN_MAX: Final = 8
+"""Of a node; there are three."""
+
+NODES_PER_REPORT_MAX: Final = 16
+"""A header holds as many, however long their names are."""
+
 COROUTINE_DEPTH_MAX: Final = 150
 """Nested resumes: LuaJIT dies with SIGSEGV on unbounded ones (LuaJIT#619)."""
 

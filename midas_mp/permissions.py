@@ -27,6 +27,15 @@ SANDBOX_LEVELS: Final = (
 )
 """How far the kernel sees to it that nobody takes more than that."""
 
+
+def what_lacks(level: int, level_min: int) -> str:
+    """Says that a level is too low, if it is."""
+    if level >= level_min:
+        return ""
+    reached, wanted = SANDBOX_LEVELS[level], SANDBOX_LEVELS[level_min]
+    return f"reaches only sandbox level {reached}; wanted is {wanted}"
+
+
 NO_LANDLOCK: Final = "needs landlock, which this machine lacks"
 
 _SHOWN_CHARACTERS_MAX: Final = 60

@@ -29,7 +29,7 @@ from midas_mp.participant.seat import Seat
 from midas_mp.participant.unwanted_tasks import UnwantedTasks
 from midas_mp.participant.uplink import Uplink
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
-from midas_mp.permissions import Permissions
+from midas_mp.permissions import Permissions, what_lacks
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
 from midas_mp.wire.messages import (
     EndJob,
@@ -60,6 +60,7 @@ class Crew:
         memory_bytes: bound of each Lua state; a job may ask for less.
         sandbox_level_max: how far to confine them at most.
         permissions: what each of them is granted.
+        sandbox_level_min: one that is confined less ends them all.
         jobs: what the node knows of jobs; the launcher's, only read here.
 
     Attributes:
@@ -75,12 +76,14 @@ class Crew:
         memory_bytes: int,
         sandbox_level_max: int,
         permissions: Permissions,
+        sandbox_level_min: int = 0,
         jobs: Mapping[str, NodeJob],
     ) -> None:
         self._supervisor = supervisor
         self._memory_bytes = memory_bytes
         self._sandbox_level_max = sandbox_level_max
         self._permissions = permissions
+        self._sandbox_level_min = sandbox_level_min
         self._jobs = jobs
         self._uplink: Uplink | None = None
         """To a host that listens: it has welcomed us and not said that it leaves."""
@@ -304,7 +307,8 @@ class Crew:
         if self._host is None or not seat.is_alive:
             return
         seat.is_registered = True
-        self._say(CONTROL_CHANNEL, seat.introduction(self._worker_name(seat)))
+        permits = str(self._permissions)[: limits.PERMITS_CHARACTERS_MAX]
+        self._say(CONTROL_CHANNEL, seat.introduction(self._worker_name(seat), permits))
 
     def _deliver(self) -> None:
         """What was kept of the workers that the host knows now."""
@@ -390,6 +394,10 @@ class Crew:
             elif isinstance(message, TasksReturned):
                 returned += seat.returned(message)
             elif isinstance(message, WorkerReady):
+                lacking = what_lacks(message.sandbox_level, self._sandbox_level_min)
+                if lacking:
+                    self._fail(ProcessLost(f"a worker here {lacking}"))
+                    return
                 self._early_deaths = 0
                 seat.ready = message
                 if self._drained is None:

@@ -63,6 +63,8 @@ class NodeSettings(NamedTuple):
     sandbox_level_max: int = 3
     permissions: Permissions = OF_TASKS
     """What tasks may use here."""
+    sandbox_level_min: int = 0
+    """Workers that are confined less are none."""
 
 
 class Launcher:
@@ -102,6 +104,7 @@ class Launcher:
             memory_bytes=settings.memory_bytes,
             sandbox_level_max=settings.sandbox_level_max,
             permissions=settings.permissions,
+            sandbox_level_min=settings.sandbox_level_min,
             jobs=self._jobs,
         )
         self._fetcher = SharedFetcher(
@@ -227,7 +230,7 @@ class Launcher:
         match message:
             case Refused(reason=reason, code=code):
                 uplink.parting = PeerRefused(reason, refusal=code)
-            case Goodbye(reason=reason, code="fault" | "replaced" as code):
+            case Goodbye(reason=reason, code="fault" | "replaced" | "sandbox" as code):
                 uplink.parting = PeerRefused(reason, refusal=code)
             case Goodbye(reason=reason):
                 uplink.parting = ClusterLost(reason)

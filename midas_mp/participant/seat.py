@@ -250,7 +250,7 @@ class Seat:
         """The tasks that the process was given and has not answered."""
         return self._hand.refs()
 
-    def introduction(self, name: str) -> WorkerUp:
+    def introduction(self, name: str, permits: str) -> WorkerUp:
         """How the process, which is ready, is registered."""
         assert self.ready is not None
         return WorkerUp(
@@ -260,6 +260,7 @@ class Seat:
             self.ready.sandbox_level,
             self.ready.engines,
             _as_many_as_fit(self.held()),
+            permits,
         )
 
     @property

@@ -23,6 +23,7 @@ What a launcher owes the scheduler:
 from __future__ import annotations
 
 from midas_mp.errors import ProtocolError
+from midas_mp.permissions import what_lacks
 from midas_mp.scheduler import losses, returning, shared
 from midas_mp.scheduler.records import Node, Worker
 from midas_mp.scheduler.state import State
@@ -66,7 +67,12 @@ def worker_up(state: State, node: Node, message: WorkerUp) -> None:
     """Register a worker process, with what it is at."""
     if message.channel in node.workers:
         raise ProtocolError(f"channel {message.channel} has a worker already")
+    lacking = what_lacks(message.sandbox_level, state.sandbox_level_min)
+    if lacking:
+        _turn_away(state, node, f"{node.name} {lacking} at this host")
+        return
     _hear_of(state, node, message.channel)
+    node.permits = message.permits
     if node.is_leaving:
         raise ProtocolError(f"a new worker on channel {message.channel} of a node that leaves")
     worker = node.workers[message.channel] = Worker(node, message)
@@ -127,6 +133,12 @@ def leave(state: State, node: Node, reason: str, *, is_orderly: bool) -> None:
     shared.forget_node(state, node, reason)
     state.is_membership_new = True
     state.notice(f"node {node.name} {node.state}: {reason}")
+
+
+def _turn_away(state: State, node: Node, reason: str) -> None:
+    state.send(node.peer, Goodbye(reason, "sandbox"))
+    state.drop(node.peer, reason)
+    leave(state, node, reason, is_orderly=False)
 
 
 def _free_name(state: State, hello: Hello) -> str | None:

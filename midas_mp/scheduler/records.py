@@ -134,6 +134,7 @@ class Node:
         "hello",
         "name",
         "peer",
+        "permits",
         "seen",
         "state",
         "story",
@@ -154,6 +155,8 @@ class Node:
         """Announced workers that have not been heard of yet."""
         self.seen: set[int] = set()
         """Channels that have been heard of."""
+        self.permits = ""
+        """What tasks may use there, as its workers say."""
         self.begun: dict[str, Shelf] = {}
         """Job ids that the launcher was told of, with the bundles it has."""
         self.estimates: dict[Job, Estimate] = {}
@@ -188,6 +191,7 @@ class Worker:
         "name",
         "node",
         "orphans",
+        "sandbox_level",
         "state",
         "story",
     )
@@ -198,6 +202,7 @@ class Worker:
         self.name = up.name
         self.epoch = up.epoch
         self.engines = tuple(dict.fromkeys(up.engines))
+        self.sandbox_level = up.sandbox_level
         self.state = WorkerState.NEW
         self.story = Story()
         self.leases: dict[Job, dict[Task, None]] = {}

@@ -19,6 +19,7 @@ from midas_mp.scheduler import (
     clients,
     gaps,
     jobs,
+    listing,
     nodes,
     results,
     returning,
@@ -42,6 +43,7 @@ from midas_mp.wire.messages import (
     FetchShared,
     Goodbye,
     Hello,
+    ListNodes,
     Message,
     NodeLeaving,
     OfferShared,
@@ -91,8 +93,10 @@ class Scheduler:
         *,
         release: str = midas_mp.__version__,
         patience_s: float = limits.CLIENT_PATIENCE_S,
+        sandbox_level_min: int = 0,
     ) -> None:
         self.state: Final = State(release, patience_s)
+        self.state.sandbox_level_min = sandbox_level_min
 
     def step(self, events: Sequence[Event], now: float) -> Ready:
         """Take in everything that happened, in order, and say what to do.
@@ -276,6 +280,7 @@ _FROM_CLIENT: Final[dict[type[Message], _Handler]] = {
     DropBundles: lambda _state, client, _frame, message: jobs.drop_bundles(client, message),
     OfferShared: lambda state, client, _frame, message: jobs.offer_shared(state, client, message),
     EndJob: lambda state, client, _frame, message: jobs.end_job(state, client, message),
+    ListNodes: lambda state, client, _frame, _message: listing.list_nodes(state, client),
     Goodbye: lambda state, peer, _frame, message: _say_goodbye(state, peer, message),
 }
 

@@ -24,6 +24,8 @@ class State:
         self.now = 0.0
         self.look_at: float | None = None
         """When to look whether this host stood still; None where that would hurt nobody."""
+        self.sandbox_level_min = 0
+        """A node whose workers are confined less than that is turned away."""
         self.nodes: dict[int, Node] = {}
         """By peer."""
         self.clients: dict[int, ClientRecord] = {}
@@ -59,9 +61,7 @@ class State:
         """Announced workers that have not been heard of yet."""
         self.is_membership_new = False
         """Workers came or went, or a job was opened, in this step."""
-        self.duplicates = 0
-        self.losses = 0
-        self.retries = 0
+        self.duplicates = self.losses = self.retries = 0
         self.copying = Copying()
         self._outgoing: dict[int, list[Frame]] = {}
         self._stops: list[tuple[str, int]] = []

@@ -157,6 +157,8 @@ class WorkerUp(Message, frozen=True, tag=11):
     engines: list[Name]
     held: list[TaskRef] = []
     """What the process was given on an earlier connection and is still at."""
+    permits: Annotated[str, Meta(max_length=512)] = ""
+    """For people: what tasks may use there, such as ``read=/data, clock, jit``."""
 
 
 class WorkerDown(Message, frozen=True, tag=12):
@@ -183,6 +185,34 @@ class NodeLeaving(Message, frozen=True, tag=13):
 
     reason: Text
     grace_s: Annotated[float, Meta(ge=0, le=1e9)]
+
+
+class ListNodes(Message, frozen=True, tag=14):
+    """Client → host: which nodes are there?"""
+
+
+class NodeReport(Struct, frozen=True, array_like=True, gc=False):
+    """A launcher and its workers, for people."""
+
+    name: Name
+    release: Annotated[str, Meta(max_length=64)]
+    workers: Count
+    """Registered."""
+    busy: Count
+    """Of those, how many have tasks."""
+    sandbox_level: Annotated[int, Meta(ge=0, le=3)]
+    """The lowest of theirs."""
+    engines: list[Name]
+    """That all of them have."""
+    permits: Annotated[str, Meta(max_length=512)]
+    """As in ``WorkerUp``."""
+
+
+class NodesListed(Message, frozen=True, tag=15):
+    """Host → client: the answer to ``ListNodes``, in parts."""
+
+    nodes: list[NodeReport]
+    is_last: bool
 
 
 # -- jobs ------------------------------------------------------------------------------------
@@ -575,6 +605,8 @@ AnyMessage = (
     | WorkerUp
     | WorkerDown
     | NodeLeaving
+    | ListNodes
+    | NodesListed
     | OpenJob
     | JobOpened
     | JobStarted

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from midas_mp import __version__
-from midas_mp.permissions import SANDBOX_LEVELS
 from midas_mp.lua.engines import ENGINES
+from midas_mp.permissions import SANDBOX_LEVELS
 
 
 def test_the_release_the_engines_and_the_sandbox_level_are_told(midas):

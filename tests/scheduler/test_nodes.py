@@ -14,6 +14,7 @@ from midas_mp.wire.messages import (
     TaskRef,
     Welcome,
     WorkerDown,
+    WorkerUp,
 )
 
 
@@ -21,6 +22,21 @@ def test_a_launcher_is_welcomed_by_its_own_name(cluster: Any) -> None:
     node = cluster.greet(name="lab", workers_announced=2)
     assert cluster.read(node) == [Welcome(PROTOCOL_VERSION, "1.2.3", "lab", 0)]
     assert cluster.notices == ["node lab joined, 2 workers announced"]
+
+
+def test_a_node_whose_workers_are_confined_too_little_is_turned_away(cluster: Any) -> None:
+    cluster.state.sandbox_level_min = 3
+    good, poor = cluster.node(1, name="good"), cluster.greet(name="poor", workers_announced=2)
+    cluster.read(poor)
+    cluster.say(poor, WorkerUp(1, "poor-001", 0, 1, ["luajit"]))
+    reason = (
+        "poor reaches only sandbox level 1 of 3: resource limits; wanted is 3 of 3: resource"
+        " limits, landlock, seccomp at this host"
+    )
+    assert cluster.read(poor) == [Goodbye(reason, "sandbox")]
+    assert cluster.dropped == {poor: reason}
+    cluster.say(poor, WorkerUp(2, "poor-002", 0, 1, ["luajit"]))
+    assert list(cluster.state.nodes) == [good]
 
 
 def test_default_names_are_numbered(cluster: Any) -> None:

@@ -29,6 +29,7 @@ _BY_FIELD = {
     "timeout_factor": st.floats(0, 1e9),
     "fraction": st.floats(0, 1),
     "elapsed_s": st.floats(0, 1e9),
+    "permits": st.text(max_size=60),
     "permissions": st.none() | st.lists(names, max_size=4),
     "channel": st.integers(1, 65_535),
     "workers_min": st.integers(1, 65_535),
