@@ -6,7 +6,9 @@ import asyncio
 import gc
 import itertools
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -144,6 +146,50 @@ def test_arrays_outlive_executor_host_and_participants(nothing_left):
     farewells.sweep()
     assert not farewells._farewells
     assert open_count() <= before
+
+
+def test_a_host_that_is_started_again_is_shown_what_the_last_one_was(nothing_left):
+    with LocalCluster(workers=2) as cluster, cluster.executor() as executor:
+        results = executor.map(DOUBLED, [np.full(LONG, float(n)) for n in range(80)], chunksize=1)
+        kept = list(itertools.islice(results, 20))
+        cluster.host.kill()
+        cluster.host.restart()
+        kept += results
+        again = executor.map(DOUBLED, kept, chunksize=1)
+        assert all((array == 4 * number).all() for number, array in enumerate(again))
+        assert "midas-outbound (deleted)" in shared_files(cluster.host)
+    assert all((array == 2 * number).all() for number, array in enumerate(kept))
+
+
+UNDER_A_SMALL_SHM = """
+import os
+import numpy as np
+from midas_mp import LocalCluster
+
+def main():
+    with LocalCluster(workers=1) as cluster, cluster.executor() as executor:
+        given = np.arange(2.0**24)
+        taken = executor.submit("function(a) return a:copy() end", given).result()
+        assert (taken == given).all()
+        for member in (*cluster.participants, cluster.host):
+            member.kill()
+        assert os.listdir("/dev/shm") == []
+        print("all of it")
+
+main()
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not here")
+def test_a_small_dev_shm_bounds_nothing(nothing_left):
+    """64 MB are what a container has; an array of 128 MB goes there and back."""
+    mount = "mount -t tmpfs -o size=64m tmpfs /dev/shm"
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("mount namespaces are not allowed here")
+    command += [sys.executable, "-c", UNDER_A_SMALL_SHM]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "all of it\n"), ended.stderr
 
 
 @pytest.mark.parametrize("how", ["kill", "terminate"])
