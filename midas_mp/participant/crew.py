@@ -18,6 +18,7 @@ import msgspec
 from midas_mp import limits
 from midas_mp.errors import ProcessLost, ProtocolError
 from midas_mp.lua.output import Printed, Progressed
+from midas_mp.participant.call_batch import CallBatch
 from midas_mp.participant.frozen_workers import FrozenWorkers
 from midas_mp.participant.held_back import HeldBack
 from midas_mp.participant.long_tasks import LongTasks
@@ -33,6 +34,7 @@ from midas_mp.permissions import Permissions, what_lacks
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
 from midas_mp.wire.messages import (
     EndJob,
+    Failure,
     Outcome,
     RunTasks,
     Status,
@@ -364,19 +366,47 @@ class Crew:
         if self._drained is not None:
             self._hand_back(seat)
             return
-        frames: list[Frame] = []
+        parts: list[tuple[CallBatch, list[Frame]]] = []
         for batch in seat.next_batches():
             job = self._jobs[batch.order.job]
             memory_bytes = self._memory_bytes_of(batch.order)
-            frames += job.introduction(seat.known, batch.order, memory_bytes=memory_bytes)
-            frames.append(batch.frame())
+            frames = job.introduction(seat.known, batch.order, memory_bytes=memory_bytes)
+            parts.append((batch, [*frames, batch.frame()]))
             process.limit(job.timeout_s(batch.order.round))
-        if frames:
-            process.send(frames)
-            self._long_tasks.watch()
-            self._frozen_workers.watch()
-            if seat.has_several_in_hand:
-                self._held_back.watch()
+        if not parts:
+            return
+        try:
+            process.send([frame for _, frames in parts for frame in frames])
+        except ProtocolError:
+            self._send_what_can_be_sent(seat, process, parts)
+        self._long_tasks.watch()
+        self._frozen_workers.watch()
+        if seat.has_several_in_hand:
+            self._held_back.watch()
+
+    def _send_what_can_be_sent(
+        self, seat: Seat, process: LuaProcess, parts: Sequence[tuple[CallBatch, list[Frame]]]
+    ) -> None:
+        """The tasks of all other frames fail, and with them goes the process: it has not been told
+        what the seat takes for told.
+
+        A host in this process hands frames over as they are, so here is the first place where one
+        is found that is too large, or holds what is no text.
+        """
+        for batch, frames in parts:
+            try:
+                process.send(frames)
+            except ProtocolError as error:
+                why = f"cannot be sent to a worker: {error}"[: limits.ERROR_MESSAGE_BYTES_MAX]
+                self._fail_batch(seat, batch, Failure("unsendable", why))
+        seat.known.clear()
+        process.kill()
+
+    def _fail_batch(self, seat: Seat, batch: CallBatch, failure: Failure) -> None:
+        order, calls = batch.order, batch.calls
+        outcomes = [Outcome(call.index, call.attempt, Status.FAILED, 0) for call in calls]
+        results = TaskResults(order.job, order.round, self._worker_name(seat), outcomes)
+        self._send_up(seat, [Frame(seat.channel, results, [failure.to_payload()] * len(calls))])
 
     def process_frames(self, process: LuaProcess, frames: list[Frame]) -> None:
         seat = self._seat_by_process.get(process)

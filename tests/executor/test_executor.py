@@ -252,6 +252,26 @@ def test_unordered_does_not_wait_for_a_slow_one(make_executor):
     results.close()
 
 
+@pytest.mark.parametrize("is_warm", [False, True])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_endless_call_holds_back_none_before_it_and_none_that_another_worker_can_do(
+    make_executor, workers, is_warm
+):
+    executor = make_executor(max_workers=workers)
+    source = "function(x) while x < 0 do end return x end"
+    if is_warm:  # calls are known to be short, and many share a frame
+        assert len(list(executor.map(source, range(3_000), chunksize=1))) == 3_000
+    values = [1, 2, 3, -1, *range(4, 2_000 if workers > 1 else 7)]
+    futures = [executor.submit(source, value) for value in values]
+    free = values if workers > 1 else values[:4]
+    done = [future.result(20) for future, x in zip(futures, free, strict=False) if x > 0]
+    assert done == [x for x in free if x > 0]
+    assert not futures[3].done()
+    assert futures[3].cancel()
+    done = [future.result(20) for future, x in zip(futures, values, strict=True) if x > 0]
+    assert done == [x for x in values if x > 0]
+
+
 @pytest.mark.parametrize("chunksize", [None, 1, 4, 100])
 def test_the_first_error_is_raised_at_its_place(executor, chunksize):
     source = "function(x) if x >= 13 then error('item ' .. x) end return x end"

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import pytest
-
-from midas_mp.participant import held_back
 from midas_mp.participant.seat import FRAME_TIME_TARGET_US
 from midas_mp.participant.unwanted_tasks import GRACE_S
 from midas_mp.wire.messages import (
@@ -31,12 +28,6 @@ function execute_code()
   return global_data
 end
 """
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits behind a long task is not taken back."""
-    monkeypatch.setattr(held_back, "LONG_S", 60.0)
 
 
 async def run_short_tasks(n: Node, host: HostSide) -> int:
@@ -76,7 +67,6 @@ def test_an_endless_task_costs_its_process_and_nobody_else(run: Callable, node: 
     run(main())
 
 
-@pytest.mark.usefixtures("patient")
 def test_what_has_not_begun_is_let_be_until_it_has(
     run: Callable, node: Callable, eventually: Callable
 ) -> None:
@@ -142,7 +132,6 @@ def test_the_watch_ends_with_the_last_of_them(
     run(main())
 
 
-@pytest.mark.usefixtures("patient")
 def test_what_is_cancelled_is_stopped_without_a_host_too(
     run: Callable, node: Callable, eventually: Callable
 ) -> None:
