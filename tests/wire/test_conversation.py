@@ -249,6 +249,12 @@ def test_channels_are_those_of_the_message(speaker, listener):
                     saying.sending(frame)
 
 
+def test_what_a_message_says_wrongly_is_told_with_who_said_it():
+    frame = sample(RunTasks, CLIENT, HOST)
+    with pytest.raises(ProtocolError, match="said RunTasks to a host with 4 buf"):
+        talk(HOST, CLIENT, OPEN).receive(frame._replace(buffers=[*frame.buffers, b"one too many"]))
+
+
 def test_every_message_has_a_speaker_and_a_sample(message_types):
     spoken = set(itertools.chain.from_iterable(VOCABULARY.values()))
     assert spoken == set(message_types) == set(KINDS)
@@ -320,6 +326,7 @@ def test_limits_are_small_until_the_peer_is_known(local, remote, state):
     conversation = talk(local, remote, state)
     is_known = state in (OPEN, LEAVING, LEFT) or (state is STARTING and local is WORKER)
     assert conversation.is_open == (state in (OPEN, LEAVING, LEFT))
+    assert conversation.may_speak == (state in (OPEN, LEFT))
     assert conversation.header_bytes_max == (64 if is_known else 4) * 1024
     assert conversation.payload_bytes_max == (limits.PAYLOAD_BYTES_MAX if is_known else 0)
 

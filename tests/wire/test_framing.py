@@ -332,6 +332,24 @@ def test_large_buffers_stay_where_both_ends_see_them(buffers, step):
     assert [b is LARGE for b in got[0].buffers] == [b is LARGE for b in buffers]
 
 
+def test_memory_may_be_shared_from_some_frame_on():
+    shelf = Shelf()
+    stream = b"".join(encode(Frame(0, Goodbye("x"), [LARGE]), shelf))
+    decoder = FrameDecoder()
+    decoder.share(shelf)
+    (frame,) = decoder.feed(stream)
+    assert frame.buffers == [LARGE]
+
+
+def test_a_header_of_no_length_is_a_protocol_error_however_it_comes():
+    prefix = PREFIX.pack(0, 0)
+    for cut in (0, 3):
+        decoder = FrameDecoder()
+        decoder.feed(prefix[:cut])
+        with pytest.raises(ProtocolError, match="not a message"):
+            decoder.feed(prefix[cut:])
+
+
 def test_a_buffer_for_which_there_is_no_room_is_sent():
     shelf = Shelf(room=1)
     frames = [Frame(0, Goodbye("x"), [LARGE, LARGE])]
