@@ -12,7 +12,7 @@ from midas_mp.cli.network import address_option, announce, guard, insecure_optio
 from midas_mp.cli.parameters import DURATION
 from midas_mp.transport.address import Address
 
-OWN_OPTIONS = frozenset({"address", "insecure", "patience_s"})
+OWN_OPTIONS = frozenset({"address", "insecure", "patience_s", "sandbox_level_min"})
 """All others are about the SCRIPT."""
 
 
@@ -50,7 +50,7 @@ def host(
     guard(where, insecure=insecure)
     if script is None:
         _refuse_job_options()
-        return _stand(where, patience_s)
+        return _stand(where, patience_s, said["sandbox_level_min"])
     options = make_options(script, said)
     zygote = start_zygote()
     from midas_mp.driver.session import run_as_host
@@ -77,11 +77,16 @@ def _refuse_job_options() -> None:
             )
 
 
-def _stand(address: Address, patience_s: float) -> int:
+def _stand(address: Address, patience_s: float, sandbox_level_min: int) -> int:
     from midas_mp.cli.running import until_stopped
     from midas_mp.host.service import serve
     from midas_mp.transport import loop
 
-    work = serve(address, patience_s=patience_s, announce=announce)
+    work = serve(
+        address,
+        patience_s=patience_s,
+        sandbox_level_min=sandbox_level_min,
+        announce=announce,
+    )
     loop.run(until_stopped(work, announce=announce))
     return 0

@@ -11,6 +11,7 @@ import click
 
 from midas_mp.cli.parameters import ENGINE, NAMED, SIZE, TASKS, TIME_LIMIT
 from midas_mp.cli.report import write_line
+from midas_mp.cli.sandbox import allow_write_option, deny_option, require_sandbox_option
 from midas_mp.config import JobOptions, check_arguments
 from midas_mp.errors import JournalFailed, WorldError
 
@@ -84,6 +85,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="N",
         help="Seed of math.random; same seed, same answer.  [default: 0]",
     ),
+    allow_write_option,
+    deny_option,
+    require_sandbox_option("Give up where processes that run SCRIPT are confined less."),
     click.option(
         "--journal",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -164,7 +168,15 @@ def run_script(
 
     try:
         with make_display(wants_progress=said["progress"]) as display:
-            run = Run(script, options, display, zygote, said["sandbox_level_max"], said["journal"])
+            run = Run(
+                script,
+                options,
+                display,
+                zygote,
+                sandbox_level_max=said["sandbox_level_max"],
+                sandbox_level_min=said["sandbox_level_min"],
+                journal=said["journal"],
+            )
             answer = loop.run(
                 until_stopped(session(run), suspending=lambda: _suspended(zygote, display))
             )

@@ -10,6 +10,7 @@ import click
 
 from midas_mp.config import TaskCount, TimeLimit, parse_duration, parse_engine, parse_size
 from midas_mp.errors import UsageError
+from midas_mp.permissions import Grant, parse_kind
 
 T = TypeVar("T")
 
@@ -52,6 +53,8 @@ def _parse_named(text: str) -> tuple[str, str]:
 
 DURATION = Parsed("duration", parse_duration)
 ENGINE = Parsed("engine", parse_engine)
+GRANT = Parsed("permission", Grant.parse)
+KIND = Parsed("kind of permission", parse_kind)
 NAMED = Parsed("name=value", _parse_named)
 SIZE = Parsed("size", parse_size)
 TASKS = Parsed("tasks", TaskCount.parse)

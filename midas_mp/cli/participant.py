@@ -9,7 +9,14 @@ import click
 from midas_mp import limits
 from midas_mp.cli.network import address_option, announce
 from midas_mp.cli.parameters import DURATION, SIZE, WORKERS
+from midas_mp.cli.sandbox import (
+    allow_option,
+    deny_option,
+    node_permissions,
+    require_sandbox_option,
+)
 from midas_mp.errors import UsageError
+from midas_mp.permissions import Grant
 from midas_mp.transport.address import Address
 
 
@@ -63,6 +70,9 @@ from midas_mp.transport.address import Address
     metavar="30s",
     help="After SIGTERM, what runs has so long to end; the rest goes to others at once.",
 )
+@allow_option
+@deny_option
+@require_sandbox_option("End at once where workers are confined less.")
 @click.option(
     "--sandbox-level-max",
     type=click.IntRange(0, 3),
@@ -79,6 +89,9 @@ def participant(
     once: bool,
     idle_timeout_s: float | None,
     grace_s: float,
+    allowed: tuple[Grant, ...],
+    denied: tuple[str, ...],
+    sandbox_level_min: int,
     sandbox_level_max: int,
 ) -> int:
     """Lend this machine's cores to a host.
@@ -90,6 +103,8 @@ def participant(
     where = Address.parse(address)
     if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
         raise UsageError(f"{name!r} is not a name; use up to 64 of A-Z a-z 0-9 _ -")
+    permissions = node_permissions(allowed, denied)
+    announce(f"tasks may use {permissions}")
     from midas_mp.participant.zygote import Zygote
 
     zygote = Zygote.start()
@@ -110,6 +125,8 @@ def participant(
             workers=count,
             memory_bytes=memory_bytes or default_memory_bytes(count),
             sandbox_level_max=sandbox_level_max,
+            sandbox_level_min=sandbox_level_min,
+            permissions=permissions,
         )
         draining = asyncio.Event()
         work = serve(

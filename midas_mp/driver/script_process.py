@@ -23,7 +23,7 @@ from midas_mp.lua.output import Printed, Progressed
 from midas_mp.participant.postmortem import Bounds, own_failure
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
-from midas_mp.permissions import Permissions
+from midas_mp.permissions import Permissions, what_lacks
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
 from midas_mp.wire.messages import (
     AnyMessage,
@@ -102,11 +102,13 @@ class ScriptProcess:
         sandbox_level_max: int,
         working_directory: str,
         permissions: Permissions,
+        sandbox_level_min: int = 0,
         printed: Callable[[bytes], None],
     ) -> None:
         self._printed = printed
         self._held: list[bytes] | None = None
         self._memory_bytes = memory_bytes
+        self._sandbox_level_min = sandbox_level_min
         self._requests: deque[_Request] = deque()
         self.engines: list[str] = []
         self.ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -250,7 +252,11 @@ class ScriptProcess:
             message = frame.message
             if isinstance(message, WorkerReady):
                 self.engines = message.engines
-                self.ready.set_result(message.sandbox_level)
+                lacking = what_lacks(message.sandbox_level, self._sandbox_level_min)
+                if lacking:
+                    self.ready.set_exception(ProcessLost(f"the script's own process {lacking}"))
+                else:
+                    self.ready.set_result(message.sandbox_level)
             elif isinstance(message, TaskResults):
                 self._take_results(message, frame.buffers)
             else:

@@ -50,6 +50,7 @@ class Run(NamedTuple):
     view: View
     zygote: Zygote
     sandbox_level_max: int = 3
+    sandbox_level_min: int = 0
     journal: Path | None = None
 
 
@@ -71,6 +72,7 @@ async def run_on_this_machine(run: Run, *, workers: int | None) -> Answer:
         workers=count,
         memory_bytes=run.options.memory_bytes or memory_default,
         sandbox_level_max=run.sandbox_level_max,
+        sandbox_level_min=run.sandbox_level_min,
     )
     watch = _Watch()
     supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
@@ -137,7 +139,7 @@ async def run_as_host(
     """
     watch = _Watch()
     supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
-    host = Host(announce=announce, patience_s=patience_s)
+    host = Host(announce=announce, patience_s=patience_s, sandbox_level_min=run.sandbox_level_min)
     client = Client(dial_within(host), patience_s=0)
     try:
         async with _script_job(run, supervisor, default_memory_bytes(1)) as job:
@@ -179,6 +181,7 @@ async def open_script_job(
     *,
     memory_default_bytes: int,
     sandbox_level_max: int = 3,
+    sandbox_level_min: int = 0,
     working_directory: str,
     journal: Path | None = None,
 ) -> AsyncIterator[ScriptJob]:
@@ -203,6 +206,7 @@ async def open_script_job(
             or memory_default_bytes,
             sandbox_level_max=sandbox_level_max,
             working_directory=working_directory,
+            sandbox_level_min=sandbox_level_min,
             permissions=Permissions.of_driver(working_directory, options.allow_write).denying(
                 options.denied
             ),
@@ -222,6 +226,7 @@ def _script_job(
         supervisor,
         memory_default_bytes=memory_default_bytes,
         sandbox_level_max=run.sandbox_level_max,
+        sandbox_level_min=run.sandbox_level_min,
         working_directory=str(Path.cwd()),
         journal=run.journal,
     )

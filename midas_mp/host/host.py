@@ -41,12 +41,19 @@ class Host:
     Args:
         announce: is told what happens, a sentence at a time.
         patience_s: how long a job waits for its client to come back.
+        sandbox_level_min: nodes whose workers are confined less are turned away.
     """
 
     def __init__(
-        self, *, announce: Callable[[str], None], patience_s: float = limits.CLIENT_PATIENCE_S
+        self,
+        *,
+        announce: Callable[[str], None],
+        patience_s: float = limits.CLIENT_PATIENCE_S,
+        sandbox_level_min: int = 0,
     ) -> None:
-        self.scheduler = Scheduler(release=__version__, patience_s=patience_s)
+        self.scheduler = Scheduler(
+            release=__version__, patience_s=patience_s, sandbox_level_min=sandbox_level_min
+        )
         self._announce = announce
         self._loop = asyncio.get_running_loop()
         self._connections: dict[int, _Connection] = {}

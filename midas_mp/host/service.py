@@ -44,6 +44,7 @@ async def serve(
     address: Address,
     *,
     patience_s: float = limits.CLIENT_PATIENCE_S,
+    sandbox_level_min: int = 0,
     announce: Callable[[str], None],
 ) -> None:
     """Coordinates whoever connects; runs until cancelled.
@@ -52,7 +53,7 @@ async def serve(
         AddressInUse: another process listens there.
         UsageError: not an address of this machine.
     """
-    host = Host(announce=announce, patience_s=patience_s)
+    host = Host(announce=announce, patience_s=patience_s, sandbox_level_min=sandbox_level_min)
     async with listening(host, address) as listener:
         announce(f"listening on {listener.address}; waiting for participants and scripts")
         try:
