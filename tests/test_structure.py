@@ -36,6 +36,7 @@ WITHOUT_MODULE = {
     "test_docs.py": "is about docs/",
     "test_examples.py": "is about examples/",
     "test_readme.py": "is about README.md",
+    "test_supply.py": "is about what midas_mp is made of",
     "test_structure.py": "is about all of them",
     "lua/library/test_forms.py": "is about calls.lua with arguments and batches",
     "scheduler/test_chaos.py": "is about the whole scheduler, in a simulated cluster",
