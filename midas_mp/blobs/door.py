@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import secrets
@@ -23,6 +24,7 @@ import weakref
 from typing import Final
 
 from midas_mp import limits
+from midas_mp.blobs import pool
 from midas_mp.blobs.sharing import Sharing
 from midas_mp.blobs.upkeep import Upkeep
 from midas_mp.wire.framing import PortOwner
@@ -34,6 +36,8 @@ _PENDING_MAX: Final = 16
 
 _CREDENTIALS: Final = struct.Struct("=iII")
 """A process, its user and its group: the kernel's struct ucred."""
+
+_TOO_MANY_FILES: Final = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 _log = logging.getLogger("midas_mp")
 
@@ -51,12 +55,13 @@ class Door:
         """By ticket."""
         self._pending: dict[socket.socket, asyncio.TimerHandle] = {}
         self._upkeep = Upkeep()
+        self._is_overtaxed = False
         self._socket = _listening(self._where)
         if self._socket is not None:
             self._loop.add_reader(self._socket, self._admit)
 
     def invite(self, owner: PortOwner) -> Invite | None:
-        if self._socket is None:
+        if self._socket is None or self._is_overtaxed:
             return None
         ticket = secrets.token_hex(_SECRET_BYTES)
         self._owners[ticket] = owner
@@ -101,9 +106,14 @@ class Door:
             self._turn_away(sock)
             return
         self._forget(sock)
-        sharing = Sharing(sock, owner)
+        sharing = Sharing(sock, owner, overtaxed=self._be_overtaxed)
         owner.share(sharing)
         sharing.greet()
+
+    def _be_overtaxed(self) -> None:
+        """Whoever comes again would be lost again: nobody is invited any more."""
+        self._is_overtaxed = True
+        pool.warn_without(_TOO_MANY_FILES)
 
     def _turn_away(self, sock: socket.socket) -> None:
         self._forget(sock)
@@ -115,7 +125,10 @@ class Door:
 
 
 class Visitor:
-    """The side of a host's peers; a ``Neighbours`` of their links."""
+    """The side of a host's peers; a ``Neighbours`` of their links, one after the other."""
+
+    def __init__(self) -> None:
+        self._is_overtaxed = False
 
     def invite(self, _owner: PortOwner, /) -> Invite | None:
         """Nobody is a peer's peer."""
@@ -123,18 +136,27 @@ class Visitor:
 
     def visit(self, invite: Invite, owner: PortOwner) -> None:
         """Where that is not possible nothing is shared: who invites may be mistaken."""
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            sock.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
-            sock.connect(_address(invite.where))
-            if not _is_ours(sock):
-                raise PermissionError("it is another user's")
-            sock.send(invite.ticket.encode("ascii"))
-        except OSError as error:
-            sock.close()
-            _log.debug("no memory is shared with the host: %s", error)
+        if self._is_overtaxed:
             return
-        owner.share(Sharing(sock, owner, is_expected=False))
+        with contextlib.ExitStack() as on_failure:
+            try:
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                on_failure.callback(sock.close)
+                sock.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
+                sock.connect(_address(invite.where))
+                if not _is_ours(sock):
+                    raise PermissionError("it is another user's")
+                sock.send(invite.ticket.encode("ascii"))
+            except OSError as error:
+                _log.debug("no memory is shared with the host: %s", error)
+                return
+            on_failure.pop_all()
+        owner.share(Sharing(sock, owner, is_expected=False, overtaxed=self._be_overtaxed))
+
+    def _be_overtaxed(self) -> None:
+        """On the next connection the same would happen: it is not shared."""
+        self._is_overtaxed = True
+        pool.warn_without(_TOO_MANY_FILES)
 
 
 def _listening(where: str) -> socket.socket | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import weakref
 from typing import Final, Protocol
 
 from midas_mp.blobs.mapping import exiting
@@ -46,6 +47,38 @@ class Token:
             for fd in (self.fd, self._watched_fd):
                 if fd >= 0:
                     os.close(fd)
+
+
+class KeptToken:
+    """Another process' token, for as long as anything is kept that came with it.
+
+    Attributes:
+        fd: to be given away in turn.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self, is_exiting: list[None] = exiting) -> None:
+        if not is_exiting:
+            os.close(self.fd)
+
+
+_kept: Final[weakref.WeakValueDictionary[tuple[int, int], KeptToken]] = (
+    weakref.WeakValueDictionary()
+)
+
+
+def keep(fd: int) -> KeptToken:
+    """A token that came; with each file of a node there comes one, and they are all the same."""
+    found = os.fstat(fd)
+    which = found.st_dev, found.st_ino
+    token = _kept.get(which)
+    if token is None:
+        _kept[which] = token = KeptToken(fd)
+    else:
+        os.close(fd)
+    return token
 
 
 def has_hung_up(fd: int) -> bool:

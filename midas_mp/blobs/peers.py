@@ -29,7 +29,7 @@ import msgspec
 from midas_mp import limits
 from midas_mp.blobs import farewells, memfd
 from midas_mp.blobs.exchange import Reading, Showing, check_inside, take_gone
-from midas_mp.blobs.farewells import Token
+from midas_mp.blobs.farewells import KeptToken, Token
 from midas_mp.blobs.mapping import exiting
 from midas_mp.blobs.pool import SharedFile, within_address_space
 from midas_mp.errors import ConnectionLost, MidasError, ProtocolError
@@ -278,7 +278,7 @@ class _Ear:
         return True
 
     def _take_pool(self, data: bytes, fds: list[int]) -> None:
-        kept = -1
+        kept: tuple[int, ...] = ()
         try:
             if len(data) != _POOL_ID.size or len(fds) != _DESCRIPTORS:
                 raise ProtocolError("a pool without a number, or without a token")
@@ -287,7 +287,7 @@ class _Ear:
             (number,) = _POOL_ID.unpack(data)
             self.pools[number], kept = _opened(*fds)
         finally:
-            _close_all(fd for fd in fds if fd != kept)
+            _close_all(fd for fd in fds if fd not in kept)
 
     def _take_release(self, data: bytes) -> None:
         try:
@@ -308,11 +308,10 @@ class _Giver:
 
     def give(self, file: SharedFile) -> None:
         """Raises OSError: the other end takes none for now."""
-        token_fd = file.token_fd
-        if token_fd < 0:
-            self._token = self._token or Token()
-            token_fd = self._token.fd
-        self._channel.give(file.id, (file.read_fd, token_fd))
+        token: Token | KeptToken | None = file.token
+        if token is None:
+            token = self._token = self._token or Token()
+        self._channel.give(file.id, (file.read_fd, token.fd))
 
     def say_gone(self, gone: deque[int]) -> None:
         """Has the other end forget these pools, now or later; several threads may be in it."""
@@ -354,8 +353,8 @@ class _UnmappedFile:
             os.close(self._fd)
 
 
-def _opened(file_fd: int, token_fd: int) -> tuple[SharedFile | _UnmappedFile, int]:
-    """A pool that came, and which of its descriptors is in use from now on.
+def _opened(file_fd: int, token_fd: int) -> tuple[SharedFile | _UnmappedFile, tuple[int, ...]]:
+    """A pool that came, and which of its descriptors are taken care of.
 
     Raises:
         ProtocolError: reading it could be the end of this process.
@@ -365,8 +364,10 @@ def _opened(file_fd: int, token_fd: int) -> tuple[SharedFile | _UnmappedFile, in
         raise ProtocolError("shared memory of huge pages")
     if size_bytes <= within_address_space(size_bytes, limits.ADDRESS_SHARE_OF_POOL_INVERSE):
         with contextlib.suppress(OSError):
-            return SharedFile(file_fd, size_bytes, token_fd=token_fd), token_fd
-    return _UnmappedFile(file_fd, size_bytes), file_fd
+            file = SharedFile(file_fd, size_bytes)
+            file.token = farewells.keep(token_fd)
+            return file, (token_fd,)
+    return _UnmappedFile(file_fd, size_bytes), (file_fd,)
 
 
 def _close_all(fds: Iterable[int]) -> None:

@@ -21,6 +21,7 @@ from typing import Final, NamedTuple, Self
 from midas_mp import limits
 from midas_mp.blobs import farewells, forks, memfd
 from midas_mp.blobs.extents import Extents
+from midas_mp.blobs.farewells import KeptToken
 from midas_mp.blobs.mapping import Mapping, address_of, exiting, locate
 from midas_mp.wire.framing import Buffer, size_bytes
 
@@ -46,16 +47,13 @@ _ids: Final = itertools.count(1)
 class SharedFile(Mapping):
     """A file made or received here, mapped here, and known by a number to those it is shared with.
 
-    Args:
-        token_fd: what came with it and goes with it (see ``farewells``); closed with the file.
-
     Attributes:
         id: that number.
         read_fd: to be passed to whoever shall read it; allows nothing else.
-        token_fd: to be passed along; negative is none.
+        token: what came with it, and goes with it (see ``farewells``).
     """
 
-    read_fd = token_fd = -1
+    read_fd = -1
 
     @classmethod
     def create(cls, name: str, size_bytes: int, *, is_writable: bool) -> tuple[Self, int]:
@@ -71,13 +69,11 @@ class SharedFile(Mapping):
             os.close(fd)
             raise
 
-    def __init__(
-        self, fd: int, size_bytes: int, *, is_writable: bool = False, token_fd: int = -1
-    ) -> None:
+    def __init__(self, fd: int, size_bytes: int, *, is_writable: bool = False) -> None:
         super().__init__(fd, size_bytes, is_writable=is_writable)
         self.id = next(_ids)
         self.read_fd = memfd.open_to_read(fd)
-        self.token_fd = token_fd
+        self.token: KeptToken | None = None
 
     @property
     def touched_bytes(self) -> int:
@@ -85,10 +81,8 @@ class SharedFile(Mapping):
         return os.fstat(self.read_fd).st_blocks * _STAT_BLOCK_BYTES
 
     def __del__(self, is_exiting: list[None] = exiting) -> None:
-        if not is_exiting:
-            for fd in (self.read_fd, self.token_fd):
-                if fd >= 0:
-                    os.close(fd)
+        if self.read_fd >= 0 and not is_exiting:
+            os.close(self.read_fd)
         super().__del__()
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from midas_mp.blobs.peers import PeerBlobs
-from midas_mp.errors import MidasError
+from midas_mp.errors import ConnectionLost, MidasError
 from midas_mp.wire.framing import Buffer, PortOwner
 from midas_mp.wire.messages import BlobRef
 
@@ -22,11 +23,20 @@ class Sharing:
         sock: to the other end.
         owner: is told when the other end breaks the rules.
         is_expected: as of ``PeerBlobs``.
+        overtaxed: called when this process cannot take what it is shown, and loses the connection.
     """
 
-    def __init__(self, sock: socket.socket, owner: PortOwner, *, is_expected: bool = True) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        owner: PortOwner,
+        *,
+        is_expected: bool = True,
+        overtaxed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._blobs = PeerBlobs(sock, self._watch, is_expected=is_expected)
         self._owner = owner
+        self._overtaxed = overtaxed
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._blobs.fileno(), self._listen)
         self._timer: asyncio.TimerHandle | None = None
@@ -40,7 +50,11 @@ class Sharing:
         return self._blobs.refer(buffer)
 
     def resolve(self, ref: BlobRef) -> Buffer:
-        return self._blobs.resolve(ref)
+        try:
+            return self._blobs.resolve(ref)
+        except ConnectionLost:
+            self._overtaxed()
+            raise
 
     def part(self) -> None:
         self._stop()
@@ -61,6 +75,8 @@ class Sharing:
             is_there = self._blobs.listen()
         except MidasError as error:
             self._stop()
+            if isinstance(error, ConnectionLost):
+                self._overtaxed()
             self._owner.port_failed(error)
             return
         if not is_there:

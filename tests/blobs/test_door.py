@@ -10,8 +10,9 @@ import socket
 import pytest
 
 from midas_mp import limits
-from midas_mp.blobs import door
+from midas_mp.blobs import door, pool
 from midas_mp.blobs.door import Door, Visitor
+from midas_mp.errors import ConnectionLost
 from midas_mp.wire.messages import Invite
 
 BLOB = limits.BLOB_BYTES_MIN
@@ -155,6 +156,48 @@ def test_an_invitation_to_nowhere_is_not_followed(run, make_owner):
         theirs = make_owner()
         Visitor().visit(Invite("midas-nowhere", "ab"), theirs)
         assert not theirs.ports
+
+    run(main())
+
+
+@pytest.mark.parametrize("who", ["host", "visitor"])
+def test_who_cannot_open_what_he_is_shown_shares_no_more(
+    run, eventually, monkeypatch, make_owner, *, no_more_files, who
+):
+    monkeypatch.setattr(pool, "_warned", set())
+
+    async def main():
+        mine, theirs, late = make_owner(), make_owner(), make_owner()
+        visitor = Visitor()
+        with met(mine, theirs) as host:
+            visitor.visit(host.invite(mine), theirs)
+            await eventually(lambda: mine.ports)
+            (inviting,), (visiting,) = mine.ports, theirs.ports
+            await eventually(lambda: visiting._blobs._ends.ear.has_heard)
+            one, other = (visiting, inviting) if who == "host" else (inviting, visiting)
+            ref = one.refer(bytes(BLOB))
+            with (
+                no_more_files(),
+                pytest.warns(RuntimeWarning, match="Too many open files"),
+                pytest.raises(ConnectionLost, match="too many open files"),
+            ):
+                other.resolve(ref)
+            invite = host.invite(late)
+            if invite is not None:
+                visitor.visit(invite, late)
+            assert not late.ports
+
+    run(main())
+
+
+def test_who_may_open_no_file_does_not_come(run, make_owner, no_more_files):
+    async def main():
+        mine, theirs = make_owner(), make_owner()
+        with met() as host:
+            invite = host.invite(mine)
+            with no_more_files():
+                Visitor().visit(invite, theirs)
+            assert not theirs.ports
 
     run(main())
 

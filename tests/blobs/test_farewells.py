@@ -73,5 +73,16 @@ def test_a_token_is_held_as_long_as_anybody_has_it():
     assert not token.is_held
 
 
+def test_one_that_comes_again_and_again_is_kept_once():
+    token = Token()
+    first, second = (farewells.keep(os.dup(token.fd)) for _ in "ab")
+    assert first is second
+    assert token.is_held
+    del first
+    assert token.is_held
+    del second
+    assert not token.is_held
+
+
 def test_a_token_that_nobody_took_is_not_held():
     assert not Token().is_held

@@ -398,18 +398,11 @@ def test_more_pools_than_a_peer_may_have_are_neither_shown_nor_taken(make, monke
         ends.other.listen()
 
 
-def test_who_may_open_no_more_files_loses_the_connection(make):
+def test_who_may_open_no_more_files_loses_the_connection(make, no_more_files):
     ends = make()
     assert ends.one.refer(os.urandom(BLOB)) is not None
-    bounds = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = os.dup(0)
-    os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, bounds[1]))
-    try:
-        with pytest.raises(ConnectionLost, match="too many open files"):
-            ends.other.listen()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, bounds)
+    with no_more_files(), pytest.raises(ConnectionLost, match="too many open files"):
+        ends.other.listen()
 
 
 def test_one_that_breaks_the_rules_after_the_end_is_listened_to_no_more(make):

@@ -10,6 +10,7 @@ import pytest
 from midas_mp import limits
 from midas_mp.blobs import peers
 from midas_mp.blobs.sharing import Sharing
+from midas_mp.errors import ConnectionLost
 
 BLOB = limits.BLOB_BYTES_MIN
 
@@ -66,6 +67,24 @@ def test_its_owner_hears_of_broken_rules(run, eventually, two):
         await eventually(lambda: one._owner.errors)
         assert "not a release" in str(one._owner.errors[0])
         assert not other._owner.errors
+        one.part()
+        other.part()
+
+    run(main())
+
+
+def test_who_cannot_take_what_he_is_shown_says_so(run, eventually, make_owner, no_more_files):
+    async def main():
+        taxed = []
+        one, other = (
+            Sharing(sock, make_owner(), overtaxed=lambda: taxed.append(True))
+            for sock in peers.socketpair()
+        )
+        assert one.refer(os.urandom(BLOB)) is not None
+        with no_more_files():
+            await eventually(lambda: other._owner.errors)
+        assert isinstance(other._owner.errors[0], ConnectionLost)
+        assert taxed == [True]
         one.part()
         other.part()
 
