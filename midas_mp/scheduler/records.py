@@ -413,10 +413,6 @@ class Job:
         return len(self.fresh) + len(self.returned) + len(self.suspects)
 
     @property
-    def open_count(self) -> int:
-        return self.task_count - self.done_count
-
-    @property
     def lease_allowance(self) -> int:
         """How many of its waiting tasks may be leased now.
 

@@ -176,7 +176,7 @@ class Scheduler:
                 if peer in state.nodes or peer in state.clients or peer in state.bulks:
                     raise ProtocolError("greeted twice")
                 _greet(state, peer, hello)
-            case PeerLost(peer, reason):
+            case PeerLost(peer, reason):  # the last there is
                 _lose(state, peer, reason)
 
     def _throw_out(self, peer: int, reason: str) -> None:
@@ -246,7 +246,7 @@ def _take_bulk(state: State, bulk: BulkRecord, frame: Frame) -> None:
     match shared.owner_of(state, bulk):
         case Node():
             table, role = _FROM_LAUNCHER_IN_BULK, "launcher's bulk connection"
-        case ClientRecord():
+        case ClientRecord():  # the last there is
             table, role = _FROM_CLIENT_IN_BULK, "client's bulk connection"
     _handler(table, frame, role)(state, bulk, frame, frame.message)
 

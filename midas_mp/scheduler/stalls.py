@@ -49,7 +49,7 @@ def explain(state: State, job: Job, stall: Stall, count: int) -> str:
             return _explain_workers(state, job, count)
         case Stall.SHARED_DATA:
             return _explain_shared_data(state, job)
-        case Stall.RELEASING:
+        case Stall.RELEASING:  # the last there is
             return _explain_releasing(state, job)
 
 

@@ -167,3 +167,14 @@ def test_connections_of_clients_are_counted_within_a_limit(
         (welcome,) = cluster.read(client)
         assert welcome.epoch == epoch
         cluster.lose(client)
+
+
+def test_who_comes_back_without_asking_for_the_job_gains_no_time_for_it(cluster: Any) -> None:
+    client = cluster.client(node_id="c1")
+    cluster.open(client)
+    cluster.lose(client)
+    cluster.wait(limits.CLIENT_PATIENCE_S - 1)
+    cluster.lose(cluster.client(node_id="c1"))
+    assert list(cluster.state.jobs) == ["job"]
+    cluster.wait(1)
+    assert cluster.state.jobs == {}

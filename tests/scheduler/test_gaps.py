@@ -63,3 +63,26 @@ def test_a_little_late_is_no_gap(cluster: Any) -> None:
         cluster.stand_still(2 * limits.LOOK_INTERVAL_S)
     assert cluster.state.jobs == {}
     assert not any("stood still" in text for text in cluster.notices)
+
+
+def test_who_is_there_is_not_awaited(cluster: Any) -> None:
+    away, present = cluster.client(), cluster.client()
+    cluster.open(away, "one")
+    cluster.open(present, "two")
+    cluster.lose(away)
+    cluster.stand_still(3_600)
+    assert cluster.state.jobs["two"].away_until is None
+    assert cluster.state.jobs["one"].away_until > cluster.now
+
+
+def test_work_that_is_kept_for_ever_needs_no_more_time(cluster: Any) -> None:
+    node = cluster.greet(workers_announced=1)
+    cluster.up(node, 1, held=[TaskRef("job", 0, 7)])
+    cluster.open(cluster.client())
+    cluster.wait(PATIENCE_S)
+    assert cluster.state.strays["job"].until is None
+    away = cluster.client()
+    cluster.open(away, "other")
+    cluster.lose(away)
+    cluster.stand_still(3_600)
+    assert cluster.state.strays["job"].until is None

@@ -14,6 +14,7 @@ from midas_mp.wire.messages import (
     JobOpened,
     JobSpec,
     JobStatus,
+    OfferShared,
     OpenJob,
     PutBundle,
     RunTasks,
@@ -238,3 +239,25 @@ def test_a_job_without_title_is_called_by_its_id(cluster: Any) -> None:
     client = cluster.client()
     cluster.say(client, OpenJob("j7", "", JobSpec()))
     assert cluster.notices == ["job j7 queued for client1"]
+
+
+def test_shared_data_of_a_job_that_was_refused_are_ignored(cluster: Any) -> None:
+    first, second = cluster.client(), cluster.client()
+    cluster.open(first)
+    cluster.open(second)
+    cluster.heard.clear()
+    cluster.say(second, OfferShared("job", 0, [100]))
+    assert cluster.read(second) == []
+    assert cluster.state.jobs["job"].shared is None
+    assert second not in cluster.dropped
+
+
+def test_the_end_of_a_job_takes_no_other_ones_work_along(cluster: Any) -> None:
+    client, other = cluster.client(), cluster.client()
+    cluster.open(client)
+    node = cluster.greet(workers_announced=1)
+    cluster.up(node, 1, held=[TaskRef("job", 0, 5), TaskRef("another", 0, 6)])
+    cluster.open(other, "another")
+    orphans = cluster.state.nodes[node].workers[1].orphans
+    cluster.say(client, EndJob("job"))
+    assert orphans == {TaskRef("job", 0, 5): False, TaskRef("another", 0, 6): True}

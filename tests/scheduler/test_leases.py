@@ -60,3 +60,17 @@ def test_letting_go_tells_whether_it_could_have_counted(cluster: Any) -> None:
     worker.orphans[known] = True
     assert leases.let_go(cluster.state, worker, known) is True
     assert leases.let_go(cluster.state, worker, known) is None
+
+
+def test_one_of_several_who_are_at_a_task_may_go(cluster: Any) -> None:
+    _, _, job = busy(cluster, 1)
+    (task,) = job.rounds[0].values()
+    nodes = [cluster.greet(workers_announced=1) for _ in range(2)]
+    for peer in nodes:
+        cluster.up(peer, 1, held=[TaskRef("job", 0, 0)])
+    first, second = (cluster.state.nodes[peer].workers[1] for peer in nodes)
+    assert list(job.copies[task]) == [first, second]
+    cluster.lose(nodes[0])
+    assert list(job.copies[task]) == [second]
+    cluster.lose(nodes[1])
+    assert job.copies == {}

@@ -152,3 +152,16 @@ def test_a_late_result_clears_a_suspect(cluster: Any) -> None:
     cluster.finish(node, 1, TaskRef("job", 0, 0))
     assert len(cluster.read_only(client, TaskResults)) == 1
     assert cluster.scheduler.statistics().tasks_waiting == 0
+
+
+def test_who_died_of_what_nobody_has_opened_here_is_no_blame(cluster: Any) -> None:
+    stray = TaskRef("old", 0, 0)
+    node = cluster.greet(workers_announced=1)
+    cluster.up(node, 1, held=[stray])
+    cluster.down(node, 1, running=stray)
+    client = cluster.client()
+    cluster.open(client, "old")
+    cluster.submit(client, "old", [0])
+    assert not cluster.state.jobs["old"].blames
+    cluster.up(node, 1, epoch=1)
+    assert cluster.leased(node) == [stray]

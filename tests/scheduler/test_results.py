@@ -160,3 +160,11 @@ def test_prints_and_progress_reach_the_client_of_the_job_only(cluster: Any) -> N
     cluster.heard.clear()
     cluster.say(node, TaskPrinted("job", 0, 0, "w"), [b"late"], 1)
     assert cluster.heard == {}
+
+
+def test_what_comes_from_a_worker_that_is_gone_is_passed_on(cluster: Any) -> None:
+    client, node = busy(cluster)
+    cluster.down(node, 1)
+    cluster.heard.clear()
+    cluster.say(node, TaskPrinted("job", 0, 0, "lab-000"), [b"last words"], 1)
+    assert cluster.read(client) == [TaskPrinted("job", 0, 0, "lab-000")]

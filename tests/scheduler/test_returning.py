@@ -450,3 +450,12 @@ def test_the_same_task_in_two_hands_counts_once(cluster: Any) -> None:
     cluster.finish(two, 1, ref(0))
     cluster.finish(one, 1, ref(0))
     assert len(cluster.read_only(client, TaskResults)) == 1
+
+
+def test_what_a_worker_names_twice_it_has_once(cluster: Any) -> None:
+    client, node = busy(cluster)
+    cluster.lose(node)
+    peer = come_back(cluster, ref(0), ref(0))
+    assert cluster.leased(peer) == [ref(0)]
+    cluster.finish(peer, 1, ref(0))
+    assert len(cluster.read_only(client, TaskResults)) == 1

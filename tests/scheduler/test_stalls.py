@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from midas_mp import limits
-from midas_mp.wire.messages import EndJob, JobStatus, OfferShared, Role, SharedHeld, SharedPart
+from midas_mp.wire.messages import (
+    CancelTasks,
+    EndJob,
+    JobStatus,
+    OfferShared,
+    Role,
+    SharedHeld,
+    SharedPart,
+)
 
 NOTICE_S = limits.NOTICE_INTERVAL_S
 TOTAL = 22
@@ -115,3 +123,16 @@ def test_workers_at_work_for_a_job_that_came_first_are_no_stall(cluster: Any, cl
     cluster.submit(client, "other", [0])
     cluster.wait(60.0)
     assert notices(cluster, client) == []
+
+
+def test_workers_that_cannot_run_it_are_not_waited_for(cluster: Any, client: int) -> None:
+    useless = cluster.greet(workers_announced=1)
+    cluster.up(useless, engines=("lua5.4",))
+    cluster.submit(client, "job", [0])
+    cluster.say(client, CancelTasks("job", 0, [0]))
+    cluster.submit(client, "job", [1])
+    cluster.heard.clear()
+    cluster.wait(NOTICE_S)
+    assert notices(cluster, client) == [
+        "waiting for a free worker: 1 worker is still at tasks that nobody waits for any more"
+    ]

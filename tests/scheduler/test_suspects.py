@@ -116,3 +116,12 @@ def test_a_suspect_without_any_worker_waits(cluster: Any) -> None:
     cluster.up(one, 1, epoch=1)
     assert cluster.leased(one) == [POISON]
     assert cluster.scheduler.statistics().tasks_waiting == 1
+
+
+def test_of_workers_alike_the_first_has_it(cluster: Any) -> None:
+    client = cluster.client()
+    cluster.open(client)
+    one, two = cluster.node(1), cluster.node(2)
+    cluster.submit(client, "job", [0])
+    cluster.down(one, 1, running=POISON)
+    assert where(cluster) == (two, 1)

@@ -52,3 +52,15 @@ def test_a_bound_is_one_that_a_message_may_say(cluster: Any) -> None:
     for index in range(6):
         cluster.finish(node, 1, TaskRef("job", 0, index), duration_us=10**9)
     assert cluster.read_only(node, LimitTasks) == [LimitTasks("job", 0, limits.DURATION_S_MAX)]
+
+
+def test_a_node_that_does_not_know_the_job_is_told_nothing(cluster: Any) -> None:
+    client, node = cluster.client(), cluster.node()
+    open_bounded(cluster, client)
+    stranger = cluster.greet(workers_announced=1)
+    cluster.up(stranger, engines=("lua5.4",))
+    cluster.submit(client, "job", range(20))
+    for index in range(20):
+        cluster.finish(node, 1, TaskRef("job", 0, index), duration_us=100)
+    assert len(cluster.read_only(node, LimitTasks)) == 1
+    assert cluster.read_only(stranger, LimitTasks) == []
