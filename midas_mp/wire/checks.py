@@ -85,7 +85,7 @@ def _batch(things: list[Any], frame: Frame) -> str:
 
 def _calls(frame: Frame) -> str:
     message: Any = frame.message
-    return _batch(message.calls, frame)
+    return _batch(message.calls, frame) if message.calls else "no tasks"
 
 
 def _outcomes(frame: Frame) -> str:

@@ -19,6 +19,8 @@ PROTOCOL_VERSION: Final = 4
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\w.@+-]+\Z")]
+Label = Annotated[str, Meta(max_length=128, pattern=r"^[\w.@+-]*\Z")]
+"""A name, or nothing where there is none: said with what a task prints, and when it fails."""
 Digest = Annotated[str, Meta(min_length=64, max_length=64, pattern=r"^[0-9a-f]+\Z")]
 Text = Annotated[str, Meta(max_length=8_192)]
 """Text for people (a reason, a path): bounded here, escaped where it is printed."""
@@ -379,7 +381,7 @@ class TaskResults(Message, frozen=True, tag=31):
 
     job: Name
     round: Count
-    worker: Annotated[str, Meta(max_length=128)]
+    worker: Label
     outcomes: list[Outcome]
     output_bytes: Count = 0
     """All that the worker process has written to its output pipe so far: the launcher delivers
@@ -408,7 +410,7 @@ class TaskPrinted(Message, frozen=True, tag=34):
     job: Name
     round: Count
     index: Count
-    worker: Annotated[str, Meta(max_length=128)]
+    worker: Label
 
 
 class TaskProgress(Message, frozen=True, tag=35):
@@ -426,7 +428,7 @@ class TaskRunning(Message, frozen=True, tag=37):
     job: Name
     round: Count
     index: Count
-    worker: Annotated[str, Meta(max_length=128)]
+    worker: Label
     elapsed_s: Annotated[float, Meta(ge=0, le=1e9)]
 
 
@@ -494,7 +496,7 @@ class SharedHeld(Message, frozen=True, tag=53):
 
     job: Name
     round: Count
-    node: Annotated[str, Meta(max_length=128)]
+    node: Label
     received_bytes: Count
 
 

@@ -18,7 +18,13 @@ digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 counts = st.integers(0, 2**53)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
-_BY_ALIAS = {words.Name: names, words.Digest: digests, words.Count: counts, words.Text: texts}
+_BY_ALIAS = {
+    words.Name: names,
+    words.Label: names | st.just(""),
+    words.Digest: digests,
+    words.Count: counts,
+    words.Text: texts,
+}
 _BY_FIELD = {
     "node_id": st.text("0123456789abcdef", min_size=1, max_size=64),
     "ticket": st.text("0123456789abcdef", min_size=1, max_size=64),

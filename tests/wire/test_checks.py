@@ -60,7 +60,7 @@ BUNDLE = PutBundle("j", DIGEST, "main.lua", ["a", "b"])
     [
         (run_tasks(1, 1), [b""] * 2),
         (run_tasks(0, 3, 1), [b""] * 4),
-        (run_tasks(), []),
+        (results(TaskResults), []),
         (run_tasks(*[1] * MOST), [b""] * MOST),
         (results(TaskResults, 1, 0, 2), [b""] * 3),
         (results(StoreResults, 1, 1), [b""] * 2),
@@ -88,6 +88,7 @@ def test_what_fits_passes(message, buffers):
     [
         (run_tasks(1, 1), [b""], "1 buffers where its tasks list 2"),
         (run_tasks(1, 1), [b""] * 3, "3 buffers where its tasks list 2"),
+        (run_tasks(), [], "no tasks"),
         (run_tasks(2**53), [b""], "list 9007199254740992"),
         (run_tasks(*[0] * (MOST + 1)), [], "257 tasks in one frame"),
         (results(TaskResults, 1), [], "0 buffers"),
