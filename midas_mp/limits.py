@@ -136,6 +136,9 @@ ATTEMPTS_MAX: Final = 3
 """A task whose worker died while running it alone, this many times, has failed (Dask's
 ``allowed-failures`` is 3 too)."""
 
+QUARANTINE_S: Final = 300.0
+"""For so long a job does without a node on which tasks fail that succeed elsewhere."""
+
 CREDIT_TASKS: Final = 4_096
 """Submitted and not yet acknowledged tasks of one client, before workers are counted."""
 

@@ -126,8 +126,10 @@ def _check_lease(state: State, job: Job, task: Task, worker: Worker) -> None:
 
 
 def _is_suitable(job: Job, worker: Worker) -> bool:
-    return job.spec.engine in worker.engines and (
-        job.shared is None or worker.node in job.shared.holders
+    return (
+        job.spec.engine in worker.engines
+        and (job.shared is None or worker.node in job.shared.holders)
+        and worker.node.hello.node_id not in job.standings.set_aside
     )
 
 

@@ -32,7 +32,7 @@ def give_back_all(state: State, worker: Worker, down: WorkerDown | None) -> None
             if down is not None and task is culprit:
                 _blame(state, job, task, worker, down)
             else:
-                _lose(state, worker, job, task)
+                lose(state, worker, job, task)
     for ref, may_count in list(worker.orphans.items()):
         leases.let_go(state, worker, ref)
         if may_count and down is not None and down.running == ref:
@@ -58,7 +58,7 @@ def give_back(state: State, worker: Worker, job: Job, task: Task) -> bool:
     return True
 
 
-def _lose(state: State, worker: Worker, job: Job, task: Task) -> bool:
+def lose(state: State, worker: Worker, job: Job, task: Task) -> bool:
     """As ``give_back``, of a run that is gone: the next one has another number."""
     is_waiting = give_back(state, worker, job, task)
     if is_waiting:
@@ -82,10 +82,8 @@ def _blame(state: State, job: Job, task: Task, worker: Worker, down: WorkerDown)
     cause = down.cause[:_CAUSE_CHARS_MAX]
     attempt = task.attempt - len(job.copies.get(task, ()))  # copies began later
     blame.deaths.append(Death(worker.name, attempt, cause, down.peak_bytes))
-    blame.node_id = worker.node.hello.node_id
-    blame.channel = worker.channel
-    blame.since = state.now
-    if _lose(state, worker, job, task) and blame.count >= limits.ATTEMPTS_MAX:
+    blame.accuse(worker, state.now)
+    if lose(state, worker, job, task) and blame.count >= limits.ATTEMPTS_MAX:
         _fail(state, job, task, worker, _evidence(blame, worker, down))
 
 

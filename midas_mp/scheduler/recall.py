@@ -41,6 +41,14 @@ def recall(state: State) -> float | None:
     return min((end for end in ends if end > state.now), default=None)
 
 
+def ask(state: State, victim: Worker, task_count: int) -> None:
+    """Ask for so many tasks, of those that have not begun."""
+    victim.is_recalling = True
+    victim.asked_at = state.now
+    victim.story.add(state.now, "recall", task_count)
+    state.send(victim.node.peer, RecallTasks(task_count), channel=victim.channel)
+
+
 def seekers(state: State) -> list[Worker]:
     """Idle workers for whom nothing is on its way."""
     due = state.now - ANSWER_S_MAX
@@ -69,11 +77,7 @@ def _ask(state: State) -> None:
         surplus = next((s for s in reversed(surpluses) if suits(s.worker, seeker)), None)
         if surplus is not None:
             surpluses.remove(surplus)
-            victim = surplus.worker
-            victim.is_recalling = True
-            victim.asked_at = state.now
-            victim.story.add(state.now, "recall", surplus.task_count)
-            state.send(victim.node.peer, RecallTasks(surplus.task_count), channel=victim.channel)
+            ask(state, surplus.worker, surplus.task_count)
 
 
 def suits(victim: Worker, seeker: Worker) -> bool:

@@ -18,6 +18,7 @@ from midas_mp.scheduler.backlog import PrintBacklog
 from midas_mp.scheduler.estimate import Estimate
 from midas_mp.scheduler.runs import Copy, PrintTally
 from midas_mp.scheduler.shelf import Shelf
+from midas_mp.scheduler.standings import Standings
 from midas_mp.scheduler.tables import JobState, NodeState, Story, TaskState, WorkerState
 from midas_mp.scheduler.task_times import TaskTimes
 from midas_mp.wire.framing import Buffer, Frame
@@ -107,16 +108,27 @@ class Death:
 
 
 class Blame:
-    """What is known against a task whose workers died."""
+    """What is known against a task whose workers died, or that failed and is tried again."""
 
-    __slots__ = ("channel", "deaths", "node_id", "since")
+    __slots__ = ("channel", "deaths", "failure_count", "node_id", "node_ids", "since")
 
     def __init__(self) -> None:
         self.deaths: list[Death] = []
+        self.failure_count = 0
+        """Failures that were not taken for its result."""
+        self.node_ids: dict[str, None] = {}
+        """Where that happened."""
         self.node_id = ""
         self.channel = 0
-        """Where the last one died: the next attempt is made elsewhere if there is an elsewhere."""
+        """Where it did last: the next attempt is made elsewhere if there is an elsewhere."""
         self.since = 0.0
+
+    def accuse(self, worker: Worker, now: float) -> None:
+        """It happened with this worker."""
+        self.node_id = worker.node.hello.node_id
+        self.node_ids[self.node_id] = None
+        self.channel = worker.channel
+        self.since = now
 
     @property
     def count(self) -> int:
@@ -330,6 +342,7 @@ class Job:
         "shared",
         "size_bytes",
         "spec",
+        "standings",
         "start_at",
         "state",
         "story",
@@ -377,6 +390,7 @@ class Job:
         self.suspects: dict[Task, None] = {}
         """Waiting for a worker of their own, because they may have killed one."""
         self.blames: dict[Task, Blame] = {}
+        self.standings = Standings()
         self.copies: dict[Task, dict[Worker, Copy]] = {}
         """Of leased tasks: who else is at them.  None at all: a copy killed its worker."""
         self.prints: dict[Task, PrintTally] = {}
@@ -396,8 +410,12 @@ class Job:
 
     def suits(self, worker: Worker) -> bool:
         """Whether the worker could run its tasks now."""
-        return self.spec.engine in worker.engines and (
-            self.shared is None or worker.node in self.shared.holders
+        return (
+            self.spec.engine in worker.engines
+            and (self.shared is None or worker.node in self.shared.holders)
+            and not (
+                self.standings.set_aside and worker.node.hello.node_id in self.standings.set_aside
+            )
         )
 
     def estimate_on(self, node: Node) -> Estimate:

@@ -1,8 +1,9 @@
 """What workers say about tasks: results, tasks given back, prints and progress.
 
-The first result of (job, round, index) counts, whatever became of its lease.  Everything later is
-counted as a duplicate and dropped, and so are results of jobs that have ended: both are what
-remains of a race, never an error.  Results of tasks that nobody has submitted yet are early.
+The first result of (job, round, index) counts, whatever became of its lease; a failure only if its
+job does not want the task tried again.  Everything later is counted as a duplicate and dropped,
+and so are results of jobs that have ended: both are what remains of a race, never an error.
+Results of tasks that nobody has submitted yet are early.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import copies, leases, losses, returning
+from midas_mp.scheduler import copies, failures, leases, losses, quarantine, returning
 from midas_mp.scheduler.estimate import Estimate
 from midas_mp.scheduler.records import Job, Node, Task, Worker
 from midas_mp.scheduler.state import State
@@ -29,6 +30,7 @@ from midas_mp.wire.messages import (
 )
 
 _DONE = TaskState.DONE
+_OK = Status.OK
 
 
 def receive_results(state: State, node: Node, frame: Frame, message: TaskResults) -> None:
@@ -44,6 +46,7 @@ def receive_results(state: State, node: Node, frame: Frame, message: TaskResults
     listed = sum([outcome.buffer_count for outcome in outcomes])
     if listed != len(buffers):
         raise ProtocolError(f"{len(buffers)} buffers for results that list {listed}")
+    is_evidence = job is not None and (job.blames or job.standings.strikes)
     counted: list[Outcome] = []
     kept: list[Buffer] = []
     start = 0
@@ -56,12 +59,13 @@ def receive_results(state: State, node: Node, frame: Frame, message: TaskResults
         elif task is None:
             ref = TaskRef(message.job, message.round, outcome.index)
             early = EarlyResult(outcome, doer, payload)
-            if not returning.keep_early(state, node, ref, early):
-                state.duplicates += 1
+            state.duplicates += not returning.keep_early(state, node, ref, early)
         elif task.state is _DONE:
             state.duplicates += 1
-        else:
+        elif outcome.status is _OK or not failures.is_tried_again(state, message.job, task, worker):
             assert job is not None
+            if is_evidence and outcome.status is _OK:
+                quarantine.weigh(state, job, task, node)
             _unbook(state, job, task, worker)
             leases.finish(job, task, outcome, doer, payload)
             counted.append(outcome)

@@ -21,6 +21,7 @@ from midas_mp.scheduler import (
     jobs,
     listing,
     nodes,
+    quarantine,
     results,
     returning,
     shared,
@@ -120,6 +121,7 @@ class Scheduler:
             start_jobs(state)
         if state.is_membership_new:
             shared.offer_to_newcomers(state)
+        quarantine.review(state)
         place(state)
         recall_at = recall(state)
         copy_at = copy_stragglers(state)
@@ -133,6 +135,7 @@ class Scheduler:
                 patience_ends(state),
                 clients.patience_ends(state),
                 returning.patience_ends(state),
+                quarantine.ends(state),
                 recall_at,
                 copy_at,
                 gaps.look_at(state),

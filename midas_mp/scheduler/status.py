@@ -35,11 +35,16 @@ def report(state: State) -> None:
         count = state.suitable_count(job)
         sentence = _complaint(state, job, count)
         if sentence or count != job.workers_reported:
-            job.workers_reported = count
-            credit = state.credit_tasks(job)
-            state.tell(job, JobStatus(job.id, count, credit, sentence))
+            tell(state, job, sentence)
         if sentence:
             state.notice(f"job {job.id}: {sentence}")
+
+
+def tell(state: State, job: Job, sentence: str = "") -> None:
+    """Tell the client of a job how many workers there are, and whatever else there is to say."""
+    job.workers_reported = state.suitable_count(job)
+    credit = state.credit_tasks(job)
+    state.tell(job, JobStatus(job.id, job.workers_reported, credit, sentence))
 
 
 def wake_at(state: State) -> float | None:

@@ -78,6 +78,7 @@ class CheckedScheduler(Scheduler):
             {
                 "copies": state.copying.count,
                 "duplicates dropped": state.duplicates,
+                "nodes set aside": sum(len(job.standings.set_aside) for job in state.jobs.values()),
                 "leases lost with their worker": state.retries,
                 "tasks adopted": sum(len(worker.adopted) for worker in workers),
                 "results too early": sum(len(stray.early) for stray in state.strays.values()),
@@ -158,7 +159,14 @@ class SimulatedNode:
         stage, plan = self._stage, self.plan
         site = self.site = Site(plan.name)
         ground = Ground(
-            site, stage.rng, stage.trace, plan.speed, plan.engines, stage.blamed, stage.object_to
+            site,
+            stage.rng,
+            stage.trace,
+            plan.speed,
+            plan.engines,
+            stage.blamed,
+            stage.object_to,
+            plan.is_bad,
         )
         self._starts += 1
         self.supervisor = SimulatedSupervisor(ground)

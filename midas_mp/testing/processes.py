@@ -72,6 +72,7 @@ class Ground(NamedTuple):
         speed: how fast they compute.
         engines: what they say they have.
         blamed: where deaths are noted.
+        is_bad: whether every task takes its process down.
     """
 
     site: Site
@@ -81,6 +82,7 @@ class Ground(NamedTuple):
     engines: list[str]
     blamed: Blamed
     object_to: Callable[[str], None]
+    is_bad: bool = False
 
 
 class SimulatedSupervisor:
@@ -334,7 +336,7 @@ class SimulatedProcess:
         for text in orders.printed():
             self._print(Printed(run.order.job, orders.round, orders.index, text))
         seconds = orders.seconds / self._ground.speed
-        if call.attempt < orders.crashes:
+        if call.attempt < orders.crashes or self._ground.is_bad:
             self._act_after(seconds / 2, lambda: self.die(signal.SIGSEGV))
             return
         serial = self._serial

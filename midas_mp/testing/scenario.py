@@ -44,6 +44,8 @@ class NodePlan(NamedTuple):
     speed: float
     engines: list[str]
     starts_at: float
+    is_bad: bool = False
+    """No task survives there, nor does its process."""
 
 
 class JobPlan(NamedTuple):
@@ -59,6 +61,7 @@ class JobPlan(NamedTuple):
         abandoned_at_s: after so long it is ended, whatever has come; None is never.
         cancels: which tasks are cancelled, by round and index, so long after they were submitted.
         is_at_once: no round waits for the one before it.
+        retries: how often a task that failed is tried again.
     """
 
     title: str
@@ -73,6 +76,7 @@ class JobPlan(NamedTuple):
     abandoned_at_s: float | None
     cancels: dict[tuple[int, int], float]
     is_at_once: bool = False
+    retries: int = 0
 
     @property
     def seconds(self) -> float:
@@ -81,7 +85,7 @@ class JobPlan(NamedTuple):
         seconds = hops * self.shared_bytes / BYTES_PER_S_MIN * len(self.rounds)
         for tasks in self.rounds:
             finite = [orders.seconds for orders in tasks if orders.seconds < ENDLESS_S]
-            seconds += sum(finite) / SPEED_MIN
+            seconds += sum(finite) / SPEED_MIN * (1 + self.retries)
             seconds += len(tasks) * (self.pause_s + self.acknowledge_s)
         return seconds
 
@@ -108,17 +112,24 @@ class Scenario(NamedTuple):
     def is_calm(self) -> bool:
         """Whether everything that is said arrives, once."""
         is_clogged = self.weather.byte_weight > 1 or "OUTPUT_BACKLOG_BYTES_MAX" in self.limits
-        return not (self.faults or self.weather.glitch_chance or is_clogged)
+        is_bad = any(node.is_bad for node in self.nodes)
+        return not (self.faults or self.weather.glitch_chance or is_clogged or is_bad)
 
     @property
     def liveness_s(self) -> float:
         """After the faults everything ends within so long."""
-        work_s = sum(job.seconds for client in self.clients for job in client.jobs)
+        jobs = [job for client in self.clients for job in client.jobs]
+        work_s = sum(job.seconds for job in jobs)
+        if any(node.is_bad for node in self.nodes):
+            work_s += DEATHS_S * sum(len(tasks) for job in jobs for tasks in job.rounds)
         return RECOVERY_S + work_s
 
 
 RECOVERY_S: Final = 100.0
 """A connection that is dead and not known to be (35 s), and the longest back-off (30 s)."""
+
+DEATHS_S: Final = 10.0
+"""Of a task that dies as often as it may, each time after it has waited for another place."""
 
 QUIET_S: Final = 200.0
 """The same, and the patience with those who are gone (60 s)."""
@@ -167,6 +178,9 @@ def draw(seed: int) -> Scenario:
         weather = weather._replace(bytes_per_s=BYTES_PER_S_MIN)
         faults[Fault.CUT_BULK] = 1.0
     limits = tightness.draw(rng, rng.choice([0.0, 0.0, 0.3]))
+    if rng.happens(0.15):
+        number = rng.randrange(len(nodes))
+        nodes[number] = nodes[number]._replace(is_bad=True)
     return Scenario(weather, nodes, clients, faults, fault_phase_s, limits)
 
 
@@ -236,6 +250,7 @@ def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
     if abandoned_at_s is not None:
         rounds[0][0] = msgspec.structs.replace(rounds[0][0], seconds=ENDLESS_S)
     cancels = _cancels(rng, rounds)
+    retries = Chance(f"{title} {count} {abandoned_at_s}").choice([0, 0, 0, 1, 3])
     batch_max = rng.choice([1, 7, 100])
     batches = len(rounds) * -(-count // batch_max)
     return JobPlan(
@@ -251,6 +266,7 @@ def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
         abandoned_at_s=abandoned_at_s,
         cancels=cancels,
         is_at_once=rng.happens(0.5) and not style.is_shared and not style.prints,
+        retries=retries,
     )
 
 

@@ -58,7 +58,7 @@ class ScriptedJob:
     async def run(self, client: Client) -> None:
         """From the opening to the end."""
         plan = self.plan
-        spec = JobSpec(engine=plan.engine, timeout_s=plan.timeout_s)
+        spec = JobSpec(engine=plan.engine, timeout_s=plan.timeout_s, retries=plan.retries)
         self._trace.note(self._site.name, "opens", plan.title)
         job = self._job = client.open_job(plan.title, spec, tasks.bundle(0), self)
         self._trace.alias(job.id, plan.title)

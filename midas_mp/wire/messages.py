@@ -243,6 +243,8 @@ class JobSpec(Struct, frozen=True, array_like=True):
     permissions: list[Name] | None = None
     """What its scripts ask for, of what a process is granted: some of ``read``, ``write``,
     ``clock``, ``jit``; None is all of it."""
+    retries: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    """How often a task that failed is tried again; one whose worker died is in any case."""
 
 
 class OpenJob(Message, frozen=True, tag=20):
