@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import re
 import socket
 import struct
@@ -13,11 +14,13 @@ import zlib
 from pathlib import Path
 
 import msgpack
+import pytest
 
 from midas_mp.wire.messages import PROTOCOL_VERSION, AnyMessage
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "protocol.md").read_text(encoding="utf-8")
+RELIABILITY = (DOCS / "reliability.md").read_text(encoding="utf-8")
 
 
 def test_the_printed_parts_are_those_of_the_tables():
@@ -42,6 +45,25 @@ def test_links_within_the_page_lead_somewhere():
     links = re.findall(r"\]\(#([^)]+)\)", PAGE)
     assert links
     assert set(links) <= anchors
+
+
+FIGURES = re.findall(r"\| `((\w+) --[^`]*)` \|$", RELIABILITY, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("words", "module"), FIGURES)
+def test_every_figure_names_a_command_that_there_is(words, module):
+    command = importlib.import_module(f"midas_mp.testing.{module}").main
+    command.make_context(module, words.split()[1:])
+
+
+def test_every_command_of_the_page_is_in_the_long_run():
+    assert len(FIGURES) == 10
+    long_run = (DOCS.parent / "tox.ini").read_text(encoding="utf-8").partition("[testenv:long]")[2]
+    said = dict.fromkeys(module for _, module in FIGURES)
+    for words, _ in FIGURES:
+        if "--every-write" not in words:  # with the others of its kind
+            assert f"midas_mp.testing.{words}" in long_run
+    assert set(re.findall(r"midas_mp\.testing\.(\w+)", long_run)) == set(said)
 
 
 class Plain:

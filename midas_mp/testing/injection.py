@@ -162,6 +162,7 @@ class Injector:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._undoings: dict[int, Callable[[], None]] = {}
         """What is still to be undone, by the number of its blow."""
+        self._zygotes: dict[int, psutil.Process] = {}
         self._is_over = False
         self._thread = threading.Thread(target=self._run, name="midas faults", daemon=True)
         self._acts: dict[Blow, Callable[[], None]] = {
@@ -244,11 +245,24 @@ class Injector:
     # -- what --------------------------------------------------------------------------------------
 
     def _kill_worker(self) -> None:
-        workers = _workers_of(self._victim.participants)
-        if workers:
+        alive = [member for member in self._victim.participants if member.is_alive]
+        for member in self._rng.sample(alive, len(alive)):
             with contextlib.suppress(psutil.NoSuchProcess):
-                self._rng.choice(workers).kill()
-                self._dealt[Blow.KILL_WORKER] += 1
+                workers = self._zygote_of(member).children()
+                if workers:
+                    self._rng.choice(workers).kill()
+                    self._dealt[Blow.KILL_WORKER] += 1
+                    return
+
+    def _zygote_of(self, member: Member) -> psutil.Process:
+        """Its only child, which has the workers; remembered, as to look takes milliseconds."""
+        zygote = self._zygotes.get(member.pid)
+        if zygote is None or not zygote.is_running():
+            children = psutil.Process(member.pid).children()
+            if not children:
+                raise psutil.NoSuchProcess(member.pid)
+            zygote = self._zygotes[member.pid] = children[0]
+        return zygote
 
     def _some_participant(self) -> Member | None:
         alive = [member for member in self._victim.participants if member.is_alive]
@@ -303,13 +317,3 @@ class Injector:
             self._dealt[Blow.BLACK_HOLE] += 1
             proxy.call(lambda: proxy.proxy.swallow(*ways))
             self._undo_later(self._standstill_s(), lambda: proxy.call(proxy.proxy.heal))
-
-
-def _workers_of(members: Sequence[Member]) -> list[psutil.Process]:
-    """Children of the zygotes that the participants have."""
-    workers: list[psutil.Process] = []
-    for member in members:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for zygote in psutil.Process(member.pid).children():
-                workers += zygote.children()
-    return workers
