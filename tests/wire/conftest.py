@@ -38,6 +38,7 @@ _BY_FIELD = {
     "permits": st.text(max_size=60),
     "permissions": st.none() | st.lists(names, max_size=4),
     "channel": st.integers(1, 65_535),
+    "retries": st.integers(0, 1_000),
     "workers_min": st.integers(1, 65_535),
     "workers_announced": st.integers(0, 65_535),
     "sandbox_level": st.integers(0, 3),
