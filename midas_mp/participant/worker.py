@@ -1,8 +1,9 @@
 """The loop inside a forked Lua process: receive, call, send.
 
 One thread, a blocking socket, one Lua state for each open job.  Nobody can reach into it while a
-script runs, so all watching is the parent's: the status page says what runs and since when.  It
-leaves by ``os._exit`` only: closing a Lua state runs whatever a script left behind.
+script runs, so all watching is the parent's: the status page says what runs and since when, and
+what is finished and not sent.  It leaves by ``os._exit`` only: closing a Lua state runs whatever a
+script left behind.
 
     exit 0               the parent closed the socket
     exit WORKER_SPOILED  a memory error left the process unfit; its outcome was sent before
