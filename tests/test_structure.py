@@ -33,6 +33,7 @@ WITHOUT_MODULE = {
     "fuzz/test_lua.py": "is about hostile payloads and sources, in Lua",
     "fuzz/test_peers_of_a_host.py": "is about nodes and clients of a host that lies",
     "fuzz/test_scheduler.py": "is about the whole scheduler, among liars",
+    "fuzz/test_values.py": "is about hostile results",
     "fuzz/test_wire.py": "is about hostile bytes on a connection",
     "test_benchmarks.py": "is about the report of benchmarks/",
     "test_docs.py": "is about docs/",

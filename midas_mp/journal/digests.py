@@ -38,11 +38,14 @@ def _meaning(value: Buffer) -> bytes:
     """The same bytes for equal values in msgpack."""
     if len(value) > COMPARED_BYTES_MAX:
         return len(value).to_bytes(8)
-    decoded = _decode(value)
     try:
-        return _encode(decoded)
-    except TypeError:  # keys that are not strings
-        return _encode(_in_order(decoded))
+        decoded = _decode(value)
+        try:
+            return _encode(decoded)
+        except TypeError:  # keys that are not strings
+            return _encode(_in_order(decoded))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return bytes(value)  # no script gives such a thing; whoever runs the task says so
 
 
 def _in_order(value: Any) -> Any:

@@ -593,7 +593,10 @@ class Failure(Struct, frozen=True):
     @classmethod
     def from_payload(cls, payload: bytes) -> Failure:
         """Raises msgspec.DecodeError (ValidationError among them) on anything else."""
-        return _failure_decoder.decode(payload)
+        try:
+            return _failure_decoder.decode(payload)
+        except (RecursionError, UnicodeDecodeError) as error:
+            raise msgspec.DecodeError(str(error)) from None
 
 
 _failure_decoder = msgspec.msgpack.Decoder(Failure)

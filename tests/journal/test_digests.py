@@ -64,3 +64,11 @@ def test_of_what_is_very_large_only_the_length_counts(monkeypatch):
     monkeypatch.setattr(digests, "COMPARED_BYTES_MAX", 8)
     assert digest("123456789") == digest("987654321") != digest("12345678910")
     assert digest("1234567") != digest("7654321")
+
+
+@pytest.mark.parametrize(
+    "value", [b"\xa1\xff", b"\x91" * 5_000 + b"\xc0", b"\x81\x01" * 900 + b"\xc0"]
+)
+def test_what_is_no_value_has_a_digest_too(value):
+    assert any(payload_digest([value]))
+    assert payload_digest([value]) != payload_digest([value + b"\xc0"])
