@@ -35,6 +35,7 @@ WITHOUT_MODULE = {
     "fuzz/test_scheduler.py": "is about the whole scheduler, among liars",
     "fuzz/test_values.py": "is about hostile results",
     "fuzz/test_wire.py": "is about hostile bytes on a connection",
+    "fuzz/test_workers.py": "is about workers that lie",
     "test_benchmarks.py": "is about the report of benchmarks/",
     "test_docs.py": "is about docs/",
     "test_examples.py": "is about examples/",

@@ -25,6 +25,7 @@ from midas_mp.wire.messages import (
     ScriptLoaded,
     SharedData,
     SharedPart,
+    Status,
     StoreResults,
     TaskPrinted,
     TaskResults,
@@ -42,6 +43,7 @@ PRINTED_BYTES_MAX: Final = limits.PRINT_BYTES_MAX + limits.KB
 SPEC_BYTES_MAX: Final = limits.ARGUMENT_BYTES_MAX + 8 * limits.KB
 """A job's arguments and its folder: the host passes them on in headers of its own."""
 
+_OK: Final = Status.OK
 _buffer_count = attrgetter("buffer_count")
 
 
@@ -90,7 +92,10 @@ def _calls(frame: Frame) -> str:
 
 def _outcomes(frame: Frame) -> str:
     message: Any = frame.message
-    return _batch(message.outcomes, frame)
+    outcomes = message.outcomes
+    if [each for each in outcomes if not each.buffer_count and each.status is not _OK]:
+        return "a failure that says nothing"
+    return _batch(outcomes, frame)
 
 
 def _cancelled(frame: Frame) -> str:

@@ -92,6 +92,8 @@ def test_what_fits_passes(message, buffers):
         (run_tasks(2**53), [b""], "list 9007199254740992"),
         (run_tasks(*[0] * (MOST + 1)), [], "257 tasks in one frame"),
         (results(TaskResults, 1), [], "0 buffers"),
+        (TaskResults("j", 0, "w", [Outcome(0, 0, Status.FAILED, 1, 0)]), [], "says nothing"),
+        (StoreResults("j", 0, [Outcome(0, 0, Status.FAILED, 1, 0)]), [], "says nothing"),
         (results(TaskResults, *[0] * (MOST + 1)), [], "257 tasks in one frame"),
         (results(StoreResults, 0), [b""], "1 buffers"),
         (BUNDLE, [b""] * 2, "2 buffers for a main file and 2 modules"),
