@@ -155,6 +155,8 @@ class JobOptions:
     memory_bytes: int | None = None
     driver_memory_bytes: int | None = None
     on_error: OnError | None = None
+    retries: int | None = None
+    """How often a task that failed is tried again."""
     isolate: bool | None = None
     seed: int | None = None
     arg: tuple[str, ...] = ()
@@ -252,6 +254,13 @@ def _read_whole(value: object) -> int:
     return value
 
 
+def _read_retries(value: object) -> int:
+    number = _read_whole(value)
+    if number > limits.RETRIES_MAX:
+        raise UsageError(f"{number} is more than {limits.RETRIES_MAX}")
+    return number
+
+
 def _read_time_limit(value: object) -> TimeLimit:
     # a number in plain digits: 1e-05 is none to the parser
     return TimeLimit.parse(f"{value:.9f}" if isinstance(value, float) else str(value))
@@ -336,6 +345,7 @@ _CONFIG_READERS: Final[Mapping[str, tuple[str, Any]]] = {
     "timeout_s": ("timeout", _read_time_limit),
     "memory": ("memory_bytes", _read_size),
     "on_error": ("on_error", _read_on_error),
+    "retries": ("retries", _read_retries),
     "isolate": ("isolate", _read_flag),
     "modules": ("modules", _read_names),
     "requires": ("engine", _read_requires),

@@ -136,6 +136,9 @@ ATTEMPTS_MAX: Final = 3
 """A task whose worker died while running it alone, this many times, has failed (Dask's
 ``allowed-failures`` is 3 too)."""
 
+RETRIES_MAX: Final = 1_000
+"""How often a job may have a task tried again that failed."""
+
 QUARANTINE_S: Final = 300.0
 """For so long a job does without a node on which tasks fail that succeed elsewhere."""
 

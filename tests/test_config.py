@@ -150,6 +150,7 @@ def test_script_config_fills_what_the_user_did_not_say() -> None:
             "timeout_s": 60,
             "memory": "64MB",
             "on_error": "continue",
+            "retries": 2,
             "isolate": False,
             "modules": ["a.b"],
         }
@@ -159,6 +160,7 @@ def test_script_config_fills_what_the_user_did_not_say() -> None:
         timeout=TimeLimit(5.0),
         memory_bytes=2**26,
         on_error="continue",
+        retries=2,
         isolate=False,
         modules=("a.b",),
     )
@@ -207,6 +209,8 @@ def test_config_may_be_said_twice_with_the_same_outcome() -> None:
         ({"timeout_s": 0}, r"config\.timeout_s: '0' is not a duration"),
         ({"memory": {}}, r"config\.memory: "),
         ({"on_error": "shrug"}, r"config\.on_error: 'shrug' is neither"),
+        ({"retries": -1}, r"config\.retries: -1 is not a whole number"),
+        ({"retries": 1_001}, r"config\.retries: 1001 is more than 1000"),
         ({"isolate": "no"}, r"config\.isolate: 'no' is neither true nor false"),
         ({"modules": {"a": 1}}, r"config\.modules: must be a list of module names"),
         (["tasks"], r"config must be a table with names as keys"),

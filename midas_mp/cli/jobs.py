@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from midas_mp import limits
 from midas_mp.cli.parameters import ENGINE, NAMED, SIZE, TASKS, TIME_LIMIT
 from midas_mp.cli.report import write_line
 from midas_mp.cli.sandbox import allow_write_option, deny_option, require_sandbox_option
@@ -60,6 +61,14 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         envvar="MIDAS_ON_ERROR",
         help="What the first failed task does: stop the job, or leave nil in results and its "
         "message in errors.  [default: stop]",
+    ),
+    click.option(
+        "--retries",
+        type=click.IntRange(0, limits.RETRIES_MAX),
+        envvar="MIDAS_RETRIES",
+        metavar="N",
+        help="How often a task that failed is tried again, on another node if there is one; what "
+        "was lost with its worker is tried again in any case.  [default: 0]",
     ),
     click.option(
         "--lua",

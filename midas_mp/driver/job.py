@@ -190,6 +190,7 @@ class ScriptJob:
             named_arg=dict(options.arg_named),
             timeout_factor=options.timeout.factor if options.timeout else 0.0,
             permissions=options.kinds_asked,
+            retries=options.retries or 0,
         )
 
     def _limit(self, options: JobOptions) -> None:

@@ -197,6 +197,22 @@ def test_config_speaks_for_the_other_options_too(midas, script):
     assert re.fullmatch(r"timeout of 0\.3 s .*\|memory limit of 48 MB reached.*\n", ended.out)
 
 
+@pytest.mark.parametrize("way", ["--retries", "MIDAS_RETRIES", "config"])
+def test_a_task_that_failed_is_tried_again_where_that_is_asked_for(midas, script, way):
+    top = "config = { retries = 2 }" if way == "config" else ""
+    path = script('if midas.attempt < 2 then error("not yet") end return midas.attempt', top=top)
+    options = ["--retries", "2"] if way == "--retries" else []
+    env = {"MIDAS_RETRIES": "2"} if way == "MIDAS_RETRIES" else {}
+    assert midas("run", path, "--tasks", "2", *options, env=env).out == "2,2\n"
+
+
+def test_a_task_that_fails_too_often_has_failed(midas, script):
+    path = script('error("try " .. midas.attempt)')
+    ended = midas("run", path, "--tasks", "1", "--retries", "1")
+    assert (ended.code, ended.out) == (1, "")
+    assert "try 1" in ended.err
+
+
 def test_state_lasts_from_task_to_task_only_where_isolation_is_given_up(midas, script):
     body = "seen = (seen or 0) + 1 return seen"
     path = script(body)
