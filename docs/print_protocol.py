@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from midas_mp import limits
 from midas_mp.scheduler import tables
-from midas_mp.wire import messages
+from midas_mp.wire import joining, messages
 from midas_mp.wire.conversation import TRANSITIONS, VOCABULARY, WORKER_CHANNEL, ConversationState
 from midas_mp.wire.messages import AnyMessage, Message
 
@@ -69,6 +69,20 @@ def message_list() -> str:
 
 def part_list() -> str:
     return "\n\n".join([*map(_describe, PARTS), *map(_enumerate, ENUMERATIONS)])
+
+
+def joining_words() -> str:
+    words = {
+        joining.Word.OPENING: joining.Opening,
+        joining.Word.CHALLENGE: joining.Challenge,
+        joining.Word.RESPONSE: joining.Response,
+        joining.Word.DENIAL: joining.Denial,
+    }
+    rows = ["| kind | word | fields | |", "|---|---|---|---|"]
+    for kind, word in words.items():
+        names = ", ".join(f"`{name}`" for name in word.__struct_fields__)
+        rows.append(f"| {kind} | {word.__name__} | {names} | {inspect.getdoc(word)} |")
+    return "\n".join(rows)
 
 
 def vocabulary() -> str:
@@ -232,6 +246,7 @@ PRINTERS: Final[dict[str, Callable[[], str]]] = {
     "bounds": bounds,
     "vocabulary": vocabulary,
     "messages": message_list,
+    "joining": joining_words,
     "parts": part_list,
     "conversation": conversation_diagram,
     "node": _table_diagram(tables.NODE),

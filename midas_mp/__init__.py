@@ -7,6 +7,7 @@ The house, from the cellar up; imports go down only:
     transport/     floor 2   streams: TCP, socketpairs, memory; the event loop
     lua/           floor 2   Lua: runtime, bundles, and library/*.lua
     journal/       floor 2   the finished results of a job, on disk
+    join/          floor 2½  credentials: who belongs to whom, by which secret or certificate
     host/          floor 3   the coordinator: a shell around the scheduler
     participant/   floor 3   a node: launcher, zygote, confined workers
     client/        floor 4   a client of any host; a whole cluster in this process
@@ -44,11 +45,13 @@ if TYPE_CHECKING:
     from midas_mp.executor.broken import BrokenCluster, ExecutorClosed
     from midas_mp.executor.executor import Executor
     from midas_mp.executor.function import LuaFunction, lua_function
+    from midas_mp.join.access import Access
     from midas_mp.local_cluster import LocalCluster
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Access",
     "BrokenCluster",
     "ClusterLost",
     "Executor",
@@ -71,6 +74,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "Access": "midas_mp.join.access",
     "BrokenCluster": "midas_mp.executor.broken",
     "ClusterLost": "midas_mp.errors",
     "Executor": "midas_mp.executor.executor",

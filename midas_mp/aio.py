@@ -28,6 +28,7 @@ from midas_mp.executor.printing import Printer
 from midas_mp.executor.progress import Progress, Told
 from midas_mp.executor.scripts import ScriptNews, Scripts, answer_value
 from midas_mp.executor.workplace import Workplace, open_workplace
+from midas_mp.join.access import Access
 
 __all__ = ["Client"]
 
@@ -50,9 +51,10 @@ class AsyncClient:
         raw: bool = False,
         sandbox_level_max: int = 3,
         host_process: bool = False,
+        token: str | Access | None = None,
     ) -> None:
         self._site = make_site(
-            address, max_workers, memory, sandbox_level_max, host_process=host_process
+            address, max_workers, memory, sandbox_level_max, host_process=host_process, token=token
         )
         self._spec = make_spec(timeout, memory, seed, lua)
         self._raw = raw

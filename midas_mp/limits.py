@@ -64,6 +64,19 @@ would only fill memory; of smaller ones more begin inside a read, which costs a 
 RECORD_BYTES_MAX_GREETING: Final = HEADER_BYTES_MAX_GREETING + 1 * KB
 """Before a peer is known: a greeting and its prefix."""
 
+JOINING_BYTES_MAX: Final = 1 * KB
+"""Each word by which two ends prove to each other who they are; the longest is a reason."""
+
+ARRIVALS_MAX: Final = 1_024
+ARRIVALS_PER_ADDRESS_MAX: Final = 256
+"""Connections that have proved nothing yet: one more, and the oldest has to go.  An honest one is
+through within a few round trips, and comes again when it was not; those of a whole fleet may come
+from one address."""
+
+TURNED_AWAY_BURST: Final = 20
+TURNED_AWAY_PER_S: Final = 1.0
+"""Lines about peers that were turned away; whoever knocks a thousand times gets no thousand."""
+
 SEND_BUFFER_BYTES_HIGH: Final = 1 * MB
 SEND_BUFFER_BYTES_LOW: Final = 256 * KB
 """Unsent bytes of one link above which ``drained`` waits, and below which it goes on: a few

@@ -34,6 +34,7 @@ from midas_mp.executor.cluster_process import (
 from midas_mp.executor.executor import Executor
 from midas_mp.executor.options import memory_bytes
 from midas_mp.executor.tether import TetheredProcess, wait_heard
+from midas_mp.join.access import BY_USER
 from midas_mp.participant.cpus import default_memory_bytes
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.transport.address import Address
@@ -243,14 +244,14 @@ class LocalCluster:
             UsageError: an option makes no sense.
         """
         self.wait_ready()
-        executor = Executor(self.address, **options)
+        executor = Executor(self.address, token=BY_USER, **options)
         self._executors.add(executor)
         weakref.finalize(executor, _keep, self).atexit = False
         return executor
 
     def client(self, **options: Any) -> AsyncClient:
         """A client for asyncio, made with these options of ``midas_mp.aio.Client``."""
-        client = AsyncClient(self.address, **options)
+        client = AsyncClient(self.address, token=BY_USER, **options)
         weakref.finalize(client, _keep, self).atexit = False
         return client
 

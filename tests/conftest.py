@@ -237,6 +237,14 @@ def running_commands(folder: Path) -> Iterator[Commands]:
     assert alive == []
 
 
+@pytest.fixture(scope="session", autouse=True)
+def secrets_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """All processes of the tests belong to one user, who is not the one that runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def commands(tmp_path: Path) -> Iterator[Commands]:
     with running_commands(tmp_path) as commands:

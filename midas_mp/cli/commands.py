@@ -17,6 +17,7 @@ from midas_mp.cli.original import translate
 from midas_mp.cli.participant import participant
 from midas_mp.cli.report import describe, write_line
 from midas_mp.cli.run import run
+from midas_mp.cli.token import token
 from midas_mp.cli.version import version_option
 from midas_mp.errors import MidasError, WorldError
 
@@ -62,6 +63,7 @@ cli.add_command(run)
 cli.add_command(host)
 cli.add_command(participant)
 cli.add_command(journal)
+cli.add_command(token)
 cli.add_command(completion)
 
 

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from midas_mp.cli.jobs import job_options, make_options, run_script, start_zygote
-from midas_mp.cli.network import address_option, announce, guard, insecure_option, patience_option
+from midas_mp.cli.network import (
+    address_option,
+    announce,
+    certificate_options,
+    insecure_option,
+    invite,
+    patience_option,
+    warn_insecure,
+)
 from midas_mp.cli.parameters import DURATION
 from midas_mp.transport.address import Address
 
-OWN_OPTIONS = frozenset({"address", "insecure", "patience_s", "sandbox_level_min"})
+if TYPE_CHECKING:
+    from midas_mp.join.entrance import Entrance
+    from midas_mp.join.ledger import Kind
+
+OWN_OPTIONS = frozenset(
+    {"address", "insecure", "patience_s", "sandbox_level_min", "tls_cert", "tls_key", "tls_ca"}
+)
 """All others are about the SCRIPT."""
+
+COMMANDS: Final[dict[Kind, str]] = {
+    "participants": "midas participant",
+    "clients": "midas run SCRIPT",
+}
+"""What each kind of token is for."""
 
 
 @click.command(short_help="Coordinate participants, for one script or for many.")
@@ -36,10 +57,19 @@ OWN_OPTIONS = frozenset({"address", "insecure", "patience_s", "sandbox_level_min
     help="Give up when they are not there after so long.  [default: wait for ever]",
 )
 @patience_option("How long a job waits for its client whose connection broke.")
+@certificate_options("Who must have signed those of participants and clients; else none is wanted.")
 @insecure_option
 @job_options(script_is_required=False)
 def host(
-    script: Path | None, address: str, patience_s: float, *, insecure: bool, **said: Any
+    script: Path | None,
+    address: str,
+    patience_s: float,
+    *,
+    insecure: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_ca: Path | None,
+    **said: Any,
 ) -> int:
     """Coordinate participants: with SCRIPT run it on them and end, else stand ready for jobs.
 
@@ -47,10 +77,16 @@ def host(
     script's, as arg[1], arg[2] …
     """
     where = Address.parse(address)
-    guard(where, insecure=insecure)
     if script is None:
         _refuse_job_options()
-        return _stand(where, patience_s, said["sandbox_level_min"])
+    from midas_mp.join.entrance import make_entrance
+    from midas_mp.join.tls import TlsFiles
+
+    entrance = make_entrance(where, tls=TlsFiles(tls_cert, tls_key, tls_ca), is_insecure=insecure)
+    if insecure:
+        warn_insecure(where)
+    if script is None:
+        return _stand(where, entrance, patience_s, said["sandbox_level_min"])
     options = make_options(script, said)
     zygote = start_zygote()
     from midas_mp.driver.session import run_as_host
@@ -60,7 +96,14 @@ def host(
         options,
         said,
         zygote,
-        lambda run: run_as_host(run, where, patience_s=patience_s, announce=announce),
+        lambda run: run_as_host(
+            run,
+            where,
+            entrance.entry,
+            patience_s=patience_s,
+            announce=announce,
+            invite=partial(invite, entrance, {"participants": "midas participant"}),
+        ),
     )
 
 
@@ -77,16 +120,18 @@ def _refuse_job_options() -> None:
             )
 
 
-def _stand(address: Address, patience_s: float, sandbox_level_min: int) -> int:
+def _stand(address: Address, entrance: Entrance, patience_s: float, sandbox_level_min: int) -> int:
     from midas_mp.cli.running import until_stopped
     from midas_mp.host.service import serve
     from midas_mp.transport import loop
 
     work = serve(
         address,
+        entrance.entry,
         patience_s=patience_s,
         sandbox_level_min=sandbox_level_min,
         announce=announce,
+        invite=partial(invite, entrance, COMMANDS),
     )
     loop.run(until_stopped(work, announce=announce))
     return 0

@@ -1,18 +1,26 @@
-"""Addresses on the command line, and the rule that nothing but loopback is open by itself."""
+"""Addresses on the command line, and how to be let in there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import os
+import stat
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from midas_mp import limits
 from midas_mp.cli.parameters import DURATION
 from midas_mp.cli.report import write_line
-from midas_mp.client.printable import printable
-from midas_mp.errors import UsageError
+from midas_mp.client.printable import printable_line
 from midas_mp.transport.address import Address
+
+if TYPE_CHECKING:
+    from midas_mp.join.access import Access
+    from midas_mp.join.entrance import Entrance
+    from midas_mp.join.ledger import Kind
 
 
 def address_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -46,27 +54,106 @@ def insecure_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--insecure",
         is_flag=True,
         envvar="MIDAS_INSECURE",
-        help="Allow an address that other machines reach, without any authentication.",
+        help="Neither prove anything nor ask for it, in plain: for networks that you trust.",
     )(command)
 
 
-def guard(address: Address, *, insecure: bool) -> None:
-    """Refuses an address that is open to others, or warns.
+def certificate_options(authority: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--tls-cert``, ``--tls-key`` and ``--tls-ca``, for sites with authorities of their own."""
 
-    Raises:
-        UsageError: it is not loopback and ``insecure`` was not said.
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name, text in (
+            ("ca", authority),
+            ("key", "Its key, unless that is in the same file."),
+            ("cert", "Certificate that this side shows, in PEM, where a site makes its own."),
+        ):
+            command = click.option(
+                f"--tls-{name}",
+                type=click.Path(dir_okay=False, path_type=Path),
+                envvar=f"MIDAS_TLS_{name.upper()}",
+                metavar="FILE",
+                help=text,
+            )(command)
+        return command
+
+    return add
+
+
+def access_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How to be let in by a host.  There is none that takes a token itself: every user of a machine
+    can read command lines.
     """
-    if address.is_loopback:
+    command = insecure_option(command)
+    command = certificate_options("Who must have signed the host's; else its token knows it.")(
+        command
+    )
+    return click.option(
+        "--token-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar="MIDAS_TOKEN_FILE",
+        metavar="FILE",
+        help="Where the token is; the variable MIDAS_TOKEN can hold it too.  A host of the same "
+        "user on the same machine needs none.",
+    )(command)
+
+
+ACCESS_OPTIONS: Final = ("token_file", "tls_cert", "tls_key", "tls_ca", "insecure")
+
+
+def take_access(said: dict[str, Any]) -> Access:
+    """What the options say, which are taken out of what was said; and MIDAS_TOKEN, which no process
+    that is started from here shall see.
+    """
+    from midas_mp.join.access import TOKEN, Access
+
+    token = os.environ.pop(TOKEN, None)
+    source = click.get_current_context().get_parameter_source("token_file")
+    if source is click.core.ParameterSource.COMMANDLINE:
+        token = None
+    token_file, tls_cert, tls_key, tls_ca, is_insecure = (said.pop(n) for n in ACCESS_OPTIONS)
+    return Access(
+        token=token or None,
+        token_file=None if token else token_file,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_ca=tls_ca,
+        is_insecure=is_insecure,
+    )
+
+
+def warn_insecure(address: Address) -> None:
+    announce(
+        f"warning: --insecure: whoever reaches {address} can take part, run scripts and read "
+        "everything"
+    )
+
+
+def invite(entrance: Entrance, kinds: Mapping[Kind, str], address: Address) -> None:
+    """One line to paste on another machine, for each of these commands.
+
+    Tokens are for people, and stay out of logs: where stderr is a file or a journal the line tells
+    where to get one.
+    """
+    from midas_mp.join.entrance import name_for_others
+
+    if entrance.identity is None:
         return
-    if not insecure:
-        raise UsageError(
-            f"{address} can be reached from other machines, and there is no authentication yet: "
-            "anybody there could run scripts and read results.  Use 127.0.0.1, or add --insecure "
-            "on a network that you trust"
+    for kind, command in kinds.items():
+        token = f"$(midas token new --for {kind})" if _is_logged() else entrance.token(kind)
+        announce(
+            f"{kind} on other machines: MIDAS_TOKEN={token} {command} "
+            f"--address {name_for_others(address)}"
         )
-    announce(f"warning: --insecure: whoever reaches {address} can take part and read everything")
+
+
+def _is_logged() -> bool:
+    try:
+        mode = os.fstat(sys.stderr.fileno()).st_mode
+    except (OSError, ValueError, AttributeError):
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
 def announce(text: str) -> None:
     """One line of news on stderr."""
-    write_line(f"midas: {printable(text)}")
+    write_line(f"midas: {printable_line(text)}")

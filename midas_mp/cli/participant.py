@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import click
 
 from midas_mp import limits
-from midas_mp.cli.network import address_option, announce
+from midas_mp.cli.network import access_options, address_option, announce, take_access
 from midas_mp.cli.parameters import DURATION, SIZE, WORKERS
 from midas_mp.cli.sandbox import (
     allow_option,
@@ -80,6 +81,7 @@ from midas_mp.transport.address import Address
     envvar="MIDAS_SANDBOX_LEVEL_MAX",
     hidden=True,
 )
+@access_options
 def participant(
     address: str,
     *,
@@ -93,6 +95,7 @@ def participant(
     denied: tuple[str, ...],
     sandbox_level_min: int,
     sandbox_level_max: int,
+    **said: Any,
 ) -> int:
     """Lend this machine's cores to a host.
 
@@ -103,6 +106,10 @@ def participant(
     where = Address.parse(address)
     if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
         raise UsageError(f"{name!r} is not a name; use up to 64 of A-Z a-z 0-9 _ -")
+    access = take_access(said)
+    badge = access.badge(where)
+    if access.is_insecure:
+        announce(f"warning: --insecure: whoever is at {where} can run scripts on this machine")
     permissions = node_permissions(allowed, denied)
     announce(f"tasks may use {permissions}")
     from midas_mp.participant.zygote import Zygote
@@ -133,6 +140,7 @@ def participant(
             where,
             settings,
             zygote,
+            badge=badge,
             announce=announce,
             once=once,
             idle_timeout_s=idle_timeout_s,

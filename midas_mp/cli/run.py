@@ -8,7 +8,13 @@ from typing import Any
 import click
 
 from midas_mp.cli.jobs import job_options, make_options, run_script, start_zygote
-from midas_mp.cli.network import patience_option
+from midas_mp.cli.network import (
+    ACCESS_OPTIONS,
+    access_options,
+    announce,
+    patience_option,
+    take_access,
+)
 from midas_mp.cli.parameters import WORKERS
 
 
@@ -29,6 +35,7 @@ from midas_mp.cli.parameters import WORKERS
     help="Workers on this machine; auto is one per usable core.  Not with --address.",
 )
 @patience_option("How long to look for a host that goes away; with --address.")
+@access_options
 @job_options(script_is_required=True)
 def run(
     script: Path, address: str | None, workers: int | None, patience_s: float, **said: Any
@@ -39,9 +46,12 @@ def run(
     -- is the script's, as arg[1], arg[2] …
     """
     options = make_options(script, said)
+    access = take_access(said)
     source = click.get_current_context().get_parameter_source
     said_here = click.core.ParameterSource.COMMANDLINE
     if address is None:
+        if any(source(name) is said_here for name in ACCESS_OPTIONS):
+            raise click.UsageError("tokens, certificates and --insecure are for an --address")
         if source("patience_s") is said_here:
             raise click.UsageError("--patience is for a host that may go away: say its --address")
         zygote = start_zygote()
@@ -59,6 +69,9 @@ def run(
     from midas_mp.transport.address import Address
 
     target = Address.parse(address)
+    badge = access.badge(target)
+    if access.is_insecure:
+        announce(f"warning: --insecure: whoever is between here and {target} can change everything")
     zygote = start_zygote()
     from midas_mp.driver.session import run_at_host
 
@@ -67,5 +80,5 @@ def run(
         options,
         said,
         zygote,
-        lambda run: run_at_host(run, target, patience_s=patience_s),
+        lambda run: run_at_host(run, target, badge=badge, patience_s=patience_s),
     )

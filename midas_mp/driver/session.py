@@ -33,6 +33,8 @@ from midas_mp.participant.zygote import Zygote
 from midas_mp.permissions import Permissions
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
+from midas_mp.transport.joining import Badge
+from midas_mp.transport.reception import Entry
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -96,11 +98,15 @@ async def run_on_this_machine(run: Run, *, workers: int | None) -> Answer:
 
 
 async def run_at_host(
-    run: Run, address: Address, *, patience_s: float = limits.CLIENT_PATIENCE_S
+    run: Run,
+    address: Address,
+    *,
+    badge: Badge | None,
+    patience_s: float = limits.CLIENT_PATIENCE_S,
 ) -> Answer:
     """The script's functions here, its tasks on the workers of a standing host.
 
-    A host that goes away is looked for, for ``patience_s``.
+    ``badge`` proves who we are there.  A host that goes away is looked for, for ``patience_s``.
 
     Raises:
         HostUnreachable: nobody answers there.
@@ -110,7 +116,7 @@ async def run_at_host(
     watch = _Watch()
     supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
     dial = functools.partial(
-        tcp.connect, address, timeout_s=CONNECT_TIMEOUT_S, neighbours=Visitor()
+        tcp.connect, address, badge=badge, timeout_s=CONNECT_TIMEOUT_S, neighbours=Visitor()
     )
     client = Client(dial, patience_s=patience_s)
     try:
@@ -127,11 +133,15 @@ async def run_at_host(
 async def run_as_host(
     run: Run,
     address: Address,
+    entry: Entry,
     *,
     patience_s: float = limits.CLIENT_PATIENCE_S,
     announce: Callable[[str], None],
+    invite: Callable[[Address], None],
 ) -> Answer:
     """Listens, waits for participants, runs the script on them, and is done.
+
+    ``invite`` is called when it listens, with the address that came of it.
 
     Raises:
         AddressInUse: another process listens there.
@@ -144,8 +154,9 @@ async def run_as_host(
     try:
         async with _script_job(run, supervisor, default_memory_bytes(1)) as job:
             watch.job = job
-            async with listening(host, address) as listener:
+            async with listening(host, address, entry) as listener:
                 announce(f"listening on {listener.address}")
+                invite(listener.address)
                 await job.load()
                 await client.connect()
                 return await job.run(client)

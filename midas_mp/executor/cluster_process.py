@@ -63,14 +63,16 @@ async def serve_host(tether: Tether, word: str) -> None:
     """A standing host, until the parent lets go."""
     from midas_mp.host.host import Host
     from midas_mp.host.service import listening
+    from midas_mp.join.entrance import make_entrance
 
     settings = msgspec.json.decode(word, type=HostSettings)
     tether.end_at(signal.SIGTERM)
+    entry = make_entrance(settings.address).entry
     host = Host(announce=_say_nothing)
     socks = await tether.receive()
     if socks is None:
         return
-    async with listening(host, settings.address, sock=socks[0]) as listener:
+    async with listening(host, settings.address, entry, sock=socks[0]) as listener:
         watching = asyncio.ensure_future(_say_when_ready(tether, host, settings.workers))
         try:
             await tether.wait_end()
@@ -93,11 +95,15 @@ async def serve_participant(tether: Tether, word: str) -> None:
         PeerError: the host refused this node, or one side broke the protocol.
         ProcessLost: workers cannot run here.
     """
+    from midas_mp.join.access import BY_USER
     from midas_mp.participant.service import serve
 
     address, node = msgspec.json.decode(word, type=ParticipantSettings)
     tether.end_at(signal.SIGTERM)
-    work = asyncio.ensure_future(serve(address, node, Zygote.start(), announce=_say_nothing))
+    badge = BY_USER.badge(address)
+    work = asyncio.ensure_future(
+        serve(address, node, Zygote.start(), badge=badge, announce=_say_nothing)
+    )
     ending = asyncio.ensure_future(tether.wait_end())
     await asyncio.wait([work, ending], return_when=asyncio.FIRST_COMPLETED)
     if work.done():

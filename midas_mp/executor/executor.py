@@ -20,6 +20,7 @@ from midas_mp.executor.map_run import MapRun
 from midas_mp.executor.options import MapOptions, ScriptOptions, Word, make_site, make_spec
 from midas_mp.executor.progress import Progress, Told
 from midas_mp.executor.script_run import run_script
+from midas_mp.join.access import Access
 
 _Function = LuaFunction | str
 
@@ -51,9 +52,12 @@ class Executor(concurrent.futures.Executor):
             compute in Python: there a map of calls of a millisecond is 2 to 4 times as fast, while
             a single call waits for the interpreter's lock as ever.  Where no thread computes, a
             single call takes half as long again.
+        token: lets us in at the address, as ``midas token new --for clients`` prints it on the
+            host's machine; or a ``midas_mp.Access`` with certificates too.  None is what the
+            variable MIDAS_TOKEN says; a host of this user on this machine needs none.
 
     Raises:
-        UsageError: an option makes no sense.
+        UsageError: an option makes no sense, or the address asks for a token.
         HostUnreachable: nobody answers at the address.
         PeerRefused: the host does not want us.
         ProcessLost: no process can be started here.
@@ -71,8 +75,11 @@ class Executor(concurrent.futures.Executor):
         raw: bool = False,
         sandbox_level_max: int = 3,
         host_process: bool = False,
+        token: str | Access | None = None,
     ) -> None:
-        site = make_site(address, max_workers, memory, sandbox_level_max, host_process=host_process)
+        site = make_site(
+            address, max_workers, memory, sandbox_level_max, host_process=host_process, token=token
+        )
         spec = make_spec(timeout, memory, seed, lua)
         self._spec = spec
         self._raw = raw

@@ -26,6 +26,7 @@ from midas_mp.executor.items import REFILL_PARTS
 from midas_mp.executor.progress import Told
 from midas_mp.executor.scripts import ScriptPlan
 from midas_mp.executor.workplace import WorkplaceSpec
+from midas_mp.join.access import Access
 from midas_mp.transport.address import Address
 from midas_mp.wire.messages import JobSpec
 
@@ -76,6 +77,7 @@ def make_site(
     sandbox_level_max: int,
     *,
     host_process: bool = False,
+    token: str | Access | None = None,
 ) -> WorkplaceSpec:
     """Where calls run.
 
@@ -86,6 +88,8 @@ def make_site(
         raise UsageError("max_workers is for this machine; at an address the host has workers")
     if address is not None and host_process:
         raise UsageError("host_process is for this machine; at an address there is a host")
+    if address is None and token is not None:
+        raise UsageError("a token is for a host: say its address")
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise UsageError(f"max_workers must be a whole number of 1 or more, not {workers!r}")
     return WorkplaceSpec(
@@ -94,6 +98,7 @@ def make_site(
         memory_bytes(memory) or None,
         sandbox_level_max,
         host_process,
+        token if isinstance(token, Access) else Access.of_environment(token),
     )
 
 

@@ -14,6 +14,7 @@ from midas_mp.client.client import Client
 from midas_mp.client.cluster import InProcessCluster
 from midas_mp.errors import ClusterLost, MidasError, ProcessLost
 from midas_mp.executor.host_process import HostProcess
+from midas_mp.join.access import BY_USER, Access
 from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.naming import node_name
@@ -21,6 +22,7 @@ from midas_mp.participant.process import Supervisor
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
+from midas_mp.transport.joining import Badge
 from midas_mp.transport.link import Link, Receiver
 from midas_mp.wire.conversation import Conversation
 
@@ -36,6 +38,7 @@ class WorkplaceSpec(NamedTuple):
         memory_bytes: bound of each Lua state here; None shares out what the machine has.
         sandbox_level_max: of the workers here.
         host_process: the host here has a process of its own.
+        access: how to be let in at the address.
     """
 
     address: Address | None = None
@@ -43,6 +46,7 @@ class WorkplaceSpec(NamedTuple):
     memory_bytes: int | None = None
     sandbox_level_max: int = 3
     host_process: bool = False
+    access: Access = BY_USER
 
     @property
     def workers_expected(self) -> int:
@@ -98,11 +102,12 @@ async def open_workplace(site: WorkplaceSpec, lost: Callable[[MidasError], None]
     Raises:
         HostUnreachable: nobody answers at the address.
         PeerRefused: the host does not want us.
+        UsageError: the address asks for a token.
         ProcessLost: no process can be started here.
     """
     async with contextlib.AsyncExitStack() as closing:
         if site.address is not None:
-            client = await _client_of_standing_host(site.address, closing)
+            client = await _client_of_standing_host(site.address, site.access, closing)
             return Workplace(client, closing.pop_all(), site)
         if site.host_process:
             client = await _client_of_host_process(_node_settings(site), closing)
@@ -121,9 +126,11 @@ async def open_workplace(site: WorkplaceSpec, lost: Callable[[MidasError], None]
     raise AssertionError
 
 
-async def _client_of_standing_host(address: Address, closing: contextlib.AsyncExitStack) -> Client:
+async def _client_of_standing_host(
+    address: Address, access: Access, closing: contextlib.AsyncExitStack
+) -> Client:
     closing.callback(Upkeep().close)
-    dialled = _Dialled(address)
+    dialled = _Dialled(address, access.badge(address))
     closing.push_async_callback(dialled.wait_ended)
     client = Client(dialled)
     closing.callback(client.close)
@@ -149,8 +156,9 @@ async def _client_of_host_process(
 class _Dialled:
     """Dials a host and knows which links came of it: the loop must outlive them."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, badge: Badge | None) -> None:
         self._address = address
+        self._badge = badge
         self._visitor = Visitor()
         self._links: list[Link] = []
 
@@ -159,6 +167,7 @@ class _Dialled:
             self._address,
             receiver,
             conversation,
+            badge=self._badge,
             timeout_s=CONNECT_TIMEOUT_S,
             neighbours=self._visitor,
         )

@@ -88,6 +88,11 @@ class Host:
         elif error is not None and not self._is_closed:
             self._announce(f"{link.peer}: {error}")
 
+    def turned_away(self, text: str) -> None:
+        """Somebody was not let in at all."""
+        if not self._is_closed:
+            self._announce(text)
+
     async def close(self, reason: str) -> None:
         """Says goodbye to everybody and waits until it is on its way; idempotent."""
         self._is_closed = True
@@ -106,7 +111,7 @@ class Host:
                 await asyncio.gather(*(link.drained() for link in links))
 
     def _greet(self, link: Link, hello: Hello) -> None:
-        refused = refusal(hello)
+        refused = refusal(hello, link.conversation.proven_role)
         if refused is not None:
             self._announce(f"{link.peer} was refused: {refused.reason}")
             link.close(Frame(CONTROL_CHANNEL, refused))

@@ -27,6 +27,7 @@ from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
 from midas_mp.transport.backoff import Backoff
+from midas_mp.transport.joining import Badge
 from midas_mp.transport.link import Dial
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.messages import Role
@@ -41,6 +42,7 @@ async def serve(
     settings: NodeSettings,
     zygote: Zygote,
     *,
+    badge: Badge | None,
     announce: Announce,
     once: bool = False,
     idle_timeout_s: float | None = None,
@@ -53,6 +55,7 @@ async def serve(
         address: where the host is, now or later.
         settings: what the node offers.
         zygote: forks the workers; closed in the end.
+        badge: proves who we are; None where nobody proves anything.
         announce: told what people may want to know.
         once: return when the first host leaves; else run until cancelled.
         idle_timeout_s: return when there was nothing to do for so long; None is never.
@@ -72,7 +75,7 @@ async def serve(
             broken.set_exception(error)
 
     supervisor = Supervisor(zygote, zygote_lost=zygote_lost)
-    dial: Dial = partial(tcp.connect, address, neighbours=Visitor())
+    dial: Dial = partial(tcp.connect, address, badge=badge, neighbours=Visitor())
     jitter = random.Random()  # noqa: S311 - spreads load, no secret
     launcher = Launcher(
         supervisor,

@@ -67,6 +67,7 @@ CLOSE_TIMEOUT_S: Final = 3.0
 
 ENVIRONMENT_NAMES: Final = frozenset(
     {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
+    | {"XDG_STATE_HOME"}  # where a cluster's processes know each other by
 )
 ENVIRONMENT_PREFIXES: Final = ("LC_", "PYTHON", "COVERAGE_")
 """What Python needs to start; secrets in the environment stay with the parent."""

@@ -6,16 +6,20 @@ import asyncio
 import errno
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
 
 from midas_mp import limits
-from midas_mp.errors import AddressInUse, HostUnreachable, UsageError
+from midas_mp.errors import AddressInUse, ConnectionLost, HostUnreachable, PeerRefused, UsageError
 from midas_mp.transport.address import Address
+from midas_mp.transport.joining import Badge, JoiningStream, tls_refusal
 from midas_mp.transport.link import Receiver
 from midas_mp.transport.neighbours import Neighbours
+from midas_mp.transport.reception import EVERYBODY, Entry, Reception
 from midas_mp.transport.stream import StreamLink
 from midas_mp.wire.conversation import Conversation
+from midas_mp.wire.messages import Role
 
 _BACKLOG = 1024
 """A whole fleet reconnects at once; the kernel's somaxconn may cap it."""
@@ -26,29 +30,37 @@ ReceiverFactory = Callable[[], tuple[Receiver, Conversation]]
 class Listener:
     """An address that accepts links, until closed; the links live on."""
 
-    def __init__(self, server: asyncio.Server, address: Address) -> None:
-        self._server = server
+    def __init__(self, reception: Reception, address: Address) -> None:
+        self._reception = reception
         self.address = address
         """With the real port, where 0 was asked for."""
 
     def close(self) -> None:
-        self._server.close()
+        self._reception.close()
 
 
 async def listen(
-    address: Address, make_receiver: ReceiverFactory, *, neighbours: Neighbours | None = None
+    address: Address,
+    make_receiver: ReceiverFactory,
+    *,
+    entry: Entry = EVERYBODY,
+    turned_away: Callable[[str], None] | None = None,
+    neighbours: Neighbours | None = None,
 ) -> Listener:
     """Accept links at ``address``; an empty host is all interfaces, IPv4 and IPv6.
 
-    ``make_receiver`` is called once per connection; with ``neighbours`` it shares memory with peers
-    of this node.
+    ``make_receiver`` is called once for each connection that ``entry`` lets in, ``turned_away``
+    with a line about each that it does not; with ``neighbours`` memory is shared with peers of this
+    node.
 
     Raises:
         AddressInUse: the port is taken.
         UsageError: not an address of this machine, or not allowed.
     """
     sock = await _bound_socket(address)
-    return await listen_on(sock, address, make_receiver, neighbours=neighbours)
+    return await listen_on(
+        sock, address, make_receiver, entry=entry, turned_away=turned_away, neighbours=neighbours
+    )
 
 
 async def listen_on(
@@ -56,26 +68,28 @@ async def listen_on(
     address: Address,
     make_receiver: ReceiverFactory,
     *,
+    entry: Entry = EVERYBODY,
+    turned_away: Callable[[str], None] | None = None,
     neighbours: Neighbours | None = None,
 ) -> Listener:
     """Accept links at a socket that is bound to ``address`` already, as ``listen`` does."""
-    loop = asyncio.get_running_loop()
     # those of a listening socket pass on to the connections it accepts
     _set_options(sock, unacknowledged_s_max=limits.UNACKNOWLEDGED_BY_CLIENT_S_MAX)
-    port = sock.getsockname()[1]
+    sock.listen(_BACKLOG)
 
-    def make_link() -> StreamLink:
+    def make_link(role: Role | None, is_checked: bool) -> StreamLink:  # noqa: FBT001 - see Reception
         receiver, conversation = make_receiver()
+        conversation.proven_role = role
         return StreamLink(
             receiver,
             conversation,
             greeting_timeout_s=limits.GREETING_TIMEOUT_S,
             neighbours=neighbours,
-            is_checked=True,
+            is_checked=is_checked,
         )
 
-    server = await loop.create_server(make_link, sock=sock, backlog=_BACKLOG)
-    return Listener(server, address._replace(port=port))
+    reception = Reception(sock, entry, make_link=make_link, turned_away=turned_away or _say_nothing)
+    return Listener(reception, address._replace(port=sock.getsockname()[1]))
 
 
 async def connect(
@@ -83,38 +97,92 @@ async def connect(
     receiver: Receiver,
     conversation: Conversation,
     *,
+    badge: Badge | None = None,
     timeout_s: float = limits.GREETING_TIMEOUT_S,
     neighbours: Neighbours | None = None,
 ) -> StreamLink:
     """A link to the host at ``address``; an empty host is this machine.
 
-    The host then has as long again to answer the greeting, or the link is lost.  With
-    ``neighbours`` it shares memory with a host of this node.
+    With a ``badge`` both ends prove themselves first; without, neither does.  The host then has as
+    long again to answer the greeting, or the link is lost.  With ``neighbours`` memory is shared
+    with a host of this node.
 
     Raises:
         HostUnreachable: nobody answers there, in time, or under that name.
+        ConnectionLost: who answers hangs up before both are known to each other.
+        PeerRefused: one side does not trust the other.
+        ProtocolError: what answers there is no host.
     """
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout_s):
-            sock = await _connected_socket(address, timeout_s)
-    except TimeoutError:
-        raise HostUnreachable(
-            f"no answer from {address} within {timeout_s:g} s: is the machine up, and does a "
-            "firewall let the port through?"
-        ) from None
-    _, link = await loop.create_connection(
-        lambda: StreamLink(
+    sock = await _connected_in_time(address, timeout_s)
+
+    def make_link() -> StreamLink:
+        return StreamLink(
             receiver,
             conversation,
             where=str(address),
             greeting_timeout_s=timeout_s,
             neighbours=neighbours,
-            is_checked=True,
-        ),
-        sock=sock,
+            is_checked=badge is None or badge.tls is None,
+        )
+
+    if badge is None:
+        _, link = await asyncio.get_running_loop().create_connection(make_link, sock=sock)
+        return link
+    for _ in range(2):
+        stream = JoiningStream(badge, conversation.local, str(address), make_link)
+        try:
+            return await _join(stream, badge.tls, sock, address, timeout_s)
+        except ConnectionLost:
+            if not stream.is_cut_mutely:
+                raise
+        finally:
+            stream.close()
+        sock = await _connected_in_time(address, timeout_s)  # unless it has gone
+    raise PeerRefused(
+        f"{address} hangs up behind the TLS handshake: it wants a certificate (--tls-cert), or "
+        "another one",
+        refusal="certificate",
     )
-    return link
+
+
+async def _connected_in_time(address: Address, timeout_s: float) -> socket.socket:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _connected_socket(address, timeout_s)
+    except TimeoutError:
+        raise HostUnreachable(
+            f"no answer from {address} within {timeout_s:g} s: is the machine up, and does a "
+            "firewall let the port through?"
+        ) from None
+
+
+async def _join(
+    stream: JoiningStream,
+    tls: ssl.SSLContext | None,
+    sock: socket.socket,
+    address: Address,
+    timeout_s: float,
+) -> StreamLink:
+    options: dict[str, Any] = {}
+    if tls is not None:
+        options = {"ssl": tls, "server_hostname": address.host if tls.check_hostname else ""}
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout_s):
+            await loop.create_connection(lambda: stream, sock=sock, **options)
+            return await stream.joined
+    except TimeoutError:
+        raise HostUnreachable(
+            f"what listens at {address} said nothing within {timeout_s:g} s"
+        ) from None
+    except ssl.SSLError as error:
+        raise tls_refusal(str(address), error) from None
+    except OSError as error:
+        raise ConnectionLost(f"{address} hung up before it let us in ({error})") from None
+
+
+def _say_nothing(_text: str) -> None:
+    """Nobody wants to know."""
 
 
 async def _resolve(address: Address, host: str) -> list[tuple[Any, ...]]:

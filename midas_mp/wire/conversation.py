@@ -265,6 +265,8 @@ class Conversation:
         self.remote = remote
         self.remote_name: str | None = None
         """The peer's name for people, once it greeted (a host calls itself nothing)."""
+        self.proven_role: Role | None = None
+        """What the peer has proved to be; None where nobody need prove anything."""
         self._story: deque[str] = deque(maxlen=STORY_LENGTH)
         self._enter(_S.STARTING if Role.WORKER in (local, remote) else _S.NEW)
 
@@ -370,7 +372,7 @@ class Conversation:
         return f"{speaker} said {kind} to a {self.local} {objection} (state: {self._state.value})"
 
 
-def refusal(hello: Hello) -> Refused | None:
+def refusal(hello: Hello, proven_role: Role | None = None) -> Refused | None:
     """Why this peer cannot be let in, whoever it is; None if it can."""
     if hello.protocol != PROTOCOL_VERSION:
         side = "the peer's" if hello.protocol < PROTOCOL_VERSION else "the host's"
@@ -381,6 +383,8 @@ def refusal(hello: Hello) -> Refused | None:
         )
     if hello.role not in (Role.LAUNCHER, Role.CLIENT, Role.BULK):
         return Refused("role", f"a {hello.role} has no business at a host's address")
+    if proven_role not in (None, hello.role):
+        return Refused("role", f"it says that it is a {hello.role}, and joined as a {proven_role}")
     return None
 
 

@@ -33,6 +33,16 @@ _COPY_BYTES_MAX: Final = 64 * limits.KB
 """A piece up to this size is cheaper to copy behind its prefix than to write by itself."""
 
 
+def begins_stream(data: bytes) -> bool:
+    """Whether this is how somebody begins who speaks in records."""
+    if len(data) < PREFIX.size:
+        return False
+    size: int
+    size, check_of_size, _ = PREFIX.unpack_from(data)
+    is_right: bool = check_of_size == crc32(_SIZE.pack(size), 0)
+    return is_right and 0 < size <= limits.RECORD_BYTES_MAX_GREETING
+
+
 class RecordWriter:
     """Puts one direction of a connection into records."""
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import signal
 import socket
 
+import msgspec
 import psutil
 import pytest
 
-from midas_mp.wire.framing import Frame, FrameDecoder, encode_all
-from midas_mp.wire.messages import PROTOCOL_VERSION, Hello, Refused, Role
-from midas_mp.wire.records import RecordReader, RecordWriter
+from midas_mp.wire.messages import PROTOCOL_VERSION
 
 ANYWHERE = ("--address", "127.0.0.1:0")
 SPIN = "while true do end"
@@ -138,19 +137,19 @@ def test_a_host_that_is_killed_leaves_nothing(start, participant, script):
 
 
 @pytest.mark.parametrize(
-    ("version", "who"), [(PROTOCOL_VERSION + 1, "the host's"), (0, "this participant's")]
+    ("version", "who"), [(PROTOCOL_VERSION + 1, "the host's"), (0, "the peer's")]
 )
 def test_another_version_is_refused_with_what_to_upgrade(start, version, who):
     host = start("host", *ANYWHERE)
-    hello = Hello(version, Role.LAUNCHER, "9.9", "ab12", "stranger")
-    greeting = RecordWriter().seal(encode_all([Frame(0, hello)]))
-    (answer,) = RecordReader().feed(exchange(host.address(), b"".join(greeting)))
-    (frame,) = FrameDecoder().feed(answer)
-    assert isinstance(frame.message, Refused)
-    assert f"speaks protocol {version}" in frame.message.reason
-    assert "upgrade midas_mp on" in frame.message.reason
-    assert ("host's" in frame.message.reason) == (who == "the host's")
-    assert "was refused" in host.wait_for(r"midas: stranger .*\n")[0]
+    body = msgspec.msgpack.encode([version, "whatever", "it says"])
+    opening = b"midas\x01" + len(body).to_bytes(2, "little") + body
+    answer = exchange(host.address(), opening)
+    assert answer.startswith(b"midas\x04")
+    code, reason = msgspec.msgpack.decode(answer[8:])
+    assert code == "version"
+    assert f"speaks protocol {version}" in reason
+    assert reason.endswith(f"upgrade midas_mp on {who} machine")
+    assert reason in host.wait_for(r"midas: 127\.0\.0\.1:\d+ was refused: .*\n")[0]
 
 
 def test_noise_on_the_port_hurts_nobody(start, midas, participant, script):

@@ -1,32 +1,14 @@
-"""Which addresses are open to others, and that nobody opens one by accident."""
+"""Which addresses are open to others, and how they come in."""
 
 from __future__ import annotations
 
+import os
+import pty
+import re
+
 import pytest
 
-from midas_mp.cli.network import announce, guard
-from midas_mp.errors import UsageError
-from midas_mp.transport.address import Address
-
-OPEN = [":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:0", "example.org:0"]
-
-
-@pytest.mark.parametrize("text", ["127.0.0.1", "127.9.9.9:1", "localhost:1", "[::1]:1", ""])
-def test_loopback_is_nobodys_business(text, capsys):
-    guard(Address.parse(text), insecure=False)
-    assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize("text", OPEN)
-def test_others_are_refused_with_the_way_out(text):
-    with pytest.raises(UsageError, match=r"no authentication yet.*add --insecure"):
-        guard(Address.parse(text), insecure=False)
-
-
-@pytest.mark.parametrize("text", OPEN)
-def test_insecure_warns(text, capsys):
-    guard(Address.parse(text), insecure=True)
-    assert capsys.readouterr().err.startswith("midas: warning: --insecure: whoever reaches ")
+from midas_mp.cli.network import announce
 
 
 def test_announcements_are_safe_lines(capsys):
@@ -34,18 +16,119 @@ def test_announcements_are_safe_lines(capsys):
     assert capsys.readouterr().err == "midas: a peer named \\x1b[2J\\x07\n"
 
 
-@pytest.mark.parametrize("address", [":0", "0.0.0.0:0"])
-def test_a_host_that_others_reach_needs_insecure(midas, address):
-    ended = midas("host", "--address", address)
-    assert (ended.code, ended.out) == (2, "")
-    assert "can be reached from other machines" in ended.err
+@pytest.fixture
+def own_state(tmp_path):
+    """As another user has it."""
+    return {"XDG_STATE_HOME": str(tmp_path / "state")}
+
+
+def port_of(host):
+    return host.wait_for(r"listening on \S*:(\d+)")[1]
 
 
 @pytest.mark.parametrize("how", [(["--insecure"], {}), ([], {"MIDAS_INSECURE": "1"})])
-def test_with_insecure_it_listens_and_serves(start, script, how):
+def test_with_insecure_it_listens_and_serves(start, script, own_state, how):
     options, env = how
     host = start("host", script(), "--address", "0.0.0.0:0", "--tasks", "3", *options, env=env)
-    port = host.wait_for(r"listening on 0\.0\.0\.0:(\d+)")[1]
+    where = f"127.0.0.1:{port_of(host)}"
     assert "warning: --insecure" in host.err
-    start("participant", "--address", f"127.0.0.1:{port}", "--workers", "1")
+    node = start("participant", "--address", where, "--workers", "1", "--insecure", env=own_state)
     assert host.wait().out == "0,1,2\n"
+    assert "warning: --insecure" in node.err
+
+
+@pytest.mark.parametrize("stream", ["a pipe", "a terminal"])
+def test_one_line_is_enough_on_another_machine(start, script, own_state, tmp_path, stream):
+    ours, theirs = pty.openpty()
+    options = {"stderr": theirs} if stream == "a terminal" else {}
+    host = start("host", "--address", "0.0.0.0:0", env=own_state, **options)
+    os.close(theirs)
+    if stream == "a terminal":
+        text = b""
+        while b"midas run" not in text:
+            text += os.read(ours, 65_536)
+        text = text.decode()
+    else:
+        host.wait_for(r"midas run SCRIPT --address \S+\n")
+        text = host.err
+    os.close(ours)
+    (port,) = re.findall(r"listening on 0\.0\.0\.0:(\d+)", text)
+    said = re.findall(r"MIDAS_TOKEN=(midas1\.[\w-]+) midas (\w+).* --address (\S+):(\d+)", text)
+    tokens = {command: token for token, command, _, _ in said}
+    assert {of for _, _, _, of in said} == {port}
+    where = ["--address", f"127.0.0.1:{port}"]
+    node = start(
+        "participant", *where, "--workers", "1", env={"MIDAS_TOKEN": tokens["participant"]}
+    )
+    node.wait_for("joined")
+    path = tmp_path / "token"
+    path.write_text(tokens["run"])
+    run = start("run", script(), *where, "--tasks", "3", "--token-file", path)
+    assert run.wait()[:2] == (0, "0,1,2\n")
+    assert tokens["participant"] not in node.err
+
+
+def test_in_a_log_no_token_is_left(start, own_state, tmp_path):
+    with (tmp_path / "log").open("wb") as log:
+        host = start("host", "--address", "0.0.0.0:0", env=own_state, stderr=log.fileno())
+    host.wait_until(lambda: b"midas run SCRIPT" in (tmp_path / "log").read_bytes())
+    text = (tmp_path / "log").read_text()
+    assert "MIDAS_TOKEN=$(midas token new --for participants) midas participant" in text
+    assert "midas1." not in text
+
+
+def test_a_script_does_not_see_the_token(start, script, own_state, midas):
+    host = start("host", "--address", "0.0.0.0:0", env=own_state)
+    where = ["--address", f"127.0.0.1:{port_of(host)}"]
+    start("participant", *where, "--workers", "1", env=own_state).wait_for("joined")
+    token = midas("token", "new", "--for", "clients", env=own_state).out.strip()
+    look = """
+        local found = {}
+        for _, name in ipairs { "/proc/self/environ", "/proc/self/cmdline" } do
+          local file = io.open(name, "rb")
+          found[#found + 1] = file and file:read("*a") or ""
+        end
+        return table.concat(found)
+    """
+    path = script(interpret=look)
+    ended = midas("run", path, *where, "--tasks", "1", env={"MIDAS_TOKEN": token})
+    assert ended.code in (0, 1)
+    assert token not in ended.out + ended.err
+
+
+def test_processes_of_this_user_come_to_a_host_of_the_network_too(start, script, own_state):
+    host = start("host", script(), "--address", "0.0.0.0:0", "--tasks", "3", env=own_state)
+    where = f"127.0.0.1:{port_of(host)}"
+    start("participant", "--address", where, "--workers", "1", env=own_state)
+    assert host.wait().out == "0,1,2\n"
+
+
+def test_another_users_process_is_refused_with_a_sentence(start, own_state):
+    host = start("host", "--address", "127.0.0.1:0", env=own_state)
+    node = start("participant", "--address", host.address(), "--workers", "1").wait()
+    assert node.code == 3
+    assert "lets in here only processes of that user" in node.err
+    assert host.wait_for(r"127\.0\.0\.1:\d+ was refused: this host is user")
+
+
+@pytest.mark.parametrize(
+    "command", [["participant", "--address", "192.0.2.1:1"], ["run", "--address", "192.0.2.1:1"]]
+)
+def test_another_machine_wants_a_token(midas, script, command):
+    ended = midas(*command, *([script()] if command[0] == "run" else []))
+    assert ended.code == 2
+    assert "192.0.2.1:1 lets nobody in without a token" in ended.err
+
+
+@pytest.mark.parametrize("option", [["--token-file", "x"], ["--insecure"], ["--tls-ca", "x"]])
+def test_what_is_about_hosts_needs_an_address(midas, script, option):
+    ended = midas("run", script(), *option)
+    assert ended.code == 2
+    assert "are for an --address" in ended.err
+
+
+def test_no_option_takes_a_token_as_a_word(midas, script):
+    for command in ("participant", "run", "host"):
+        ended = midas(command, "--token", "midas1.x", *([script()] if command == "run" else []))
+        assert ended.code == 2
+        assert "No such option" in ended.err

@@ -30,6 +30,7 @@ from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
+from midas_mp.transport.reception import EVERYBODY
 
 TEN_TIMES = "return 10 * global_data.index"
 
@@ -76,7 +77,9 @@ async def ended_with(*coroutines) -> AsyncIterator[list[asyncio.Task[None]]]:
 @asynccontextmanager
 async def standing_host() -> AsyncIterator[tuple[Address, asyncio.Task[None]]]:
     said = Announcements()
-    serving = host_service.serve(Address(port=0), announce=said.say)
+    serving = host_service.serve(
+        Address(port=0), EVERYBODY, announce=said.say, invite=lambda address: None
+    )
     async with ended_with(serving) as (task,):
         yield await said.address(), task
 
@@ -88,7 +91,7 @@ async def participant(
     zygote = Zygote.start()
     settings = NodeSettings(name, False, workers, 256 * limits.MB)
     said = Announcements()
-    serving = participant_service.serve(address, settings, zygote, announce=said.say)
+    serving = participant_service.serve(address, settings, zygote, badge=None, announce=said.say)
     async with ended_with(serving):
         yield zygote
 
@@ -222,7 +225,10 @@ def test_at_a_standing_host_the_answer_is_the_same(
         async with standing_host() as (address, _), participant(address):
             paths = [script(body, name=f"{name}.lua") for name, body in path_of.items()]
             answers = await asyncio.gather(
-                *(session.run_at_host(make_run(path, tasks=400), address) for path in paths)
+                *(
+                    session.run_at_host(make_run(path, tasks=400), address, badge=None)
+                    for path in paths
+                )
             )
             for factor, answer in zip((2, 3), answers, strict=True):
                 expected = ",".join(str(factor * index) for index in range(400))
@@ -237,7 +243,7 @@ def test_a_run_waits_for_the_first_participant(
     async def main() -> None:
         async with standing_host() as (address, _):
             running = make_run(script(top="print('loaded')"))
-            task = asyncio.create_task(session.run_at_host(running, address))
+            task = asyncio.create_task(session.run_at_host(running, address, badge=None))
             await running.view.until_printed(b"loaded")
             async with participant(address):
                 assert (await task).value == "0,1,2,3,4,5"
@@ -260,7 +266,7 @@ def test_a_host_that_stays_away_ends_a_run(
     async def main() -> None:
         async with standing_host() as (address, host), participant(address):
             running = make_run(script(**{moment: body[moment]}))
-            work = session.run_at_host(running, address, patience_s=0.3)
+            work = session.run_at_host(running, address, badge=None, patience_s=0.3)
             task = asyncio.create_task(work)
             await running.view.until_printed(b"here")
             host.cancel()
@@ -284,7 +290,7 @@ def test_the_loss_of_a_node_costs_a_run_nothing_but_time(
         async with standing_host() as (address, _), participant(address, "safe"):
             async with participant(address, "doomed"):
                 running = make_run(script(execute), tasks=100, workers_min=4)
-                task = asyncio.create_task(session.run_at_host(running, address))
+                task = asyncio.create_task(session.run_at_host(running, address, badge=None))
                 await running.view.until_printed(b"doomed")
             assert (await task).value == ",".join(map(str, range(100)))
 
@@ -299,7 +305,7 @@ def test_no_host_is_told_before_the_script_runs(
             pass
         running = make_run(script(top="print('never')"))
         with pytest.raises(HostUnreachable, match="no host listens at"):
-            await session.run_at_host(running, address)
+            await session.run_at_host(running, address, badge=None)
         assert running.view.prints == []
 
     run(main())
@@ -375,7 +381,7 @@ def test_an_iterative_method_is_the_same_everywhere(
             participant(address, "two"),
         ):
             running = make_run(path, workers_min=4)
-            assert await session.run_at_host(running, address) == here
+            assert await session.run_at_host(running, address, badge=None) == here
         rounds = len(running.view.starts)
         assert [start[:2] for start in running.view.starts] == [(n, 6) for n in range(rounds)]
         whole = [node for node, received, total in running.view.shared if received == total]
@@ -435,7 +441,11 @@ def test_as_the_host_it_serves_its_own_script_and_ends(
     async def main() -> None:
         said = Announcements()
         running = make_run(script(TEN_TIMES), tasks=50, workers_min=4)
-        task = asyncio.create_task(session.run_as_host(running, Address(port=0), announce=said.say))
+        task = asyncio.create_task(
+            session.run_as_host(
+                running, Address(port=0), EVERYBODY, announce=said.say, invite=lambda address: None
+            )
+        )
         address = await said.address()
         async with participant(address, "one"), participant(address, "two"):
             assert (await task).value == ",".join(str(10 * index) for index in range(50))
@@ -453,7 +463,9 @@ def test_waiting_for_participants_has_its_bound(
         said = Announcements()
         running = make_run(script(), wait_s=0.1)
         with pytest.raises(ClusterLost, match="there are fewer than 1 worker;"):
-            await session.run_as_host(running, Address(port=0), announce=said.say)
+            await session.run_as_host(
+                running, Address(port=0), EVERYBODY, announce=said.say, invite=lambda address: None
+            )
 
     run(main())
 
@@ -464,6 +476,8 @@ def test_a_taken_port_leaves_nothing_running(
     async def main() -> None:
         async with standing_host() as (address, _):
             with pytest.raises(AddressInUse):
-                await session.run_as_host(make_run(script()), address, announce=print)
+                await session.run_as_host(
+                    make_run(script()), address, EVERYBODY, announce=print, invite=print
+                )
 
     run(main())

@@ -119,7 +119,11 @@ async def _listening(
     *, patience_s: float = limits.CLIENT_PATIENCE_S
 ) -> AsyncIterator[StandingHost]:
     standing = StandingHost(patience_s)
-    listener = await tcp.listen(Address(port=0), lambda: (standing.host, Host.conversation()))
+    listener = await tcp.listen(
+        Address(port=0),
+        lambda: (standing.host, Host.conversation()),
+        turned_away=standing.host.turned_away,
+    )
     standing.address = listener.address
     try:
         yield standing

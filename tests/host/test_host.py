@@ -219,7 +219,6 @@ def sealed(*pieces):
 
 GARBAGE = {
     "http": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
-    "tls": bytes.fromhex("16030100a5010000a10303") + bytes(100),
     "zeros": bytes(4096),
     "noise": _random.randbytes(100_000),
     "no message": sealed(PREFIX.pack(3, 0) + b"\xc1\xc1\xc1"),

@@ -11,17 +11,22 @@ import pytest
 from midas_mp.errors import AddressInUse, UsageError
 from midas_mp.host.service import serve
 from midas_mp.transport.address import Address
+from midas_mp.transport.reception import EVERYBODY
 from midas_mp.wire.messages import Goodbye, Invite, Role
 
 
 async def started(address: Address) -> tuple[asyncio.Task[None], Address]:
     """A host, and where it says that it listens."""
     said: asyncio.Queue[str] = asyncio.Queue()
-    serving = asyncio.create_task(serve(address, announce=said.put_nowait))
+    invited: list[Address] = []
+    serving = asyncio.create_task(
+        serve(address, EVERYBODY, announce=said.put_nowait, invite=invited.append)
+    )
     line = await said.get()
     match = re.fullmatch(r"listening on (.+); waiting for participants and scripts", line)
     assert match is not None
-    return serving, Address.parse(match[1])
+    assert invited == [Address.parse(match[1])]
+    return serving, invited[0]
 
 
 async def stopped(serving: asyncio.Task[None]) -> None:
@@ -53,7 +58,7 @@ def test_a_taken_port_is_told_and_free_again_afterwards(run: Callable) -> None:
     async def main() -> None:
         serving, address = await started(Address(port=0))
         with pytest.raises(AddressInUse, match="is taken by another process"):
-            await serve(address, announce=lambda text: None)
+            await serve(address, EVERYBODY, announce=print, invite=print)
         await stopped(serving)
         serving, again = await started(address)
         assert again == address
@@ -65,6 +70,6 @@ def test_a_taken_port_is_told_and_free_again_afterwards(run: Callable) -> None:
 def test_an_address_of_another_machine_is_refused(run: Callable) -> None:
     async def main() -> None:
         with pytest.raises(UsageError, match="is not an address of this machine"):
-            await serve(Address("192.0.2.1", 0), announce=lambda text: None)
+            await serve(Address("192.0.2.1", 0), EVERYBODY, announce=print, invite=print)
 
     run(main())

@@ -105,7 +105,14 @@ class Participant:
         self.zygote = Zygote.start()
         self.said: asyncio.Queue[str] = asyncio.Queue()
         self.task = asyncio.create_task(
-            serve(address, settings, self.zygote, announce=self.said.put_nowait, **options)
+            serve(
+                address,
+                settings,
+                self.zygote,
+                badge=None,
+                announce=self.said.put_nowait,
+                **options,
+            )
         )
 
     async def says(self, part: str) -> str:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
-from midas_mp.errors import MidasError
+from midas_mp.errors import MidasError, PeerRefused
+from midas_mp.join.identity import Identity, make_pem
+from midas_mp.join.tls import host_context, peer_context
 from midas_mp.transport import memory, stream, tcp
 from midas_mp.transport.address import Address
 from midas_mp.transport.link import Link
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
+from midas_mp.wire.joining import Key
 from midas_mp.wire.messages import PROTOCOL_VERSION, Hello, Role, Welcome
 
 HELLO = Frame(0, Hello(PROTOCOL_VERSION, Role.LAUNCHER, "0.1", "ab12", "node"))
@@ -69,6 +74,7 @@ class Ends:
         self.host_talk = Conversation(Role.HOST, None)
         self.a: Link
         self.b: Link
+        self.listener: tcp.Listener | None = None
 
     async def greet(self) -> None:
         self.a.send([HELLO])
@@ -81,6 +87,8 @@ class Ends:
         self.launcher.batches.clear()
 
     async def finish(self) -> None:
+        if self.listener is not None:
+            self.listener.close()
         self.a.abort()
         self.b.abort()
         await self.launcher.lost()
@@ -104,9 +112,8 @@ async def _over_tcp(ends: Ends) -> None:
             super().frames_received(link, frames)
 
     ends.host = Accepted()
-    listener = await tcp.listen(Address(port=0), lambda: (ends.host, ends.host_talk))
-    ends.a = await tcp.connect(listener.address, ends.launcher, ends.launcher_talk)
-    listener.close()
+    ends.listener = await tcp.listen(Address(port=0), lambda: (ends.host, ends.host_talk))
+    ends.a = await tcp.connect(ends.listener.address, ends.launcher, ends.launcher_talk)
 
 
 _TRANSPORTS = {"memory": _over_memory, "unix": _over_unix, "tcp": _over_tcp}
@@ -153,6 +160,44 @@ def run(request: pytest.FixtureRequest) -> Any:
     runner = Runner(factory)
     yield runner
     assert not runner.complaints
+
+
+class OneKey:
+    """A keyring of one key, for whoever names it."""
+
+    def __init__(self, key: Key) -> None:
+        self._key = key
+
+    def look_up(self, key: str, _role: Role) -> Key:
+        if key != self._key.id:
+            raise PeerRefused(f"this host knows no token {key}", refusal="token")
+        return self._key
+
+
+@pytest.fixture
+def keyring() -> type[OneKey]:
+    return OneKey
+
+
+class Tls:
+    """A host with a certificate of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "host.pem"
+        path.write_bytes(make_pem())
+        self._identity = Identity(path)
+        self.fingerprint = self._identity.fingerprint()
+
+    def host(self) -> ssl.SSLContext:
+        return host_context(self._identity, None)
+
+    def peer(self) -> ssl.SSLContext:
+        return peer_context(None, None)
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    return Tls(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

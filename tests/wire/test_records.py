@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from midas_mp import limits
 from midas_mp.errors import ConnectionLost, ProtocolError
-from midas_mp.wire.records import PREFIX, RecordReader, RecordWriter
+from midas_mp.wire.records import PREFIX, RecordReader, RecordWriter, begins_stream
 
 writes = st.lists(st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=4), max_size=5)
 
@@ -41,6 +41,21 @@ def test_any_split_of_the_stream_gives_the_same_bytes(writes, data):
         got += b"".join(reader.feed(piece))
     assert got == b"".join(piece for pieces in writes for piece in pieces)
     assert reader.is_between_records
+
+
+def test_the_first_bytes_tell_a_stream_of_records_from_others():
+    first, second = records_of([b"one"], [b"two"])
+    assert begins_stream(first)
+    assert begins_stream(first[: PREFIX.size])
+    for other in (
+        first[:-4],
+        second,
+        bytes(64),
+        b"\xff" * 64,
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"midas\x01\x00\x00 and on",
+    ):
+        assert not begins_stream(other)
 
 
 def test_nothing_of_a_record_is_given_before_its_end():

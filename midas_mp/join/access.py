@@ -1,0 +1,100 @@
+"""What a peer brings to a host, and what of it the host's address asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Self
+
+from midas_mp.errors import UsageError
+from midas_mp.join.local import local_key
+from midas_mp.join.tls import NO_FILES, TlsFiles, peer_context
+from midas_mp.join.token import JoinToken
+from midas_mp.transport.address import Address
+from midas_mp.transport.joining import Badge
+
+TOKEN: Final = "MIDAS_TOKEN"  # noqa: S105 - the variable's name
+
+_OFF: Final = frozenset({"", "0", "false", "f", "no", "n", "off"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What somebody said about it.
+
+    Attributes:
+        token: itself.
+        token_file: where it is.
+        tls_cert: certificate that this side shows, where a site has authorities of its own.
+        tls_key: its key, unless that is in the same file.
+        tls_ca: who must have signed the host's.
+        is_insecure: nobody proves anything.
+    """
+
+    token: str | None = dataclasses.field(default=None, repr=False)
+    token_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    is_insecure: bool = False
+
+    @classmethod
+    def of_environment(
+        cls, token: str | None = None, environment: Mapping[str, str] = os.environ
+    ) -> Self:
+        """What the variables say that the commands understand too; a token that is given wins."""
+
+        def path(name: str) -> Path | None:
+            return Path(environment[name]) if environment.get(name) else None
+
+        return cls(
+            token=token or environment.get(TOKEN) or None,
+            token_file=None if token else path("MIDAS_TOKEN_FILE"),
+            tls_cert=path("MIDAS_TLS_CERT"),
+            tls_key=path("MIDAS_TLS_KEY"),
+            tls_ca=path("MIDAS_TLS_CA"),
+            is_insecure=environment.get("MIDAS_INSECURE", "").strip().lower() not in _OFF,
+        )
+
+    def badge(self, address: Address) -> Badge | None:
+        """What to show there; None is nothing, where nobody proves anything.
+
+        Raises:
+            UsageError: the address asks for a token, or what was said makes no sense.
+        """
+        token = self._token()
+        tls = TlsFiles(self.tls_cert, self.tls_key, self.tls_ca)
+        if self.is_insecure:
+            if token is not None or tls != NO_FILES:
+                raise UsageError("--insecure goes without a token and certificates")
+            return None
+        if token is not None:
+            context = peer_context(tls.identity, tls.authority)
+            certificate = token.certificate if tls.authority is None else None
+            return Badge(token.key, context, certificate)
+        if tls != NO_FILES:
+            raise UsageError(f"certificates go with a token: set {TOKEN}, or say --token-file")
+        if address.is_loopback or not address.host:
+            return Badge(local_key())
+        raise UsageError(
+            f"the host at {address} lets nobody in without a token: set {TOKEN}, or say "
+            "--token-file; 'midas token new' on the host's machine makes one"
+        )
+
+    def _token(self) -> JoinToken | None:
+        if self.token is not None:
+            return JoinToken.parse(self.token)
+        if self.token_file is None:
+            return None
+        try:
+            return JoinToken.parse(self.token_file.read_text(encoding="ascii", errors="replace"))
+        except OSError as error:
+            raise UsageError(f"{self.token_file}: {error.strerror}") from None
+        except UsageError as error:
+            raise UsageError(f"{self.token_file}: {error}") from None
+
+
+BY_USER: Final = Access()
+"""Both ends are of this user, on this machine."""
