@@ -4,7 +4,7 @@
     ─────   ────────────────────────────────────────────────────────────────────────────────────
       1     rlimits: no core, few files, no further processes or threads, RLIMIT_DATA; a stack on
             which Lua's own limits come first
-      2     landlock, no_new_privs: no file but those below granted folders, and none in /proc; no
+      2     landlock, no_new_privs: no file but those below granted folders, no device, nothing in /proc; no
             exec, no TCP, no signal or abstract socket to a process outside
       3     seccomp: an allow-list of system calls, all others are EPERM; those that open files only
             where some are granted, memory that can be executed only where machine code is
@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from midas_mp import limits
-from midas_mp.permissions import Permissions
+from midas_mp.permissions import EVERYWHERE, Permissions
 
 LEVEL_FILES: Final = 2
 """From this level on the kernel bounds what files a process reads and writes."""
@@ -75,6 +75,15 @@ _MACHINES: Final = ("x86_64", "aarch64")
 _PROC: Final = "/proc"
 """There a process finds its own memory, which would undo what Lua refuses, and the environment of
 the user's other processes."""
+
+_DEVICES: Final = "/dev"
+"""Terminals are there, which show what their user types, and for root the disks themselves."""
+
+_FILES_AMONG_DEVICES: Final = (
+    *("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"),
+    "/dev/shm",  # noqa: S108 - whose files are read, and none is made
+)
+"""What scripts read there nevertheless."""
 
 
 _SONAMES: Final = {"c": "libc.so.6", "seccomp": "libseccomp.so.2"}
@@ -207,13 +216,17 @@ def _restrict_access(permissions: Permissions, private: Sequence[str]) -> bool:
         for path in map(os.path.realpath, private)
         if not any(_is_below(path, folder) for folder in written)
     )
-    hidden = [_PROC, *unwritten]
+    hidden = [_PROC, _DEVICES, *unwritten]
+    read, write = fs.READ_FILE | fs.READ_DIR, fs.WRITE_FILE | fs.TRUNCATE | fs.MAKE_REG
     try:
         with _ruleset() as ruleset:
             for folder in permissions.read:
-                _allow_below(ruleset, os.path.realpath(folder), fs.READ_FILE | fs.READ_DIR, hidden)
+                _allow_below(ruleset, os.path.realpath(folder), read, hidden)
+            for path in _FILES_AMONG_DEVICES if EVERYWHERE in permissions.read else ():
+                with contextlib.suppress(OSError):  # there need not be all of them
+                    _allow(ruleset, path, read)
             for folder in written:
-                _allow_below(ruleset, folder, fs.WRITE_FILE | fs.TRUNCATE | fs.MAKE_REG, [_PROC])
+                _allow_below(ruleset, folder, write, [_PROC, _DEVICES])
             ruleset.restrict()
     except OSError:
         return False
@@ -229,8 +242,6 @@ def _allow_below(ruleset: Any, path: str, access: Any, hidden: Sequence[str]) ->
     if not any(_is_below(each, path) for each in hidden):
         ruleset.allow_path(path, access)
         return
-    fs = _landlock.AccessFS
-    of_files = access & (fs.READ_FILE | fs.WRITE_FILE | fs.TRUNCATE)
     with os.scandir(path) as entries:
         for entry in entries:
             # what a link leads to is allowed where it lies, or not at all
@@ -238,7 +249,15 @@ def _allow_below(ruleset: Any, path: str, access: Any, hidden: Sequence[str]) ->
                 if entry.is_dir(follow_symlinks=False):
                     _allow_below(ruleset, entry.path, access, hidden)
                 elif not entry.is_symlink():
-                    ruleset.allow_path(entry.path, of_files)
+                    _allow(ruleset, entry.path, access)
+
+
+def _allow(ruleset: Any, path: str, access: Any) -> None:
+    """One file or folder."""
+    fs = _landlock.AccessFS
+    if not Path(path).is_dir():
+        access &= fs.READ_FILE | fs.WRITE_FILE | fs.TRUNCATE
+    ruleset.allow_path(path, access)
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -276,23 +295,23 @@ def _filter(permissions: Permissions) -> Any:
     """
     rules = _seccomp.SyscallFilter(_seccomp.ERRNO(errno.EPERM))
     for name in SYSTEM_CALLS:
-        _allow(rules, name)
+        _let(rules, name)
     if permissions.has_files:
         for name in FILE_SYSTEM_CALLS:
-            _allow(rules, name)
-    _allow(rules, "fcntl", _seccomp.Arg(1, _seccomp.EQ, _F_GET_SEALS))
+            _let(rules, name)
+    _let(rules, "fcntl", _seccomp.Arg(1, _seccomp.EQ, _F_GET_SEALS))
     protections = (mmap.PROT_WRITE, mmap.PROT_EXEC, 0) if permissions.jit else (mmap.PROT_WRITE, 0)
     for name in ("mmap", "mprotect"):
         for protection in protections:
             mask = mmap.PROT_WRITE | mmap.PROT_EXEC
-            _allow(rules, name, _seccomp.Arg(2, _seccomp.MASKED_EQ, mask, protection))
-    _allow(rules, "prlimit64", _seccomp.Arg(0, _seccomp.EQ, 0))
+            _let(rules, name, _seccomp.Arg(2, _seccomp.MASKED_EQ, mask, protection))
+    _let(rules, "prlimit64", _seccomp.Arg(0, _seccomp.EQ, 0))
     for name in ("tgkill", "kill"):
-        _allow(rules, name, _seccomp.Arg(0, _seccomp.EQ, os.getpid()))
+        _let(rules, name, _seccomp.Arg(0, _seccomp.EQ, os.getpid()))
     return rules
 
 
-def _allow(rules: Any, name: str, *conditions: Any) -> None:
+def _let(rules: Any, name: str, *conditions: Any) -> None:
     number = _seccomp.resolve_syscall(_seccomp.Arch.NATIVE, name)
     if number >= 0:  # negative: this architecture has none of that name
         rules.add_rule(_seccomp.ALLOW, number, *conditions)

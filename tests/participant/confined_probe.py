@@ -62,6 +62,8 @@ def attempts() -> dict[str, Callable[[], object]]:
     return {
         "read a file": Path("/etc/passwd").read_bytes,
         "read a folder": lambda: list(Path("/etc").iterdir()),
+        "read a device": Path("/dev/null").read_bytes,
+        "read what somebody types": lambda: os.close(os.open(TERMINAL, os.O_RDONLY | os.O_NOCTTY)),
         "read about a process": Path("/proc/self/environ").read_bytes,
         "write to its own memory": lambda: Path("/proc/self/mem").open("r+b").close(),
         "create a file here": lambda: (here / "new.txt").write_text("new"),
@@ -123,5 +125,6 @@ def main() -> None:
     sys.stdout.write(json.dumps(answer))
 
 
+TERMINAL = os.ttyname(os.openpty()[1])
 REQUEST = json.loads(sys.argv[1])
 main()

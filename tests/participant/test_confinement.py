@@ -23,6 +23,8 @@ PROBE = Path(__file__).with_name("confined_probe.py")
 OPEN = {
     "read a file": "done",
     "read a folder": "done",
+    "read a device": "done",
+    "read what somebody types": "done",
     "read about a process": "done",
     "write to its own memory": "done",
     "create a file here": "done",
@@ -59,6 +61,8 @@ WORKER = {
     | {
         "read a file": "refused",
         "read a folder": "refused",
+        "read a device": "refused",
+        "read what somebody types": "refused",
         "read about a process": "refused",
         "write to its own memory": "refused",
         "create a file here": "refused",
@@ -85,6 +89,7 @@ WORKER[3] = WORKER[2] | {
 WHAT_A_DRIVER_MAY = {
     "read a file": "done",
     "read a folder": "done",
+    "read a device": "done",
     "create a file here": "done",
     "append to a file here": "done",
     "truncate a file here": "done",
@@ -212,7 +217,8 @@ def test_a_worker_reads_and_writes_where_it_was_granted(
 ) -> None:
     granted = {"read": ["/etc"], "write": [str(tmp_path / "here")], "jit": True}
     answer = probe("worker", 3, permissions=granted)
-    assert answer == WORKER[3] | WHAT_A_DRIVER_MAY | {"read a folder": "refused", "level": 3}
+    lacking = {"read a folder": "refused", "read a device": "refused", "level": 3}
+    assert answer == WORKER[3] | WHAT_A_DRIVER_MAY | lacking
     answer = probe("worker", 3, permissions={"read": ["/usr"]})
     assert answer == WORKER[3] | {"level": 3}
 

@@ -5,7 +5,8 @@
 --   incoming.array(p, at, size) -> the array of which so much says a msgpack ext
 --   incoming.close()            each of them must have been an array by now
 --
--- What comes may come from a stranger: all is checked, then an array is made.  Raises a table
+-- What comes may come from a stranger: all is checked, then an array is made.  It may lie in memory
+-- that the stranger still writes, so whatever is checked is read once.  Raises a table
 -- {refused = text}.
 local rules, arrays = ...
 local ffi = require("ffi")
@@ -52,8 +53,7 @@ local function buffer(number, size)
   return tonumber(places[number].address)
 end
 
-local function layout(kind, head)
-  local dimensions = head.dimensions
+local function layout(kind, head, dimensions)
   if dimensions == 1 then return rules.layout(kind, tonumber(head.shape[0])) end
   local shape = {}
   for i = 1, dimensions do shape[i] = tonumber(head.shape[i - 1]) end
@@ -63,15 +63,17 @@ end
 function incoming.array(p, at, size)
   if size < HEAD_BYTES then refuse("the head of an array is %d bytes long", size) end
   local head = cast(head_t, p + at)
-  local kind = rules.kinds[head.code]
-  if not kind then refuse("an array of the unknown type %d", head.code) end
-  if head.dimensions == 0 then refuse("a scalar array, which has no dimensions") end
-  if head.dimensions > rules.dimensions_max or head.zero ~= 0 then
+  local code = head.code
+  local kind = rules.kinds[code]
+  if not kind then refuse("an array of the unknown type %d", code) end
+  local dimensions = head.dimensions
+  if dimensions == 0 then refuse("a scalar array, which has no dimensions") end
+  if dimensions > rules.dimensions_max or head.zero ~= 0 then
     refuse("the head of an array is damaged")
   end
-  local first = HEAD_BYTES + head.dimensions * DIMENSION_BYTES
+  local first = HEAD_BYTES + dimensions * DIMENSION_BYTES
   if size < first then refuse("the data ends in the middle of an array") end
-  local count, shape = layout(kind, head)
+  local count, shape = layout(kind, head, dimensions)
   if not count then refuse("%s", shape) end
   local bytes, number = count * kind.size_bytes, head.buffer
   if size - first ~= (number == 0 and bytes or 0) then
