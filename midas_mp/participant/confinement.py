@@ -4,8 +4,8 @@
     ─────   ────────────────────────────────────────────────────────────────────────────────────
       1     rlimits: no core, few files, no further processes or threads, RLIMIT_DATA; a stack on
             which Lua's own limits come first
-      2     landlock, no_new_privs: no file but those below granted folders, no device, nothing in /proc; no
-            exec, no TCP, no signal or abstract socket to a process outside
+      2     landlock, no_new_privs: no file but those below granted folders, no device, nothing in
+            /proc; no exec, no TCP, no signal or abstract socket to a process outside
       3     seccomp: an allow-list of system calls, all others are EPERM; those that open files only
             where some are granted, memory that can be executed only where machine code is
 
