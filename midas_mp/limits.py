@@ -105,6 +105,11 @@ also ends a connection whose peer lets its window be full for so long."""
 UNACKNOWLEDGED_BY_CLIENT_S_MAX: Final = 60
 """Likewise at the host: a client may be stopped for a while, with results on the way."""
 
+FLOW_INTERVAL_S: Final = 60.0
+FLOW_BYTES_MIN: Final = 60 * KB
+"""A peer that takes less than this in such a time, while more waits for it, is cut off; so is one
+that sends less of a frame that it has begun.  No network in use is slower than 1 KB a second."""
+
 OUTPUT_BACKLOG_BYTES_MAX: Final = 16 * MB
 """Unsent bytes to one client above which the host drops what tasks print, and what a node keeps of
 it while no host is there; some 200,000 lines."""

@@ -15,6 +15,7 @@ from typing import Final, cast
 from midas_mp import limits
 from midas_mp.errors import ConnectionLost, MidasError, ProtocolError
 from midas_mp.transport.address import Address
+from midas_mp.transport.flow import FlowWatch
 from midas_mp.transport.link import Link, Receiver
 from midas_mp.transport.neighbours import Neighbourhood, Neighbours, without_link_words
 from midas_mp.transport.pulse import HEARTBEAT, Pulse
@@ -71,7 +72,10 @@ class StreamLink(asyncio.Protocol, Link):
         self._error: MidasError | None = None
         """Why we ended the link, where that is not plain closing."""
         self.received_count = 0
+        self.received_frames = 0
+        self.received_bytes = 0
         self.sent_count = 0
+        self.written_bytes = 0
 
     # -- the owner's side ----------------------------------------------------------------------
 
@@ -152,6 +156,15 @@ class StreamLink(asyncio.Protocol, Link):
     def fall_silent(self, seconds: float) -> None:
         self._fail(ConnectionLost(f"{self.peer}: nothing was heard for {seconds:g} s"))
 
+    # -- the side of the flow ------------------------------------------------------------------
+
+    @property
+    def is_inside_frame(self) -> bool:
+        return not self._is_between_frames
+
+    def cut_off(self, reason: str) -> None:
+        self._fail(ConnectionLost(f"{self.peer}: {reason}"))
+
     # -- the event loop's side -----------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -161,6 +174,8 @@ class StreamLink(asyncio.Protocol, Link):
         )
         self._address = self._address or _address_of(transport)
         Pulse(self, self._loop.call_later)
+        if self._reader is not None:
+            FlowWatch(self, self._loop.call_later)
         if self._greeting_timeout_s is not None:
             self._timer = self._loop.call_later(self._greeting_timeout_s, self._greeting_missed)
 
@@ -168,6 +183,7 @@ class StreamLink(asyncio.Protocol, Link):
         if self._is_closing:
             return
         self.received_count += 1
+        self.received_bytes += len(data)
         try:
             frames = self._decode(data)
         except ProtocolError as error:
@@ -176,6 +192,7 @@ class StreamLink(asyncio.Protocol, Link):
         except ConnectionLost as error:
             self._fail(ConnectionLost(f"{self.peer}: {error}"))
             return
+        self.received_frames += len(frames)
         rest = without_link_words(frames)
         if len(rest) < len(frames):
             self._neighbourhood.take(frames)
@@ -233,6 +250,7 @@ class StreamLink(asyncio.Protocol, Link):
             pieces = [b"".join(pieces)] if is_small else _gathered(pieces)
         if self._writer is not None:
             pieces = self._writer.seal(pieces)
+        self.written_bytes += size_bytes(pieces)
         for piece in pieces:
             # not writelines: asyncio's of 3.12 and 3.13 never calls pause_writing
             transport.write(piece)

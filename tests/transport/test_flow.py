@@ -1,0 +1,208 @@
+"""Who holds up others by being slower than any network is cut off; who is stopped is not."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from midas_mp import limits
+from midas_mp.errors import ConnectionLost
+from midas_mp.testing.virtual_time import VirtualTimeLoop
+from midas_mp.transport.flow import FlowWatch
+from midas_mp.transport.stream import StreamLink
+from midas_mp.wire.conversation import Conversation
+from midas_mp.wire.framing import Frame, encode
+from midas_mp.wire.messages import PROTOCOL_VERSION, Hello, Role, TaskPrinted, Welcome
+from midas_mp.wire.records import RecordWriter
+
+LOOK_S = limits.FLOW_INTERVAL_S
+LEAST = limits.FLOW_BYTES_MIN
+
+
+class Link:
+    """Counts, and remembers why it was cut off."""
+
+    def __init__(self):
+        self.received_bytes = self.received_frames = self.written_bytes = self.unsent_bytes = 0
+        self.is_inside_frame = self.is_closed = False
+        self.late_s = 0.0
+        self.reasons = []
+        self._loop = asyncio.get_running_loop()
+        FlowWatch(self, lambda s, act: self._loop.call_later(s + self.late_s, act))
+
+    def cut_off(self, reason):
+        self.is_closed = True
+        self.reasons.append(reason)
+
+    async def flow(self, *, sends=0, takes=0, frames=0, minutes=3):
+        """So much in each minute."""
+        for _ in range(minutes):
+            await asyncio.sleep(LOOK_S)
+            self.received_bytes += sends
+            self.received_frames += frames
+            self.unsent_bytes -= takes
+
+
+@pytest.fixture
+def play():
+    def run(main):
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            runner.run(main)
+
+    return run
+
+
+def test_a_frame_that_trickles_in_is_not_waited_for(play):
+    async def main():
+        link = Link()
+        link.is_inside_frame = True
+        await link.flow(sends=60)
+        assert link.reasons == ["60 bytes of a frame came in 60 s"]
+
+    play(main())
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"sends": LEAST},  # as slow as the slowest network
+        {"sends": 0},  # stopped: who is silent is judged by the pulse
+        {"sends": 9, "frames": 1},  # small frames, one after the other
+    ],
+)
+def test_a_frame_is_waited_for_where_there_is_a_reason(play, case):
+    async def main():
+        link = Link()
+        link.is_inside_frame = True
+        await link.flow(**case)
+        assert link.reasons == []
+
+    play(main())
+
+
+def test_few_bytes_between_frames_are_nobodys_fault(play):
+    async def main():
+        link = Link()
+        await link.flow(sends=9)
+        assert link.reasons == []
+
+    play(main())
+
+
+@pytest.mark.parametrize("takes", [0, 100])
+def test_who_takes_nearly_nothing_of_what_waits_is_cut_off(play, takes):
+    async def main():
+        link = Link()
+        link.written_bytes = link.unsent_bytes = 10**6
+        await link.flow(takes=takes)
+        assert link.reasons == [f"it took {takes} bytes in 60 s, and more waits"]
+
+    play(main())
+
+
+def test_who_takes_enough_or_all_is_not(play):
+    async def main():
+        slow, quick = Link(), Link()
+        slow.written_bytes = slow.unsent_bytes = 10**6
+        await asyncio.gather(slow.flow(takes=LEAST), quick.flow(takes=0))
+        assert slow.reasons == quick.reasons == []
+
+    play(main())
+
+
+def test_who_stood_still_himself_blames_nobody(play):
+    async def main():
+        link = Link()
+        link.written_bytes = link.unsent_bytes = 10**6
+        link.late_s = LOOK_S
+        await link.flow(minutes=5)
+        assert len(link.reasons) == 0
+        link.late_s = 0.0
+        await link.flow(minutes=4)
+        assert len(link.reasons) == 1
+
+    play(main())
+
+
+class Receiver:
+    """Of a host's end."""
+
+    def __init__(self):
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def frames_received(self, link, frames):
+        for frame in frames:
+            if isinstance(frame.message, Hello):
+                link.send([Frame(0, Welcome(PROTOCOL_VERSION, "0", "slow", 0))])
+
+    def link_lost(self, link, error):
+        self.lost.set_result(error)
+
+
+async def host_end(near, *, is_checked):
+    near.setblocking(False)
+    receiver = Receiver()
+    talk = Conversation(Role.HOST, None)
+    _, link = await asyncio.get_running_loop().create_connection(
+        lambda: StreamLink(receiver, talk, where="peer", is_checked=is_checked), sock=near
+    )
+    return receiver, link
+
+
+@pytest.fixture
+def greeting():
+    writer = RecordWriter()
+    hello = Hello(PROTOCOL_VERSION, Role.CLIENT, "0", "ab", "slow")
+    return writer, b"".join(writer.seal(encode(Frame(0, hello))))
+
+
+def test_a_client_that_sends_byte_by_byte_is_dropped(run, monkeypatch, greeting):
+    monkeypatch.setattr(limits, "FLOW_INTERVAL_S", 0.1)
+
+    async def main():
+        near, far = socket.socketpair()
+        receiver, _ = await host_end(near, is_checked=True)
+        writer, hello = greeting
+        far.sendall(hello)
+        frame = b"".join(writer.seal([b"\0" * 5_000]))
+        for byte in frame:
+            if receiver.lost.done():
+                break
+            far.send(bytes([byte]))
+            await asyncio.sleep(0.01)
+        error = await receiver.lost
+        assert isinstance(error, ConnectionLost)
+        assert "bytes of a frame came in 0.1 s" in str(error)
+        far.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("is_checked", [True, False])
+def test_a_client_that_reads_nothing_is_dropped(run, monkeypatch, greeting, is_checked):
+    """Over the network; a process of ours has no such watch over it."""
+    monkeypatch.setattr(limits, "FLOW_INTERVAL_S", 0.05)
+
+    async def main():
+        near, far = socket.socketpair()
+        receiver, link = await host_end(near, is_checked=is_checked)
+        _, hello = greeting
+        far.sendall(hello if is_checked else hello[12:])
+        while not link.conversation.is_open:  # noqa: ASYNC110 - nobody tells of a greeting
+            await asyncio.sleep(0.001)
+        text = Frame(0, TaskPrinted("j", 0, 0, "w"), [bytes(10**6)])
+        link.send([text] * 4)
+        if is_checked:
+            error = await receiver.lost
+            assert isinstance(error, ConnectionLost)
+            assert "it took 0 bytes in 0.05 s, and more waits" in str(error)
+        else:
+            await asyncio.sleep(0.2)
+            assert not receiver.lost.done()
+            link.abort()
+            await receiver.lost
+        far.close()
+
+    run(main())
