@@ -19,6 +19,7 @@ from midas_mp.cli.report import describe, write_line
 from midas_mp.cli.run import run
 from midas_mp.cli.token import token
 from midas_mp.cli.version import version_option
+from midas_mp.cli.workers import workers
 from midas_mp.errors import MidasError, WorldError
 
 EXIT_BUG = 70
@@ -62,6 +63,7 @@ def cli(*, debug: bool) -> None:
 cli.add_command(run)
 cli.add_command(host)
 cli.add_command(participant)
+cli.add_command(workers)
 cli.add_command(journal)
 cli.add_command(token)
 cli.add_command(completion)
