@@ -120,6 +120,10 @@ class Client:
             self._ended.append(end)
             self.say(end)
 
+    def got_ahead(self) -> None:
+        """A result came that was not there before."""
+        self._connection.has_worked = True
+
     def ended(self, job: ClientJob) -> None:
         """The host has ended the job, and need not be told."""
         self._upload.drop(job.id)

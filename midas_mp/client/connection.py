@@ -25,8 +25,8 @@ from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import AnyMessage, Hello
 
 STEADY_S: Final = 1.0
-"""A line that lasted so long has worked.  One that breaks sooner, again and again, uses up the
-same patience, so that what breaks it cannot do so for ever."""
+"""A line that lasted so long has worked, and so has one that brought a result.  One that breaks
+sooner, again and again, uses up the same patience, so that what breaks it cannot do so for ever."""
 
 
 class ConnectionOwner(Protocol):
@@ -45,7 +45,11 @@ class ConnectionOwner(Protocol):
 
 
 class Connection:
-    """The control connection.  Also the owner of its lines, one after the other."""
+    """The control connection.  Also the owner of its lines, one after the other.
+
+    Attributes:
+        has_worked: the present line has; its owner says so, and that may happen only so often.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._line: Line | None = None
         self._returning: asyncio.Task[None] | None = None
+        self.has_worked = False
         self._was_connected = False
         self._welcomed_s = 0.0
         self._given_up_s = 0.0
@@ -94,6 +99,7 @@ class Connection:
 
     def line_welcomed(self, line: Line) -> None:
         self._line = line
+        self.has_worked = False
         self._welcomed_s = self._loop.time()
         is_return, self._was_connected = self._was_connected, True
         self._owner.connected(is_return=is_return)
@@ -104,7 +110,8 @@ class Connection:
     def line_lost(self, line: Line, error: MidasError) -> None:
         self._line = None
         now = self._loop.time()
-        if now - self._welcomed_s >= STEADY_S or not self._given_up_s:
+        has_worked = self.has_worked or now - self._welcomed_s >= STEADY_S
+        if has_worked or not self._given_up_s:
             self._given_up_s = now + self._patience_s
             self._backoff.reset()
         if line.is_final or now >= self._given_up_s:

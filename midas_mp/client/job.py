@@ -63,6 +63,8 @@ class JobOwner(Protocol):
 
     def forget(self, job: ClientJob, reason: str) -> None: ...
 
+    def got_ahead(self) -> None: ...
+
     def ended(self, job: ClientJob) -> None: ...
 
 
@@ -324,6 +326,8 @@ class ClientJob:
                 delivered[index] = task[3]
         if self._unsaid:
             self._charge_unsaid(results)
+        if len(repeated) < len(results.outcomes):
+            self._owner.got_ahead()
         if not repeated:
             self._observer.results_arrived(results, buffers)
             return

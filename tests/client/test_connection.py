@@ -193,6 +193,33 @@ def test_one_that_was_steady_has_all_its_patience_again(
     run_by_its_own_clock(main())
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_one_that_brings_results_has_all_its_patience_again(
+    run_by_its_own_clock: Callable, stage: Callable, is_new: bool
+) -> None:
+    """A host that is killed every second, and still gets ahead; else it could go on for ever."""
+
+    async def finish_one_each_time(s: Any) -> None:
+        for index in range(200):
+            await s.side.hear(OpenJob)
+            s.side.finish(s.job, index if is_new else 0)
+            await s.a_while()
+            s.side.link.abort()
+            s.side = await s.host.welcomed()
+
+    async def main() -> None:
+        s = await stage.started(tasks=1000, jitter=random.Random(1))
+        await s.submit(*range(200))
+        breaking = asyncio.create_task(finish_one_each_time(s))
+        await asyncio.wait([breaking, s.observer.lost], return_when=asyncio.FIRST_COMPLETED)
+        assert s.observer.lost.done() != is_new
+        breaking.cancel()
+        s.job.close()
+        s.client.close()
+
+    run_by_its_own_clock(main())
+
+
 def test_closing_while_away_ends_at_once(run: Callable, stage: Callable) -> None:
     """Ctrl-C while the host is looked for."""
 
