@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from midas_mp import ExecutorClosed, LocalCluster, ScriptError, UsageError
@@ -164,6 +165,7 @@ def test_a_host_that_is_started_again_is_shown_what_the_last_one_was(nothing_lef
 UNDER_A_SMALL_SHM = """
 import os
 import numpy as np
+import psutil
 from midas_mp import LocalCluster
 
 def main():
@@ -363,3 +365,15 @@ def test_nothing_is_left_by_a_program_that_is_killed(commands):
 
 def test_nothing_is_left_by_a_program_that_forgets_it(commands):
     assert commands.start("-c", PROGRAM, command=[sys.executable]).wait() == (0, "ready\n", "")
+
+
+def test_what_a_stopped_worker_was_given_another_node_runs_as_well():
+    where = "function() return { midas.attempt, midas.node } end"
+    with LocalCluster(workers=1, participants=2) as cluster, cluster.executor() as executor:
+        first = list(executor.map(where, [None] * 8, chunksize=1))
+        assert {node for _, node in first} == {"node-0", "node-1"}
+        zygotes = psutil.Process(cluster.participants[0].pid).children()
+        for worker in (worker for zygote in zygotes for worker in zygote.children()):
+            worker.suspend()
+        runs = list(executor.map(where, [None] * 2, chunksize=1))
+        assert sorted(runs) == [[0, "node-1"], [1, "node-1"]]
