@@ -37,6 +37,7 @@ PARTS: Final = (
     messages.Outcome,
     messages.TaskRef,
     messages.NodeReport,
+    messages.JobReport,
     messages.BlobRef,
     messages.Failure,
 )

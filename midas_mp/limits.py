@@ -192,6 +192,9 @@ them; what is over is computed again."""
 JOB_START_GRACE_S: Final = 5.0
 """A job starts when all announced workers have registered, or this long after the first."""
 
+JOBS_PER_REPORT_MAX: Final = 32
+"""A header holds as many, whatever they are called."""
+
 MEDIAN_RESULTS_MIN: Final = 5
 """Results of a round that say what its tasks take, where that bounds the others."""
 

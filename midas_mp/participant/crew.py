@@ -24,6 +24,7 @@ from midas_mp.participant.held_back import HeldBack
 from midas_mp.participant.long_tasks import LongTasks
 from midas_mp.participant.node_job import NodeJob
 from midas_mp.participant.outbox import Outbox
+from midas_mp.participant.pauses import Pauses
 from midas_mp.participant.postmortem import Bounds, broke_down, own_failure
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.seat import Seat
@@ -94,10 +95,9 @@ class Crew:
         self._seat_by_process: dict[LuaProcess, Seat] = {}
         self._unfed: dict[int, Seat] = {}
         self._outbox = Outbox()
-        self._long_tasks = LongTasks(supervisor, self._seats.values(), tell=self._tell_running)
-        self._unwanted_tasks = UnwantedTasks(supervisor, self._seats.values())
+        self._long_tasks = LongTasks(self._seats.values(), tell=self._tell_running)
+        self._unwanted_tasks = UnwantedTasks(self._seats.values())
         self._held_back = HeldBack(
-            supervisor,
             self._seats.values(),
             deliver=lambda seat, results: self._send_up(seat, [results]),
             give_back=self._give_back,
@@ -105,6 +105,9 @@ class Crew:
         self._frozen_workers = FrozenWorkers(
             self._seats.values(),
             is_holding=lambda: self._uplink is not None and self._uplink.is_holding,
+        )
+        self._pauses = Pauses(
+            self._seats, hand_back=self._hand_back, resumed=self._frozen_workers.watch
         )
         self._early_deaths = 0
         self._is_closing = False
@@ -165,6 +168,7 @@ class Crew:
         # they were started with, so in the old ones ``midas.worker`` and ``midas.node`` tell the
         # old name.  That costs nothing: no repeatable script uses them.
         self._name = name
+        self._pauses.forget()
         for seat in self._seats.values():
             if seat.process is None:
                 if self._drained is None:
@@ -224,6 +228,18 @@ class Crew:
         if seat.has_unwanted:
             self._unwanted_tasks.watch_at_once()
 
+    def pause_job(self, job: str, *, is_paused: bool) -> None:
+        """Who is at a job stands still, or goes on."""
+        self._pauses.pause_job(job, is_paused=is_paused)
+
+    def pause_worker(self, channel: int, *, is_paused: bool) -> None:
+        """A worker stands still, whatever it is at, or goes on.
+
+        Raises:
+            ProtocolError: there is no such worker.
+        """
+        self._pauses.pause_worker(self._seat(channel), is_paused=is_paused)
+
     def limit(self, job: str) -> None:
         """What the tasks of a job may take has changed, also for those that run."""
         for seat in self._seats.values():
@@ -246,6 +262,7 @@ class Crew:
                 self._give_back(seat.channel, dropped)
             if seat.has_in_hand(job):
                 self._dismiss(seat)
+        self._pauses.forget_job(job)
         self._outbox.drop_job(job)
         self.forget_job(job)
 
@@ -363,7 +380,7 @@ class Crew:
         process = seat.process
         if process is None or seat.ready is None:
             return
-        if self._drained is not None:
+        if self._pauses.settle(seat) or self._drained is not None:
             self._hand_back(seat)
             return
         parts: list[tuple[CallBatch, list[Frame]]] = []
@@ -462,6 +479,7 @@ class Crew:
             self._say(CONTROL_CHANNEL, down)
         self.last_work_s = self._loop.time()
         seat.vacate()
+        self._pauses.vacated(seat)
         if not was_ready and not process.killed_on_purpose:
             self._early_deaths += 1
             if self._early_deaths >= EARLY_DEATHS_MAX:

@@ -89,4 +89,6 @@ def _is_alive(signs: VitalSigns | None, before: VitalSigns | None) -> bool:
 
 def _is_at_work(seat: Seat) -> bool:
     """Whether it should be doing something: a task, or getting ready."""
+    if seat.process is None or seat.process.is_paused:
+        return False
     return seat.is_alive and (seat.is_busy or seat.ready is None)

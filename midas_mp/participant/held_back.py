@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from midas_mp.participant.process import Supervisor
 from midas_mp.participant.seat import Seat
 from midas_mp.participant.watch import Watch
 from midas_mp.wire.framing import Frame
@@ -28,7 +27,6 @@ class HeldBack(Watch):
     """Looks at the pages of one node's processes, as long as one has several calls in hand.
 
     Args:
-        supervisor: knows how long a call has run, less the time in which the node stood still.
         seats: of the processes.
         deliver: told of results that were taken early.
         give_back: told of tasks that were taken back.
@@ -36,14 +34,12 @@ class HeldBack(Watch):
 
     def __init__(
         self,
-        supervisor: Supervisor,
         seats: Collection[Seat],
         *,
         deliver: Callable[[Seat, Frame], None],
         give_back: Callable[[int, Sequence[TaskRef]], None],
     ) -> None:
         super().__init__()
-        self._supervisor = supervisor
         self._seats = seats
         self._deliver = deliver
         self._give_back = give_back
@@ -68,7 +64,7 @@ class HeldBack(Watch):
         taken_back = seat.take_back(running)
         if taken_back:
             self._give_back(seat.channel, taken_back)
-        if self._supervisor.time_spent_ns(running, now_ns) > LONG_S * NS_PER_S:
+        if seat.process.time_spent_ns(running, now_ns) > LONG_S * NS_PER_S:
             early = seat.take_early(running)
             if early is not None:
                 self._deliver(seat, early)

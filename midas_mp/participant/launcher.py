@@ -42,6 +42,8 @@ from midas_mp.wire.messages import (
     LimitTasks,
     NodeLeaving,
     OfferShared,
+    PauseJob,
+    PauseWorker,
     PutBundle,
     RecallTasks,
     Refused,
@@ -274,6 +276,10 @@ class Launcher:
                 self._crew.recall(frame.channel, count)
             case CancelTasks(job=job, round=round_, indices=indices):
                 self._crew.cancel(frame.channel, job, round_, indices)
+            case PauseJob(job=job, is_paused=is_paused):
+                self._crew.pause_job(job, is_paused=is_paused)
+            case PauseWorker(is_paused=is_paused):
+                self._crew.pause_worker(frame.channel, is_paused=is_paused)
             case BeginJob(job=job):
                 if job not in self._jobs:  # else it is the one that went on here meanwhile
                     self._jobs[job] = NodeJob(frame)

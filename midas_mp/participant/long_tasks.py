@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from midas_mp import limits
-from midas_mp.participant.process import Supervisor
 from midas_mp.participant.seat import Seat
 from midas_mp.participant.watch import Watch
 from midas_mp.wire.messages import TaskRef
@@ -18,20 +17,17 @@ class LongTasks(Watch):
     """Looks at the pages of one node's processes now and then, while they have anything to do.
 
     Args:
-        supervisor: knows how long a task has run, less the time in which the node stood still.
         seats: of the processes.
         tell: told of each that runs for longer than ``limits.RUNNING_NOTICE_S``, and its seconds.
     """
 
     def __init__(
         self,
-        supervisor: Supervisor,
         seats: Collection[Seat],
         *,
         tell: Callable[[Seat, TaskRef, float], None],
     ) -> None:
         super().__init__()
-        self._supervisor = supervisor
         self._seats = seats
         self._tell = tell
 
@@ -52,7 +48,7 @@ class LongTasks(Watch):
         found = seat.task_of(running)
         if running is None or found is None:
             return
-        elapsed_s = self._supervisor.time_spent_ns(running, now_ns) / NS_PER_S
+        elapsed_s = seat.process.time_spent_ns(running, now_ns) / NS_PER_S
         if elapsed_s > limits.RUNNING_NOTICE_S:
             order, call = found
             self._tell(seat, TaskRef(order.job, order.round, call.index), elapsed_s)

@@ -137,10 +137,21 @@ class Supervisor:
             with contextlib.suppress(ProcessLost):
                 self._zygote.signal(process.child, signum)
 
-    def time_spent_ns(self, running: RunningTask, now_ns: int) -> int:
-        """Since the task began, without the time in which this node stood still."""
-        began_ns = running.started_ns
-        return now_ns - began_ns - self._zygote.paused_ns_since(began_ns)
+    def hold(self, process: LuaProcess) -> None:
+        """It stands still until it is released."""
+        if process.child is not None and not process.has_exited:
+            with contextlib.suppress(ProcessLost):
+                self._zygote.hold(process.child)
+
+    def release(self, process: LuaProcess) -> None:
+        if process.child is not None and not process.has_exited:
+            with contextlib.suppress(ProcessLost):
+                self._zygote.release(process.child)
+
+    def still_ns_since(self, process: LuaProcess, moment_ns: int) -> int:
+        """How long a process has been made to stand still since then."""
+        assert process.child is not None
+        return self._zygote.paused_ns_since(process.child, moment_ns)
 
     def forget(self, process: LuaProcess) -> None:
         self._processes.pop(process, None)
@@ -208,6 +219,7 @@ class LuaProcess:
         self.deadline_s = 0.0
         """Bound of each call; 0 is none."""
         self.killed_on_purpose = False
+        self.is_paused = False
         self.attaching: asyncio.Task[None] | None = None
         self._listener = listener
         self._supervisor = supervisor
@@ -288,6 +300,20 @@ class LuaProcess:
         self._frozen = why
         self.killed_on_purpose = is_blameless
         self._supervisor.signal(self, signal.SIGKILL)
+
+    def pause(self) -> None:
+        """It stands still, its deadline too, until it is resumed."""
+        self.is_paused = True
+        self._supervisor.hold(self)
+
+    def resume(self) -> None:
+        self.is_paused = False
+        self._supervisor.release(self)
+
+    def time_spent_ns(self, running: RunningTask, now_ns: int) -> int:
+        """Since the call began, without the time in which it was made to stand still."""
+        began_ns = running.started_ns
+        return now_ns - began_ns - self._supervisor.still_ns_since(self, began_ns)
 
     def stop_call(self, running: RunningTask) -> None:
         """As ``kill``, unless the process is done with that call by then."""
@@ -379,10 +405,7 @@ class LuaProcess:
         if not self.deadline_s or self.has_exited or self._overdue is not None:
             return False
         running = self.running()
-        if (
-            running is not None
-            and self._supervisor.time_spent_ns(running, now_ns) > self.deadline_s * 1e9
-        ):
+        if running is not None and self.time_spent_ns(running, now_ns) > self.deadline_s * 1e9:
             self._suspect_of(running, is_overdue=True)
         return True
 

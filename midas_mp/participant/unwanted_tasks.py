@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from midas_mp.participant.process import Supervisor
 from midas_mp.participant.seat import Seat
 from midas_mp.participant.status_page import RunningTask
 from midas_mp.participant.watch import Watch
@@ -26,13 +25,11 @@ class UnwantedTasks(Watch):
     """Looks at the pages of one node's processes, as long as one has such a task in hand.
 
     Args:
-        supervisor: knows how long a task has run, less the time in which the node stood still.
         seats: of the processes.
     """
 
-    def __init__(self, supervisor: Supervisor, seats: Collection[Seat]) -> None:
+    def __init__(self, seats: Collection[Seat]) -> None:
         super().__init__()
-        self._supervisor = supervisor
         self._seats = seats
 
     @property
@@ -60,5 +57,6 @@ class UnwantedTasks(Watch):
 
     def _is_worth_it(self, seat: Seat, job: str, running: RunningTask, now_ns: int) -> bool:
         """Whether it takes longer than a kill, by what is known or by what is seen."""
-        is_long = seat.expected_us(job) > GRACE_S * 1e6
-        return is_long or self._supervisor.time_spent_ns(running, now_ns) > GRACE_S * NS_PER_S
+        assert seat.process is not None
+        is_long = seat.process.is_paused or seat.expected_us(job) > GRACE_S * 1e6
+        return is_long or seat.process.time_spent_ns(running, now_ns) > GRACE_S * NS_PER_S

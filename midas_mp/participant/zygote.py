@@ -31,6 +31,7 @@ from midas_mp import limits
 from midas_mp.blobs.exchange import ParentBlobs
 from midas_mp.blobs.pool import SharedFile, warn_without, within_address_space
 from midas_mp.errors import ProcessLost
+from midas_mp.participant.standstill import Standstill
 from midas_mp.participant.status_page import StatusPage
 from midas_mp.participant.zygote_messages import (
     WORKER_BROKEN,
@@ -145,8 +146,10 @@ class Zygote:
         self._children: dict[int, tuple[str, Callable[[ChildExit], None]]] = {}
         self._last_id = 0
         self._is_closed = False
-        self._pauses: list[tuple[int, int]] = []
-        """When all children stood still, from and to, in ns of the monotonic clock."""
+        self._pauses = Standstill()
+        """Of all children at a time."""
+        self._holds: dict[int, Standstill] = {}
+        """Of single children that have been held, by their numbers."""
 
     @classmethod
     def start(cls, *, pass_stdin: bool = False) -> Self:
@@ -223,7 +226,26 @@ class Zygote:
         Raises:
             ProcessLost: the zygote is gone.
         """
-        self._send(Signal(child.id, signum), [])
+        self._send_signal(child.id, signum)
+
+    def hold(self, child: Child) -> None:
+        """It stands still until it is released, whoever sends it SIGCONT meanwhile.
+
+        Raises:
+            ProcessLost: the zygote is gone.
+        """
+        self._holds.setdefault(child.id, Standstill()).begin(time.monotonic_ns())
+        self._send_signal(child.id, signal.SIGSTOP)
+
+    def release(self, child: Child) -> None:
+        """It goes on.
+
+        Raises:
+            ProcessLost: the zygote is gone.
+        """
+        if child.id in self._holds:
+            self._holds[child.id].end(time.monotonic_ns())
+            self._send_signal(child.id, signal.SIGCONT)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -232,15 +254,18 @@ class Zygote:
         Raises:
             ProcessLost: the zygote is gone.
         """
-        began_ns = time.monotonic_ns()
+        self._pauses.begin(time.monotonic_ns())
         self._signal_all(signal.SIGSTOP)
         yield
-        self._pauses.append((began_ns, time.monotonic_ns()))
+        self._pauses.end(time.monotonic_ns())
         self._signal_all(signal.SIGCONT)
 
-    def paused_ns_since(self, moment_ns: int) -> int:
-        """How long the children have stood still since then: no time of theirs."""
-        return sum(end - max(begin, moment_ns) for begin, end in self._pauses if end > moment_ns)
+    def paused_ns_since(self, child: Child, moment_ns: int) -> int:
+        """How long a child has stood still since then: no time of its."""
+        now_ns = time.monotonic_ns()
+        hold = self._holds.get(child.id)
+        own_ns = hold.ns_between(moment_ns, now_ns) if hold is not None else 0
+        return own_ns + self._pauses.ns_between(moment_ns, now_ns)
 
     def dispatch(self) -> None:
         """Reads what the zygote reported and calls ``on_exit`` for it; does not wait.
@@ -275,10 +300,16 @@ class Zygote:
 
     def _signal_all(self, signum: int) -> None:
         for child in self._children:
+            self._send_signal(child, signum)
+
+    def _send_signal(self, child: int, signum: int) -> None:
+        hold = self._holds.get(child)
+        if signum != signal.SIGCONT or hold is None or not hold.is_on:
             self._send(Signal(child, signum), [])
 
     def _report(self, exited: Exited) -> None:
         name, on_exit = self._children.pop(exited.child)
+        self._holds.pop(exited.child, None)
         on_exit(
             ChildExit(
                 name,

@@ -8,7 +8,7 @@ from midas_mp.scheduler.records import Job, Node
 from midas_mp.scheduler.shelf import Shelf, portions
 from midas_mp.scheduler.state import State
 from midas_mp.wire import framing
-from midas_mp.wire.messages import BeginJob, DropBundles
+from midas_mp.wire.messages import BeginJob, DropBundles, PauseJob
 
 
 def begin(state: State, node: Node, job: Job) -> Shelf:
@@ -18,6 +18,8 @@ def begin(state: State, node: Node, job: Job) -> Shelf:
         told = node.begun[job.id] = Shelf()
         state.send(node.peer, BeginJob(job.id, job.spec))
         time_limits.tell(state, node, job)
+        if job.is_paused:
+            state.send(node.peer, PauseJob(job.id, is_paused=True))
     return told
 
 

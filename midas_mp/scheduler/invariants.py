@@ -35,6 +35,7 @@ def check(state: State) -> None:
         assert client.peer is None, f"{client.name} is away and connected"
         assert client.jobs, f"{client.name} is away without a job"
     assert set(state.started) <= set(state.jobs)
+    assert state.paused.jobs == {job for job in state.jobs.values() if job.is_paused}
     workers = [worker for node in state.nodes.values() for worker in node.workers.values()]
     for peer, node in state.nodes.items():
         assert node.peer == peer, node.label
@@ -48,7 +49,7 @@ def check(state: State) -> None:
     _check_strays(state, workers)
     _check_names(state)
     for job in state.started.values():
-        if (job.fresh or job.returned) and job.lease_allowance:
+        if (job.fresh or job.returned) and job.lease_allowance and not job.is_paused:
             idle = [worker.label for worker in state.idle if _is_suitable(job, worker)]
             assert not idle, f"{job.label}: tasks wait while {idle} are idle"
 
@@ -181,12 +182,16 @@ def _check_worker(state: State, worker: Worker) -> None:
 def _check_sets(state: State, workers: list[Worker]) -> None:
     for worker in workers:
         is_idle, is_busy = worker.state is WorkerState.IDLE, worker.state is WorkerState.BUSY
-        is_open = not worker.is_barred
+        is_frozen = any(job.is_paused for job in worker.leases)
+        is_open = not (worker.is_leaving or worker.is_paused or is_frozen)
         assert (worker in state.idle) == (is_open and is_idle), worker.label
         is_laden = is_open and is_busy and worker.lease_count > 1
         assert (worker in state.laden) == is_laden, worker.label
         assert (is_open and is_busy) or worker not in state.hungry, worker.label
-        assert is_open == (worker.node.state is NodeState.CONNECTED), f"{worker.label}: barred"
+        assert worker.is_leaving == (worker.node.state is NodeState.LEAVING), worker.label
+        node_id = worker.node.hello.node_id
+        is_paused = {(node_id, 0), (node_id, worker.channel)} & set(state.paused.seats)
+        assert worker.is_paused == bool(is_paused), f"{worker.label}: paused"
     known = set(workers)
     assert known.issuperset(state.idle), "a lost worker is idle"
     assert known.issuperset(state.hungry), "a lost worker is hungry"

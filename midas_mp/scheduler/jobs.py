@@ -181,6 +181,7 @@ def end(state: State, job: Job, reason: str) -> None:
     client = job.client
     del state.jobs[job.id], client.jobs[job.id]
     state.started.pop(job.id, None)
+    state.paused.jobs.discard(job)
     state.remember_end(job.id)
     returning.forget_stray(state, job.id)
     shared.free(state, job)

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from midas_mp.errors import ProtocolError
 from midas_mp.permissions import what_lacks
-from midas_mp.scheduler import losses, returning, shared
+from midas_mp.scheduler import losses, pausing, returning, shared
 from midas_mp.scheduler.records import Node, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import NODE, WORKER, advance
@@ -79,6 +79,7 @@ def worker_up(state: State, node: Node, message: WorkerUp) -> None:
     _count(state, worker)
     advance(worker, WORKER, "register", state.now, message.epoch)
     returning.take_back(state, worker, message.held)
+    pausing.greet(state, worker)
     state.is_membership_new = True
 
 
@@ -108,7 +109,8 @@ def begin_leaving(state: State, node: Node, message: NodeLeaving) -> None:
     state.awaited -= node.awaited
     node.awaited = 0
     for worker in node.workers.values():
-        state.bar(worker)
+        worker.is_leaving = True
+        state.withdraw(worker)
         _uncount(state, worker)
     state.is_membership_new = True
     state.notice(
@@ -131,6 +133,8 @@ def leave(state: State, node: Node, reason: str, *, is_orderly: bool) -> None:
     for stray in state.strays.values():
         stray.nodes.pop(node, None)
     shared.forget_node(state, node, reason)
+    if is_orderly:
+        pausing.forget(state, node)
     state.is_membership_new = True
     state.notice(f"node {node.name} {node.state}: {reason}")
 

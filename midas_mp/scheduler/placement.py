@@ -35,6 +35,8 @@ def place(state: State) -> None:
     for job in state.started.values():
         if not (state.idle or state.hungry):
             return
+        if job.is_paused:
+            continue
         if not (job.waiting_count and job.lease_allowance and state.suitable_count(job)):
             continue
         if job.suspects:

@@ -84,7 +84,7 @@ def _judge(state: State, job: Job, node_id: str) -> None:
 def _has_node_beside(state: State, job: Job, node_id: str) -> bool:
     """Whether another node, which is not set aside, has a worker for the job."""
     return any(
-        job.spec.engine in worker.engines and not worker.is_barred
+        job.spec.engine in worker.engines and not state.is_barred(worker)
         for node in state.nodes.values()
         if node.hello.node_id != node_id and node.hello.node_id not in job.standings.set_aside
         for worker in node.workers.values()

@@ -194,7 +194,8 @@ class Worker:
         "engines",
         "epoch",
         "heard_at",
-        "is_barred",
+        "is_leaving",
+        "is_paused",
         "is_recall_barred",
         "is_recalling",
         "lease_bytes",
@@ -228,8 +229,10 @@ class Worker:
         it gets nothing new until they are gone."""
         self.heard_at = 0.0
         """When it last had a result, or work after having none."""
-        self.is_barred = False
-        """Nobody gives it anything."""
+        self.is_leaving = False
+        """With its node."""
+        self.is_paused = False
+        """It stands still, whatever it is at."""
         self.is_recalling = False
         """Asked for tasks back and has not answered."""
         self.asked_at = 0.0
@@ -242,9 +245,28 @@ class Worker:
         return f"worker {self.name}"
 
     @property
+    def is_still(self) -> bool:
+        """Whether it stands still: by itself, or with a job."""
+        return self.is_paused or any(job.is_paused for job in self.leases)
+
+    @property
     def has_suspect(self) -> bool:
         """Whether it is at a task that may have killed a worker."""
         return any(task in job.blames for job, tasks in self.leases.items() for task in tasks)
+
+
+class Paused:
+    """What somebody has told to stand still."""
+
+    __slots__ = ("jobs", "seats")
+
+    def __init__(self) -> None:
+        self.seats: dict[tuple[str, int], str] = {}
+        """Nodes and workers: their names by node id and channel, 0 for all of the node."""
+        self.jobs: set[Job] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self.seats or self.jobs)
 
 
 class ClientRecord:
@@ -331,6 +353,7 @@ class Job:
         "estimate",
         "fresh",
         "id",
+        "is_paused",
         "leased_count",
         "notice_at",
         "opened_at",
@@ -367,6 +390,8 @@ class Job:
         self.spec = message.spec
         self.workers_min = message.workers_min
         self.state = JobState.QUEUED
+        self.is_paused = False
+        """Nothing of it is leased, and who is at one of its tasks stands still."""
         self.story = Story()
         self.opened_at = now
         self.start_at: float | None = None

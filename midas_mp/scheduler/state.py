@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from midas_mp import limits
 from midas_mp.scheduler.events import Ready, Transfer
-from midas_mp.scheduler.records import BulkRecord, ClientRecord, Job, Node, Worker
+from midas_mp.scheduler.records import BulkRecord, ClientRecord, Job, Node, Paused, Worker
 from midas_mp.scheduler.runs import Copying
 from midas_mp.scheduler.strays import StrayJob
 from midas_mp.scheduler.tables import WORKER, JobState, WorkerState, advance
@@ -56,9 +56,9 @@ class State:
         """Registered workers that have the engine."""
         self.engine_since: dict[str, float] = {}
         """Since when there has been such a worker."""
-        self.worker_count = 0
-        self.awaited = 0
-        """Announced workers that have not been heard of yet."""
+        self.paused = Paused()
+        self.worker_count = self.awaited = 0
+        """Registered workers, and those that are announced and have not been heard of yet."""
         self.is_membership_new = False
         """Workers came or went, or a job was opened, in this step."""
         self.duplicates = self.losses = self.retries = 0
@@ -190,13 +190,18 @@ class State:
             if worker.state is not WorkerState.IDLE:
                 advance(worker, WORKER, "empty", self.now)
                 self.withdraw(worker)
-            if not worker.is_barred:
+            if not self.is_barred(worker):
                 self.idle[worker] = None
+            else:
+                self.withdraw(worker)
             return
         if worker.state is WorkerState.RELEASING:
             advance(worker, WORKER, "isolate" if worker.has_suspect else "release", self.now)
         self.idle.pop(worker, None)
-        if worker.state is WorkerState.ALONE or worker.is_barred:
+        if worker.state is WorkerState.ALONE:
+            return
+        if self.is_barred(worker):
+            self.withdraw(worker)
             return
         self.hungry[worker] = None
         if worker.lease_count > 1:
@@ -204,10 +209,11 @@ class State:
         else:
             self.laden.pop(worker, None)
 
-    def bar(self, worker: Worker) -> None:
-        """Nobody gives this worker anything from now on."""
-        worker.is_barred = True
-        self.withdraw(worker)
+    def is_barred(self, worker: Worker) -> bool:
+        """Whether nobody gives it anything, nor asks it for anything."""
+        if worker.is_leaving or worker.is_paused:
+            return True
+        return bool(self.paused.jobs) and worker.is_still
 
     def withdraw(self, worker: Worker) -> None:
         """Nobody gives this worker anything, nor asks it for anything."""

@@ -67,7 +67,7 @@ def call_off_copies(state: State) -> None:
         return
     for worker in [each for each in copiers if each.state is not WorkerState.RELEASING]:
         del copiers[worker]
-    waiting = [job for job in state.started.values() if job.lease_allowance]
+    waiting = [job for job in state.started.values() if job.lease_allowance and not job.is_paused]
     laden = victims(state)
     wanted = sum(job.lease_allowance for job in waiting) + len(laden)
     for worker in reversed(copiers):
@@ -142,8 +142,8 @@ def _held_by(worker: Worker, now: float) -> Iterator[_Straggler]:
 
 
 def _is_measured(job: Job) -> bool:
-    """Whether some of it is under way, and it can be told what is long."""
-    return job.leased_count > 0 and job.estimate.task_us is not None
+    """Whether some of it is under way and goes on, and it can be told what is long."""
+    return job.leased_count > 0 and job.estimate.task_us is not None and not job.is_paused
 
 
 def _left_us(straggler: _Straggler) -> float:

@@ -56,7 +56,7 @@ def _best(
         for worker in node.workers.values():
             if (
                 worker.state not in _REACHABLE
-                or worker.is_barred
+                or state.is_barred(worker)
                 or worker in reserved
                 or not job.suits(worker)
                 or (idle_only and worker.lease_count)

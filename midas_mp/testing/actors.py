@@ -121,6 +121,16 @@ class SimulatedHost:
             await host.close("the host is stopping")
             self._stage.network.bury(self.site, is_silent=False)
 
+    def names(self) -> list[str]:
+        """Of all that could be told to stand still."""
+        if self.host is None:
+            return []
+        state = self.host.scheduler.state
+        names = list(state.jobs)
+        for node in state.nodes.values():
+            names += [node.name, *(worker.name for worker in node.workers.values())]
+        return names
+
     def remains(self) -> list[str]:
         """What it still remembers of jobs that are over."""
         if self.host is None:
@@ -149,6 +159,7 @@ class SimulatedNode:
         self.launcher: Launcher
         self._stage = stage
         self._visits: asyncio.Task[None]
+        self._draining: asyncio.Task[None] | None = None
         self._starts = 0
         self._is_retired = False
         self._loop = asyncio.get_running_loop()
@@ -195,10 +206,25 @@ class SimulatedNode:
             self._stage.network.bury(self.site, is_silent=is_silent)
             self.leave()
 
+    def drain(self, grace_s: float) -> None:
+        """It ends as SIGTERM lets it end."""
+        if self.site is None or self._draining is not None:
+            return
+        self._stage.trace.note(self.plan.name, "drains")
+        self._draining = asyncio.ensure_future(self._drain(self.launcher, grace_s))
+
+    async def _drain(self, launcher: Launcher, grace_s: float) -> None:
+        await launcher.drain("draining", grace_s)
+        self._draining = None
+        self.leave()
+
     def leave(self) -> None:
         """It ends as a Ctrl-C ends it."""
         if self.site is None:
             return
+        if self._draining is not None:
+            self._draining.cancel()
+            self._draining = None
         self._stage.trace.note(self.plan.name, "leaves")
         self.site = None
         self._visits.cancel()

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 
+from midas_mp.client.control import ask_pause
+from midas_mp.errors import MidasError
 from midas_mp.testing.actors import SimulatedClient, SimulatedHost, SimulatedNode, Stage
+from midas_mp.testing.connection import Site
 from midas_mp.testing.scenario import Fault, Scenario
-from midas_mp.wire.messages import Role
+from midas_mp.wire.messages import PauseAnswered, Role
 
 DOWN_S_MAX = 8.0
 FROZEN_S_MAX = 15.0
 NOTICED_S_MAX = 60.0
 """Of those whose peers do not wait for so long."""
 
+PAUSED_S_MAX = 20.0
 UNNOTICED_S_MAX = 35.0
 
 
@@ -38,6 +43,10 @@ class Trouble:
         self._rng = stage.rng.branch()
         self._loop = asyncio.get_running_loop()
         self._is_over = False
+        self._dial = stage.network.dial_from(Site("somebody"))
+        self._paused: dict[str, None] = {}
+        """Whatever was to be paused, sometime."""
+        self._questions: set[asyncio.Future[PauseAnswered]] = set()
         self._stopping: asyncio.Task[None] | None = None
         self._acts: dict[Fault, Callable[[], None]] = {
             Fault.CUT: self._cut,
@@ -50,6 +59,8 @@ class Trouble:
             Fault.CRASH_NODE: self._crash_node,
             Fault.FREEZE_NODE: self._freeze_node,
             Fault.LEAVE_NODE: self._leave_node,
+            Fault.DRAIN_NODE: self._drain_node,
+            Fault.PAUSE: self._pause,
             Fault.CRASH_HOST: self._crash_host,
             Fault.STOP_HOST: self._stop_host,
             Fault.FREEZE_HOST: self._freeze_host,
@@ -87,6 +98,8 @@ class Trouble:
         sites = [self._host.site, *(client.site for client in self._clients)]
         for site in [*sites, *(node.site for node in self._nodes if node.site is not None)]:
             site.frozen_until = min(site.frozen_until, now)
+        if self._paused:
+            await self._resume_all()
 
     def _thaws_at(self) -> float:
         most_s = self._rng.choice([FROZEN_S_MAX, NOTICED_S_MAX])
@@ -168,6 +181,50 @@ class Trouble:
             self._trace.count("nodes left")
             node.leave()
             self._loop.call_later(self._rng.uniform(0.1, DOWN_S_MAX), node.start)
+
+    def _drain_node(self) -> None:
+        node = self._some_node()
+        if node is not None:
+            self._trace.count("nodes drained")
+            node.drain(self._rng.uniform(0.1, DOWN_S_MAX))
+            self._loop.call_later(self._rng.uniform(DOWN_S_MAX, 2 * DOWN_S_MAX), node.start)
+
+    # -- standing still --------------------------------------------------------------------------
+
+    def _pause(self) -> None:
+        """A job, a node or a worker, by some name that the host knows, for a while."""
+        names = self._host.names()
+        if names:
+            self._trace.count("pauses")
+            name = self._rng.choice(names)
+            self._paused[name] = None
+            self._ask(name, is_paused=True)
+            self._loop.call_later(self._rng.uniform(0.1, PAUSED_S_MAX), self._resume, name)
+
+    def _resume(self, name: str) -> None:
+        if not self._is_over:
+            self._ask(name, is_paused=False)
+
+    def _ask(self, name: str, *, is_paused: bool) -> None:
+        self._trace.note("somebody", "pauses" if is_paused else "resumes", name)
+        question = ask_pause(self._dial, name, is_paused=is_paused, node_id=self._new_id())
+        self._questions.add(asyncio.ensure_future(question))
+
+    def _new_id(self) -> str:
+        return self._rng.randbytes(16).hex()
+
+    async def _resume_all(self) -> None:
+        """Until a host has heard it; what it did not hear before it never will."""
+        await asyncio.wait(self._questions, timeout=PAUSED_S_MAX)
+        for question in self._questions:
+            question.cancel()
+        await asyncio.gather(*self._questions, return_exceptions=True)
+        for name in self._paused:
+            while True:
+                with contextlib.suppress(MidasError):
+                    await ask_pause(self._dial, name, is_paused=False, node_id=self._new_id())
+                    break
+                await asyncio.sleep(1)
 
     # -- the host --------------------------------------------------------------------------------
 

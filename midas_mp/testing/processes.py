@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from midas_mp import limits
 from midas_mp.lua.output import Printed
 from midas_mp.participant.process import ProcessEnd, ProcessListener
+from midas_mp.participant.standstill import Standstill
 from midas_mp.participant.status_page import RunningTask
 from midas_mp.participant.unsent_results import UnsentResult
 from midas_mp.participant.vital_signs import VitalSigns
@@ -102,9 +103,6 @@ class SimulatedSupervisor:
     def forget(self, process: SimulatedProcess) -> None:
         self.processes.pop(process, None)
 
-    def time_spent_ns(self, running: RunningTask, now_ns: int) -> int:
-        return now_ns - running.started_ns
-
     def close(self) -> None:
         """All are gone at once; nobody is told."""
         for process in list(self.processes):
@@ -134,7 +132,12 @@ class SimulatedProcess:
         self.killed_on_purpose = False
         self.is_stopped = False
         """Somebody sent it SIGSTOP, and it is never continued."""
+        self.is_paused = False
+        """Its launcher made it stand still, for now."""
         self.deadline_s = 0.0
+        self._standstill = Standstill()
+        self._postponed: list[Callable[[], None]] = []
+        """What it would have done meanwhile."""
         self._listener = listener
         self._ground = ground
         self._pid = pid
@@ -195,6 +198,26 @@ class SimulatedProcess:
         self._ground.trace.count("calls asked back", serial - self._serial)
         self._taken_back_to = serial
 
+    def pause(self) -> None:
+        self._ground.trace.note(self.name, "is paused")
+        self.is_paused = True
+        self._standstill.begin(self._now_ns())
+
+    def resume(self) -> None:
+        self._ground.trace.note(self.name, "goes on")
+        self.is_paused = False
+        self._standstill.end(self._now_ns())
+        postponed, self._postponed = self._postponed, []
+        for act in postponed:
+            self._after(HOP_S, act)
+
+    def time_spent_ns(self, running: RunningTask, now_ns: int) -> int:
+        began_ns = running.started_ns
+        return now_ns - began_ns - self._standstill.ns_between(began_ns, now_ns)
+
+    def _now_ns(self) -> int:
+        return int(self._loop.time() * 1e9)
+
     def kill(self) -> None:
         self.killed_on_purpose = True
         self._after(self._ground.rng.uniform(0, SIGNAL_S_MAX), lambda: self.die(signal.SIGKILL))
@@ -252,8 +275,15 @@ class SimulatedProcess:
         self._step_soon(HOP_S)
 
     def _act_after(self, delay_s: float, act: Callable[[], None]) -> None:
-        """It does that itself then."""
-        self._after(delay_s, lambda: None if self.is_stopped else act())
+        """It does that itself then, or when it goes on."""
+
+        def act_now() -> None:
+            if self.is_paused:
+                self._postponed.append(act_now)
+            elif not self.is_stopped:
+                act()
+
+        self._after(delay_s, act_now)
 
     def _after(self, delay_s: float, act: Callable[[], None]) -> None:
         """Do it then, if the process lives."""
@@ -342,7 +372,7 @@ class SimulatedProcess:
         serial = self._serial
         if self.deadline_s and seconds > self.deadline_s:
             overrun_s = self._ground.rng.uniform(0, WATCH_INTERVAL_S)
-            self._after(self.deadline_s + overrun_s, lambda: self._kill_overdue(serial))
+            self._act_after(self.deadline_s + overrun_s, lambda: self._kill_overdue(serial))
         self._act_after(seconds, lambda: self._end_call(run, call, orders, now))
 
     def _give_back(self, run: _Run) -> None:

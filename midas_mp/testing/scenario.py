@@ -31,6 +31,8 @@ class Fault(enum.StrEnum):
     CRASH_NODE = "a launcher with its workers is gone, and comes again as another"
     FREEZE_NODE = "a node stands still for a while"
     LEAVE_NODE = "a node leaves, and another one joins"
+    DRAIN_NODE = "a node leaves when it has done what it is at, and another one joins"
+    PAUSE = "somebody has a job, a node or a worker stand still for a while"
     CRASH_HOST = "the host is gone, and starts again with an empty memory"
     STOP_HOST = "the host is stopped in order, and starts again with an empty memory"
     FREEZE_HOST = "the host stands still for a while"

@@ -462,6 +462,65 @@ class TasksCancelled(Message, frozen=True, tag=39):
     indices: list[Count]
 
 
+# -- standing still --------------------------------------------------------------------------
+
+
+class AskPause(Message, frozen=True, tag=70):
+    """Client → host: have a job, a node or a worker stand still, or go on."""
+
+    target: Annotated[str, Meta(min_length=1, max_length=128)]
+    """The id of a job, or the name of a node or a worker."""
+    is_paused: bool
+
+
+class PauseAnswered(Message, frozen=True, tag=71):
+    """Host → client: what became of ``AskPause``."""
+
+    is_done: bool
+    sentence: Text
+
+
+class ListJobs(Message, frozen=True, tag=72):
+    """Client → host: which jobs are there?"""
+
+
+class JobReport(Struct, frozen=True, array_like=True, gc=False):
+    """A job, whosever it is, for people."""
+
+    job: Name
+    title: Annotated[str, Meta(max_length=256)]
+    client: Name
+    state: Name
+    """``queued``, ``started`` or ``paused``."""
+    waiting: Count
+    leased: Count
+    done: Count
+    """Tasks whose results are there and not acknowledged."""
+
+
+class JobsListed(Message, frozen=True, tag=73):
+    """Host → client: the answer to ``ListJobs``, in parts."""
+
+    jobs: list[JobReport]
+    is_last: bool
+
+
+class PauseJob(Message, frozen=True, tag=74):
+    """Host → launcher: workers that are at this job stand still, or go on.
+
+    What waits behind them is handed back with ``TasksReturned``.  The next host knows of no pause.
+    """
+
+    job: Name
+    is_paused: bool
+
+
+class PauseWorker(Message, frozen=True, tag=75):
+    """Host → launcher, on the worker's channel: likewise, whatever it is at."""
+
+    is_paused: bool
+
+
 # -- shared data -----------------------------------------------------------------------------
 # One payload for each round of a job, the same for all its tasks.  Its bytes are those of its
 # buffers, one after the other; they travel in parts on a bulk connection, so that nothing small
@@ -634,6 +693,12 @@ AnyMessage = (
     | TaskProgress
     | TaskRunning
     | Acknowledge
+    | AskPause
+    | PauseAnswered
+    | ListJobs
+    | JobsListed
+    | PauseJob
+    | PauseWorker
     | OfferShared
     | FetchShared
     | SharedPart

@@ -9,7 +9,7 @@ import pytest
 
 from midas_mp.cli.commands import cli
 
-COMMANDS = ["run", "host", "participant", "completion"]
+COMMANDS = ["run", "host", "participant", "jobs", "pause", "resume", "completion"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -182,6 +182,14 @@ class HostSide:
         await self.until(lambda: len(self.outcomes()) >= count)
         return self.outcomes()
 
+    def printed_lines(self) -> list[bytes]:
+        frames = [frame for frame in self.frames if isinstance(frame.message, TaskPrinted)]
+        return [bytes(frame.buffers[0]) for frame in frames]
+
+    async def hear_of(self, job: str) -> None:
+        """Waits for a result of a job."""
+        await self.until(lambda: any(results.job == job for results in self.heard(TaskResults)))
+
     async def printed(self, text: bytes) -> None:
         """Waits until a task has printed it."""
         await self.until(

@@ -32,6 +32,7 @@ class Worker:
     def __init__(self, state: str = "S", ticks_each_look: int = 0) -> None:
         self.process = self
         self.is_alive = self.is_busy = True
+        self.is_paused = False
         self.ready: object = object()
         self.state = state
         self.ticks = 0
@@ -85,6 +86,24 @@ def test_who_computes_waits_for_a_processor_or_has_nothing_to_do_is_left_alone(p
             await asyncio.sleep(INTERVAL_S * 2)
             workers[3].ticks += 1
         assert not any(worker.ends for worker in workers)
+
+    play(main())
+
+
+def test_who_was_told_to_stand_still_is_looked_at_again_when_he_goes_on(play):
+    async def main():
+        worker = Worker("T")
+        worker.is_paused = True
+        node = Node(worker)
+        await asyncio.sleep(1_000)
+        assert not worker.ends
+        assert not node.watch.is_watching
+        worker.is_paused = False
+        node.watch.watch()
+        await asyncio.sleep(LIMIT_S - 1)
+        assert not worker.ends
+        await asyncio.sleep(2 * INTERVAL_S)
+        assert len(worker.ends) == 1
 
     play(main())
 

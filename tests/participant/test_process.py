@@ -243,6 +243,52 @@ def test_a_limit_can_be_lifted(run: Callable, eventually: Callable) -> None:
     run(main())
 
 
+def test_a_paused_process_has_no_deadline_until_it_goes_on(run: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        mine, others = Listener(), Listener()
+        paused, limited = supervisor.start(SPEC, mine), supervisor.start(SPEC, others)
+        await mine.ready()
+        await others.ready()
+        call(paused, LOOP)
+        await mine.printed()
+        paused.pause()
+        for process in (paused, limited):
+            process.limit(0.3)
+        call(limited, LOOP)
+        assert (await others.ended()).overdue is not None, "which began later"
+        assert not paused.has_exited
+        running = paused.running()
+        assert running is not None
+        paused.stop_call(running)
+        assert (await mine.ended()).running is None, "it can be stopped all the same"
+        supervisor.close()
+
+    run(main())
+
+
+def test_who_is_stopped_for_nothing_while_it_is_paused_stays_paused(run: Callable) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
+        listener = Listener()
+        process = supervisor.start(SPEC, listener)
+        process_itself = await listener.ready()
+        call(process, LOOP)
+        await listener.printed()
+        running = process.running()
+        assert running is not None
+        process.pause()
+        process.stop_call(dataclasses.replace(running, serial=running.serial + 1))
+        await asyncio.sleep(2 * process_module.STOP_SETTLE_S)  # until it is judged
+        assert process_itself.status() == psutil.STATUS_STOPPED
+        process.limit(0.05)
+        process.resume()
+        assert (await listener.ended()).overdue is not None
+        supervisor.close()
+
+    run(main())
+
+
 def test_an_idle_process_has_no_deadline(run: Callable) -> None:
     async def main() -> None:
         supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)

@@ -79,13 +79,35 @@ def test_a_pause_stops_all_children_and_is_no_time_of_theirs(spawn: Callable) ->
             os.sched_yield()
         during_ns = time.monotonic_ns()
     after_ns = time.monotonic_ns()
-    paused_ns = first.zygote.paused_ns_since(before_ns)
+    paused_ns = first.zygote.paused_ns_since(first.child, before_ns)
     assert 1_000_000 < paused_ns <= after_ns - before_ns
-    assert 0 < first.zygote.paused_ns_since(during_ns) < paused_ns
-    assert first.zygote.paused_ns_since(after_ns) == 0
+    assert 0 < first.zygote.paused_ns_since(first.child, during_ns) < paused_ns
+    assert first.zygote.paused_ns_since(first.child, after_ns) == 0
     for peer in (first, second):
         peer.child.socket.shutdown(1)
         assert peer.wait_exit().exit_code == 0
+
+
+def test_a_child_that_is_held_goes_on_only_when_it_is_released(spawn: Callable) -> None:
+    held, other = spawn(), spawn()
+    process = psutil.Process(held.receive().message.pid)
+    zygote, before_ns = held.zygote, time.monotonic_ns()
+    zygote.release(held.child)
+    zygote.hold(held.child)
+    while process.status() != psutil.STATUS_STOPPED:
+        os.sched_yield()
+    zygote.signal(held.child, signal.SIGCONT)
+    with zygote.paused():
+        pass
+    other.child.socket.shutdown(1)
+    assert other.wait_exit().exit_code == 0, "whatever was sent before has arrived"
+    assert process.status() == psutil.STATUS_STOPPED
+    first_ns = zygote.paused_ns_since(held.child, before_ns)
+    assert 0 < first_ns < zygote.paused_ns_since(held.child, before_ns), "it goes on and on"
+    assert zygote.paused_ns_since(other.child, before_ns) < first_ns
+    zygote.release(held.child)
+    held.child.socket.shutdown(1)
+    assert held.wait_exit().exit_code == 0
 
 
 def test_a_signal_to_a_child_that_has_ended_hits_nobody(spawn: Callable) -> None:

@@ -4,7 +4,18 @@ from typing import Any
 
 from midas_mp import limits
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame, encode_all
-from midas_mp.wire.messages import ListNodes, NodeReport, NodesListed, WorkerUp
+from midas_mp.wire.messages import (
+    AskPause,
+    JobReport,
+    JobsListed,
+    JobSpec,
+    ListJobs,
+    ListNodes,
+    NodeReport,
+    NodesListed,
+    OpenJob,
+    WorkerUp,
+)
 
 
 def ask(cluster: Any, client: int) -> list[NodesListed]:
@@ -50,5 +61,33 @@ def test_many_nodes_are_told_in_parts_that_fit_a_header(cluster: Any) -> None:
     assert [node.name[:3] for part in parts for node in part.nodes] == sorted(
         f"{number:03}" for number in range(count)
     )
+    for part in parts:
+        encode_all([Frame(CONTROL_CHANNEL, part)])
+
+
+def test_jobs_are_told_as_they_are(cluster: Any) -> None:
+    ann, bob = cluster.client(name="ann"), cluster.client(name="bob")
+    cluster.open(ann, "a")
+    cluster.open(bob, "b", engine="lua5.4")
+    cluster.node(1)
+    cluster.submit(ann, "a", range(3))
+    cluster.say(ann, AskPause("a", is_paused=True))
+    cluster.say(bob, ListJobs())
+    (answer,) = cluster.read_only(bob, JobsListed)
+    assert answer.is_last
+    assert answer.jobs == [
+        JobReport("a", "primes", "ann", "paused", 2, 1, 0),
+        JobReport("b", "primes", "bob", "queued", 0, 0, 0),
+    ]
+
+
+def test_many_jobs_are_told_in_parts_that_fit_a_header(cluster: Any) -> None:
+    client = cluster.client(name="c" * 128)
+    title = "\N{HOT BEVERAGE}" * 256
+    for number in range(limits.JOBS_PER_REPORT_MAX + 1):
+        cluster.say(client, OpenJob(f"{number:x<128}", title, JobSpec()))
+    cluster.say(client, ListJobs())
+    parts = cluster.read_only(client, JobsListed)
+    assert [len(part.jobs) for part in parts] == [limits.JOBS_PER_REPORT_MAX, 1]
     for part in parts:
         encode_all([Frame(CONTROL_CHANNEL, part)])

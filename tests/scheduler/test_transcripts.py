@@ -24,6 +24,7 @@ from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     Acknowledge,
     AnyMessage,
+    AskPause,
     BeginJob,
     Call,
     CancelTasks,
@@ -34,14 +35,19 @@ from midas_mp.wire.messages import (
     Hello,
     JobEnded,
     JobOpened,
+    JobsListed,
     JobSpec,
     JobStarted,
     JobStatus,
     LimitTasks,
+    ListJobs,
     NodeLeaving,
     OfferShared,
     OpenJob,
     Outcome,
+    PauseAnswered,
+    PauseJob,
+    PauseWorker,
     PutBundle,
     RecallTasks,
     Refused,
@@ -203,6 +209,15 @@ class Stage:
 
     def do_leaving(self, node: str, *reason: str, grace: str = "30") -> Event:
         return self.said(node, NodeLeaving(" ".join(reason) or "draining", float(grace)))
+
+    def do_pause(self, client: str, target: str) -> Event:
+        return self.said(client, AskPause(target, is_paused=True))
+
+    def do_resume(self, client: str, target: str) -> Event:
+        return self.said(client, AskPause(target, is_paused=False))
+
+    def do_jobs(self, client: str) -> Event:
+        return self.said(client, ListJobs())
 
     def do_bye(self, peer: str, *reason: str) -> Event:
         return self.said(peer, Goodbye(" ".join(reason) or "done"))
@@ -403,6 +418,10 @@ _DETAILS: Final[dict[type[Any], _Detail]] = {
     RunTasks: lambda m, _: run_tasks(m),
     TaskResults: lambda m, _: task_results(m),
     LimitTasks: lambda m, _: f"{m.job}/{m.round}: {m.timeout_s:.2f} s",
+    PauseAnswered: lambda m, _: f"{'done' if m.is_done else 'not done'}: {m.sentence}",
+    PauseJob: lambda m, _: f"{m.job} {'stop' if m.is_paused else 'go on'}",
+    PauseWorker: lambda m, _: "stop" if m.is_paused else "go on",
+    JobsListed: lambda m, _: ", ".join(f"{job.job} {job.state}" for job in m.jobs),
     RecallTasks: lambda m, _: str(m.count),
     CancelTasks: lambda m, _: f"{m.job}/{m.round}/{spans(m.indices)}",
     TasksCancelled: lambda m, _: f"{m.job}/{m.round}/{spans(m.indices)}",

@@ -23,6 +23,8 @@ COUNTED = {
     Fault.STOP_WORKER: "workers stopped",
     Fault.FREEZE_NODE: "freezes",
     Fault.LEAVE_NODE: "nodes left",
+    Fault.DRAIN_NODE: "nodes drained",
+    Fault.PAUSE: "pauses",
     Fault.CRASH_HOST: "host restarts",
     Fault.STOP_HOST: "host restarts",
     Fault.FREEZE_HOST: "freezes",

@@ -31,6 +31,7 @@ _BY_FIELD = {
     "where": st.text("midas-09_", min_size=1, max_size=100),
     "seed": st.integers(-(2**63), 2**64 - 1),
     "timeout_s": st.floats(0, 1e9),
+    "target": st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60),
     "grace_s": st.floats(0, 1e9),
     "timeout_factor": st.floats(0, 1e9),
     "fraction": st.floats(0, 1),

@@ -1,0 +1,137 @@
+"""Jobs, nodes and workers that somebody has told to stand still.
+
+A paused worker stops in the middle of what it is at; its launcher hands back what waits behind
+that, and it gets nothing new.  A paused job gets no new leases, and every worker that is at one of
+its tasks stands still with it; the others go on with other jobs.  What stands still keeps its lease
+and loses no time: deadlines stop too.
+
+A node is known again by its id when it comes back, so it stays paused, and so do its workers, also
+when their processes are replaced; it can be let go on while it is away.  A job is paused until it
+ends.  Resuming a node resumes all its workers; a worker of a paused node can be resumed alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from midas_mp.scheduler import status
+from midas_mp.scheduler.records import ClientRecord, Job, Node, Worker
+from midas_mp.scheduler.state import State
+from midas_mp.wire.messages import (
+    AskPause,
+    PauseAnswered,
+    PauseJob,
+    PauseWorker,
+)
+
+WHOLE_NODE: Final = 0
+"""In the place of a worker's channel."""
+
+
+def ask(state: State, client: ClientRecord, message: AskPause) -> None:
+    """Pause what has that name, or let it go on."""
+    assert client.peer is not None
+    sentence = _obey(state, message.target, is_paused=message.is_paused)
+    if sentence is None:
+        known = "no job, node or worker here is called"
+        state.send(client.peer, PauseAnswered(is_done=False, sentence=f"{known} {message.target}"))
+        return
+    state.notice(f"{sentence} (asked by {client.name})")
+    state.send(client.peer, PauseAnswered(is_done=True, sentence=sentence))
+
+
+def greet(state: State, worker: Worker) -> None:
+    """A worker has registered that may have to stand still."""
+    _settle(state, worker)
+
+
+def forget(state: State, node: Node) -> None:
+    """It has left, and will not come again by that id."""
+    node_id = node.hello.node_id
+    for key in [key for key in state.paused.seats if key[0] == node_id]:
+        del state.paused.seats[key]
+
+
+def _obey(state: State, target: str, *, is_paused: bool) -> str | None:
+    """What was done, as a sentence; None if nothing is called so."""
+    now = "is paused" if is_paused else "goes on"
+    job = state.jobs.get(target)
+    if job is not None:
+        _set_job(state, job, is_paused=is_paused)
+        return f"{job.label} {now}"
+    for node in state.nodes.values():
+        if node.name == target:
+            _set_node(state, node, is_paused=is_paused)
+            return f"{node.label} {now}"
+        for worker in node.workers.values():
+            if worker.name == target:
+                _set_worker(state, worker, is_paused=is_paused)
+                return f"{worker.label} {now}"
+    return None if is_paused else _release_absent(state, target)
+
+
+def _set_job(state: State, job: Job, *, is_paused: bool) -> None:
+    if job.is_paused == is_paused:
+        return
+    job.is_paused = is_paused
+    (state.paused.jobs.add if is_paused else state.paused.jobs.discard)(job)
+    for node in state.nodes.values():
+        if job.id in node.begun:
+            state.send(node.peer, PauseJob(job.id, is_paused))
+        for worker in node.workers.values():
+            if job in worker.leases:
+                state.settle(worker)
+    status.tell(state, job, "the job is paused" if is_paused else "the job goes on")
+
+
+def _set_node(state: State, node: Node, *, is_paused: bool) -> None:
+    """Whatever was said of single workers is over."""
+    for channel in node.workers:
+        _remember(state, node, channel, None)
+    _remember(state, node, WHOLE_NODE, node.name if is_paused else None)
+    _settle_all(state, node)
+
+
+def _set_worker(state: State, worker: Worker, *, is_paused: bool) -> None:
+    """What was said of its whole node then holds for the others."""
+    node = worker.node
+    if not is_paused and (node.hello.node_id, WHOLE_NODE) in state.paused.seats:
+        _remember(state, node, WHOLE_NODE, None)
+        for other in node.workers.values():
+            _remember(state, node, other.channel, other.name)
+    _remember(state, node, worker.channel, worker.name if is_paused else None)
+    _settle_all(state, node)
+
+
+def _release_absent(state: State, name: str) -> str | None:
+    """What was paused under that name is away, or called otherwise since it came back."""
+    keys = [key for key, paused in state.paused.seats.items() if paused == name]
+    for key in keys:
+        del state.paused.seats[key]
+    for node in state.nodes.values():
+        _settle_all(state, node)
+    return f"{name}, which is away, goes on" if keys else None
+
+
+def _remember(state: State, node: Node, channel: int, name: str | None) -> None:
+    """By that name it is paused; None is not at all."""
+    key = (node.hello.node_id, channel)
+    seats = state.paused.seats
+    seats.pop(key, None)
+    if name is not None:
+        seats[key] = name
+
+
+def _settle_all(state: State, node: Node) -> None:
+    for worker in node.workers.values():
+        _settle(state, worker)
+
+
+def _settle(state: State, worker: Worker) -> None:
+    """Has a worker stand still, or go on, as it has to be."""
+    seats, node_id = state.paused.seats, worker.node.hello.node_id
+    is_paused = (node_id, WHOLE_NODE) in seats or (node_id, worker.channel) in seats
+    if worker.is_paused != is_paused:
+        worker.is_paused = is_paused
+        state.send(worker.node.peer, PauseWorker(is_paused), channel=worker.channel)
+        state.settle(worker)

@@ -1,0 +1,110 @@
+"""One question to a host that the test plays, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from midas_mp.client.control import ask_jobs, ask_pause
+from midas_mp.errors import ClusterLost, HostUnreachable, PeerRefused
+from midas_mp.transport import memory
+from midas_mp.transport.link import Link, Receiver
+from midas_mp.wire.conversation import Conversation
+from midas_mp.wire.framing import Frame
+from midas_mp.wire.messages import (
+    PROTOCOL_VERSION,
+    AnyMessage,
+    AskPause,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    JobReport,
+    JobsListed,
+    ListJobs,
+    PauseAnswered,
+    Refused,
+    Role,
+    Welcome,
+)
+
+WELCOME = Welcome(PROTOCOL_VERSION, "0", "somebody", 0)
+
+
+class Host:
+    """Answers each message with those of its script, and hangs up after a None."""
+
+    def __init__(self, *answers: AnyMessage | None) -> None:
+        self.heard: list[AnyMessage] = []
+        self._answers = list(answers)
+
+    async def dial(self, receiver: Receiver, conversation: Conversation) -> Link:
+        link, _ = memory.pair(receiver, conversation, self, Conversation(Role.HOST, None))
+        return link
+
+    def frames_received(self, link: Link, frames: list[Frame]) -> None:
+        for frame in frames:
+            self.heard.append(frame.message)
+            while self._answers:
+                answer = self._answers.pop(0)
+                if answer is None:
+                    link.abort()
+                    return
+                if isinstance(answer, Refused):
+                    link.close(Frame(0, answer))
+                    return
+                link.send([Frame(0, answer)])
+                if isinstance(answer, Welcome):
+                    break
+
+    def link_lost(self, _link: Link, _error: object) -> None:
+        self.heard.append(Goodbye("lost"))
+
+
+def test_what_is_asked_is_answered_and_the_line_left(run: Callable) -> None:
+    async def main() -> None:
+        host = Host(WELCOME, Heartbeat(), PauseAnswered(is_done=True, sentence="it stands still"))
+        answer = await ask_pause(host.dial, "node", is_paused=True, node_id="ab12")
+        assert answer == PauseAnswered(is_done=True, sentence="it stands still")
+        await asyncio.sleep(0)
+        hello, question, goodbye = host.heard[:3]
+        assert isinstance(hello, Hello)
+        assert (hello.role, hello.node_id) == (Role.CLIENT, "ab12")
+        assert question == AskPause("node", is_paused=True)
+        assert isinstance(goodbye, Goodbye)
+
+    run(main())
+
+
+def test_jobs_come_in_parts(run: Callable) -> None:
+    async def main() -> None:
+        jobs = [JobReport(name, "", "client", "started", 1, 2, 3) for name in "abc"]
+        host = Host(
+            WELCOME, JobsListed(jobs[:2], is_last=False), JobsListed(jobs[2:], is_last=True)
+        )
+        assert await ask_jobs(host.dial) == jobs
+        assert host.heard[1] == ListJobs()
+
+    run(main())
+
+
+def test_a_host_that_goes_away_instead_is_told(run: Callable) -> None:
+    async def main() -> None:
+        with pytest.raises(ClusterLost):
+            await ask_jobs(Host(WELCOME, None).dial)
+        with pytest.raises(PeerRefused, match="no"):
+            await ask_jobs(Host(Refused("role", "no")).dial)
+
+    run(main())
+
+
+def test_nobody_there_is_told(run: Callable) -> None:
+    async def dial(_receiver: Receiver, _conversation: Conversation) -> Link:
+        raise HostUnreachable("nobody there")
+
+    async def main() -> None:
+        with pytest.raises(HostUnreachable):
+            await ask_jobs(dial)
+
+    run(main())
