@@ -31,6 +31,7 @@ WITHOUT_MODULE = {
     "fuzz/test_host.py": "is about a real host among liars",
     "fuzz/test_journal.py": "is about hostile files",
     "fuzz/test_lua.py": "is about hostile payloads and sources, in Lua",
+    "fuzz/test_lying_host.py": "is about real programs at a host that lies",
     "fuzz/test_peers_of_a_host.py": "is about nodes and clients of a host that lies",
     "fuzz/test_scheduler.py": "is about the whole scheduler, among liars",
     "fuzz/test_values.py": "is about hostile results",
