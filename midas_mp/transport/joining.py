@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, cast
 
 from midas_mp import __version__
 from midas_mp.errors import ConnectionLost, MidasError, PeerError, PeerRefused, ProtocolError
+from midas_mp.transport.owner import foreign_owner
 from midas_mp.transport.stream import StreamLink
 from midas_mp.wire.joining import (
     NO_CERTIFICATE,
@@ -110,6 +111,8 @@ class JoiningStream(asyncio.Protocol):
         self._has_heard = True
         try:
             answer = self._joiner.receive(data)
+            if answer:
+                self._check_owner()
         except ProtocolError as error:
             text = f"{self._where} does not answer like a Midas host: {error}"
             self._fail(ProtocolError(text))
@@ -125,6 +128,20 @@ class JoiningStream(asyncio.Protocol):
             link = self._make_link()
             self.joined.set_result(link)
             hand_over(self._transport, link, self._joiner.rest)
+
+    def _check_owner(self) -> None:
+        """The host has proved itself, but who has brought the proof?  Now that something came its
+        end of the connection surely belongs to somebody.
+        """
+        assert self._transport is not None
+        near, far = (self._transport.get_extra_info(name) for name in ("sockname", "peername"))
+        user = foreign_owner(near, far) if self._badge.tls is None else None
+        if user is not None:
+            raise PeerRefused(
+                f"what answers at {self._where} belongs to another user of this machine (uid "
+                f"{user}), who stands between here and the host",
+                refusal="user",
+            )
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.joined.done():

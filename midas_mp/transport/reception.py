@@ -26,6 +26,7 @@ from midas_mp.errors import PeerRefused
 from midas_mp.transport.address import Address
 from midas_mp.transport.complaints import Complaints
 from midas_mp.transport.joining import AdmittingStream, tls_reason
+from midas_mp.transport.owner import foreign_owner
 from midas_mp.transport.stream import StreamLink
 from midas_mp.wire.framing import Frame, encode
 from midas_mp.wire.joining import MAGIC, NO_CERTIFICATE, Key, Keyring
@@ -80,6 +81,7 @@ class _Arrival:
 
     def __init__(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
         self.sock = sock
+        self.peer = peer
         host = peer[0].removeprefix("::ffff:")  # an IPv4 peer of a listener for both
         self.where = str(Address(host, peer[1]))
         self.address = ipaddress.ip_address(host.partition("%")[0])
@@ -219,7 +221,10 @@ class Reception:
 
     def _keyring_in_plain(self, arrival: _Arrival) -> Keyring:
         if self._entry.local is not None and arrival.address.is_loopback:
-            return self._entry.local
+            user = foreign_owner(arrival.sock.getsockname(), arrival.peer)
+            if user is None:
+                return self._entry.local
+            return _Closed(f"this connection comes from another user of the machine (uid {user})")
         return _Closed(_INSECURE if self._entry.is_open else _FROM_ELSEWHERE)
 
     # -- being let in ------------------------------------------------------------------------------

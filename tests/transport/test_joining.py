@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import socket
 import ssl
 
 import pytest
@@ -323,3 +326,48 @@ def test_openssl_speaks_so_that_people_understand():
     assert tls_reason(error) == "the host wants a certificate (--tls-cert)"
     error.reason = "SOMETHING_NEW"
     assert tls_reason(error) == "something new"
+
+
+def carry(listening, there):
+    """Another user, who stands between a peer and its host and passes on what both say."""
+    os.setuid(4711)
+    near, _ = listening.accept()
+    far = socket.create_connection(there)
+    for source, target in ((near, far), (far, near), (near, far)):
+        data = source.recv(65_536)
+        target.sendall(data)
+        if not data:
+            break
+
+
+def end(child):
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize("who", ["the host", "the peer"])
+def test_another_user_in_between_is_noticed_by_both(run, recorder, plain, monkeypatch, who):
+    entry, badge = plain()
+    if who == "the peer":  # as long as the host is asked by the other one it lets nobody in
+        monkeypatch.setattr("midas_mp.transport.reception.foreign_owner", lambda *_: None)
+
+    async def main():
+        async with Site(recorder, entry) as site:
+            with socket.create_server(("127.0.0.1", 0)) as listening:
+                child = os.fork()
+                if child == 0:
+                    try:
+                        carry(listening, (site.address.host, site.address.port))
+                    finally:
+                        os._exit(0)
+                address = Address(*listening.getsockname())
+                sentence = "from another user" if who == "the host" else "who stands between"
+                with pytest.raises(PeerRefused, match=sentence):
+                    await tcp.connect(
+                        address, recorder(), Conversation(Role.CLIENT, Role.HOST), badge=badge
+                    )
+            end(child)
+            assert site.receiver.frames == []
+
+    run(main())
