@@ -102,6 +102,7 @@ class ScriptProcess:
         sandbox_level_max: int,
         working_directory: str,
         permissions: Permissions,
+        private: tuple[str, ...] = (),
         sandbox_level_min: int = 0,
         printed: Callable[[bytes], None],
     ) -> None:
@@ -122,6 +123,7 @@ class ScriptProcess:
             sandbox_level_max=sandbox_level_max,
             working_directory=working_directory,
             permissions=permissions,
+            private=private,
         )
         self._process = supervisor.start(spec, self)
 

@@ -24,6 +24,7 @@ from midas_mp.driver.view import View
 from midas_mp.errors import ProcessLost
 from midas_mp.host.host import Host
 from midas_mp.host.service import listening
+from midas_mp.join import state
 from midas_mp.journal.journal import Journal
 from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
 from midas_mp.participant.launcher import NodeSettings
@@ -221,6 +222,7 @@ async def open_script_job(
             permissions=Permissions.of_driver(working_directory, options.allow_write).denying(
                 options.denied
             ),
+            private=tuple(map(str, state.folders())),
             printed=lambda text: view.printed(0, "", text),
         )
         closing.callback(script.kill)

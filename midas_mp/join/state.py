@@ -39,8 +39,20 @@ def folder() -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         # a user without a home, as in many containers, has a folder nevertheless
-        path = Path(tempfile.gettempdir(), f"{FOLDER}-{os.geteuid()}")
+        path = _without_home()
     return _made(path)
+
+
+def folders() -> list[Path]:
+    """Where there are secrets of this user, perhaps from another time; none is made."""
+    candidates = [Path(os.environ.get("XDG_STATE_HOME", ""), FOLDER), _without_home()]
+    with contextlib.suppress(RuntimeError):
+        candidates.append(Path("~/.local/state").expanduser() / FOLDER)
+    return [path for path in candidates if path.is_absolute() and path.is_dir()]
+
+
+def _without_home() -> Path:
+    return Path(tempfile.gettempdir(), f"{FOLDER}-{os.geteuid()}")
 
 
 def read_or_make(name: str, make: Callable[[], bytes]) -> bytes:

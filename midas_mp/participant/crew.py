@@ -17,6 +17,7 @@ import msgspec
 
 from midas_mp import limits
 from midas_mp.errors import ProcessLost, ProtocolError
+from midas_mp.join import state
 from midas_mp.lua.output import Printed, Progressed
 from midas_mp.participant.call_batch import CallBatch
 from midas_mp.participant.frozen_workers import FrozenWorkers
@@ -359,6 +360,7 @@ class Crew:
             memory_hard_bytes=self._memory_bytes + limits.MEMORY_SLACK_BYTES,
             sandbox_level_max=self._sandbox_level_max,
             permissions=self._permissions,
+            private=tuple(map(str, state.folders())),
         )
         try:
             process = self._supervisor.start(spec, self)

@@ -121,3 +121,18 @@ def test_folders_are_looked_up_where_the_owner_says_them(tmp_path, monkeypatch):
     assert node_permissions([], []) == OF_TASKS
     with pytest.raises(UsageError, match="there is no such folder"):
         node_permissions([Grant("write", "absent")], [])
+
+
+def test_no_script_reads_the_secrets_of_its_user(midas, script, tmp_path):
+    state = tmp_path / "state" / "midas"
+    state.mkdir(parents=True, mode=0o700)
+    (state / "secret").write_text("secret\n")
+    (tmp_path / "state" / "other.txt").write_text("from the file\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    path, told = script(interpret=READ), {"env": {"XDG_STATE_HOME": str(tmp_path / "state")}}
+    options = "--workers", "1", "--"
+    refused = midas("run", path, *options, state / "secret", cwd=elsewhere, **told)
+    assert refused.out == f"{state}/secret: Permission denied\n"
+    read = midas("run", path, *options, tmp_path / "state" / "other.txt", cwd=elsewhere, **told)
+    assert read.out == "from the file\n"

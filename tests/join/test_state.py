@@ -26,6 +26,17 @@ def test_folder_and_files_are_the_users_own(state_folder):
     assert [path.name for path in state_folder.iterdir()] == ["secret"]
 
 
+def test_the_folders_with_secrets_are_told_and_none_is_made(state_folder, monkeypatch, tmp_path):
+    assert state_folder not in state.folders()
+    state.folder()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert state_folder in state.folders()
+    assert not (tmp_path / ".local").exists()
+    (tmp_path / ".local" / "state" / "midas").mkdir(parents=True)
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    assert tmp_path / ".local" / "state" / "midas" in state.folders()
+
+
 def test_what_is_there_stays(state_folder):
     state.read_or_make("secret", lambda: b"one")
     assert state.read_or_make("secret", lambda: b"two") == b"one"
