@@ -89,7 +89,7 @@ async def serve(
         visit_hosts(dial, launcher, where=str(address), announce=announce, jitter=jitter, once=once)
     ]
     if idle_timeout_s is not None:
-        works.append(_idle(launcher, idle_timeout_s, announce))
+        works.append(wait_idle(launcher, idle_timeout_s, announce))
     if draining is not None:
         works.append(_drain(launcher, draining, grace_s, announce))
     tasks = [asyncio.ensure_future(work) for work in works]
@@ -157,6 +157,13 @@ async def visit_hosts(
         await asyncio.sleep(min(backoff.next_delay_s(), give_up_s - loop.time()))
 
 
+async def wait_idle(launcher: Launcher, timeout_s: float, announce: Announce) -> None:
+    """Returns when there was nothing to do for so long."""
+    while (left_s := timeout_s - launcher.idle_s) > 0:  # noqa: ASYNC110 - no busy loop
+        await asyncio.sleep(left_s)
+    announce(f"nothing to do for {timeout_s:g} s; leaving")
+
+
 class _Visit(NamedTuple):
     """How one try to be with a host ended, if it was nobody's fault."""
 
@@ -197,13 +204,6 @@ def _loss(where: str, error: MidasError | None, held_count: int) -> str:
 def _because(where: str, error: MidasError | None) -> str:
     """The reason in brackets, for a sentence that has said where already."""
     return f" ({str(error).removeprefix(f'{where}: ')})" if error is not None else ""
-
-
-async def _idle(launcher: Launcher, timeout_s: float, announce: Announce) -> None:
-    """Returns when there was nothing to do for so long."""
-    while (left_s := timeout_s - launcher.idle_s) > 0:  # noqa: ASYNC110 - no busy loop
-        await asyncio.sleep(left_s)
-    announce(f"nothing to do for {timeout_s:g} s; leaving")
 
 
 async def _drain(

@@ -18,9 +18,8 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.errors import HostUnreachable, PeerRefused, ProcessLost, ProtocolError
-from midas_mp.lua.bundle import Bundle
 from midas_mp.participant.launcher import NodeSettings
-from midas_mp.participant.service import serve, visit_hosts
+from midas_mp.participant.service import serve, visit_hosts, wait_idle
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
@@ -30,17 +29,15 @@ from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     BeginJob,
-    Call,
+    EndJob,
     FetchShared,
     Goodbye,
     Hello,
     JobSpec,
     OfferShared,
-    PutBundle,
     Refused,
     Role,
-    RunTasks,
-    TaskResults,
+    TaskPrinted,
     Welcome,
     WorkerUp,
 )
@@ -428,44 +425,40 @@ def test_it_leaves_when_there_was_nothing_to_do(
     is_there: bool, run: Callable, serving: Callable
 ) -> None:
     async def main() -> None:
-        async with opened(Address(port=0)) as (address, door):
+        async with opened(Address(port=0)) as (address, _):
             where = address if is_there else Address(port=1)
             async with serving(where, idle_timeout_s=0.3) as participant:
                 assert await participant.task is None
                 assert await participant.says("nothing to do for 0.3 s; leaving")
-        if is_there:
-            assert (await door.hear(Goodbye)).reason == "the participant is stopping"
 
     run(main())
 
 
-def test_it_does_not_leave_while_something_runs(run: Callable, serving: Callable) -> None:
-    source = b"""
+def test_who_computes_is_not_idle(run: Callable, node: Callable) -> None:
+    endless = """
     function execute_code()
-      local ends = os.clock() + 0.6
-      while os.clock() < ends do end
+      while true do
+        local ends = os.clock() + 0.05
+        while os.clock() < ends do end
+        _print("still at it")
+      end
     end
     """
-    digest = Bundle.from_sources("job.lua", [], [source]).digest
 
     async def main() -> None:
-        async with (
-            opened(Address(port=0)) as (address, door),
-            serving(address, idle_timeout_s=0.5) as participant,
-        ):
-            up = await door.hear(WorkerUp)
-            call = RunTasks("job", 0, 1, digest, "execute_code", [Call(0, 0, 0)])
-            door.links[0].send(
-                [
-                    Frame(0, BeginJob("job", JobSpec())),
-                    Frame(0, PutBundle("job", digest, "job.lua", []), [source]),
-                    Frame(up.channel, call),
-                ]
-            )
-            assert await door.hear(TaskResults)
-            assert not participant.task.done()
-            await participant.says("leaving")
-            await participant.task
+        async with node() as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin(endless)
+            host.submit(1, {0: None})
+            await host.hear(TaskPrinted)
+            said: list[str] = []
+            idling = asyncio.create_task(wait_idle(n.launcher, 0.1, said.append))
+            await host.hear(TaskPrinted, 5)  # it has computed for longer than that
+            assert not idling.done()
+            host.say(EndJob("job"))
+            await idling
+            assert said == ["nothing to do for 0.1 s; leaving"]
 
     run(main())
 
