@@ -2,82 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from midas_mp.cli.network import address_option, announce
-from midas_mp.client.printable import printable_line
+from midas_mp.cli.network import access_options, address_option, announce, take_access
+from midas_mp.cli.table import table
 from midas_mp.errors import UsageError
 from midas_mp.transport.address import Address
 
 if TYPE_CHECKING:
     from midas_mp.transport.link import Dial
-    from midas_mp.wire.messages import JobReport
+
+CONNECT_TIMEOUT_S: Final = 10.0
+
+_HEAD: Final = ("job", "state", "waiting", "leased", "done", "client", "title")
 
 
-@click.command(short_help="List the jobs of a host.")
+@click.command(short_help="Show the jobs of a host.")
 @address_option("The host to ask.")
-def jobs(address: str) -> int:
-    """List the jobs of a host, whosever they are, as 'midas pause' calls them."""
-    from midas_mp.client.control import ask_jobs
+@access_options
+def jobs(address: str, **said: Any) -> int:
+    """Show the jobs of a host, whosever they are, by the names that 'midas pause' knows."""
+    dial = _dial(address, said)
+    from midas_mp.client.question import list_jobs
     from midas_mp.transport import loop
 
-    for line in _table(loop.run(ask_jobs(_dial(address)))):
-        click.echo(printable_line(line))
+    rows = [
+        (j.job, j.state, j.waiting, j.leased, j.done, j.client, j.title)
+        for j in loop.run(list_jobs(dial))
+    ]
+    click.echo(table(_HEAD, rows) if rows else f"the host at {address} has no jobs")
     return 0
 
 
 @click.command(short_help="Have a job, a node or a worker stand still.")
 @click.argument("name", metavar="JOB|NODE|WORKER")
 @address_option("The host that knows it.")
-def pause(name: str, address: str) -> int:
+@access_options
+def pause(name: str, address: str, **said: Any) -> int:
     """Have a job, a node or a worker stand still until 'midas resume' lets it go on.
 
     Workers stop in the middle of what they are at, whatever it is, and time limits with them; what
-    waits behind them goes to others.  'midas jobs' lists jobs; the workers of a node are called
-    NODE-000, NODE-001 …
+    waits behind them goes to others.  'midas jobs' and 'midas workers' show the names; the workers
+    of a node are called NODE-000, NODE-001 …
     """
-    return _ask(name, address, is_paused=True)
+    return _ask(name, _dial(address, said), is_paused=True)
 
 
 @click.command(short_help="Let go on what 'midas pause' stopped.")
 @click.argument("name", metavar="JOB|NODE|WORKER")
 @address_option("The host that knows it.")
-def resume(name: str, address: str) -> int:
+@access_options
+def resume(name: str, address: str, **said: Any) -> int:
     """Let go on what 'midas pause' stopped."""
-    return _ask(name, address, is_paused=False)
+    return _ask(name, _dial(address, said), is_paused=False)
 
 
-def _ask(name: str, address: str, *, is_paused: bool) -> int:
-    from midas_mp.client.control import ask_pause
+def _ask(name: str, dial: Dial, *, is_paused: bool) -> int:
+    from midas_mp.client import question
     from midas_mp.transport import loop
 
-    answer = loop.run(ask_pause(_dial(address), name, is_paused=is_paused))
+    answer = loop.run(question.pause(dial, name, is_paused=is_paused))
     if not answer.is_done:
-        raise UsageError(f"{answer.sentence}")
+        raise UsageError(answer.sentence)
     announce(answer.sentence)
     return 0
 
 
-def _dial(address: str) -> Dial:
+def _dial(address: str, said: dict[str, Any]) -> Dial:
+    access = take_access(said)
+    where = Address.parse(address)
+    badge = access.badge(where)
     from midas_mp.transport import tcp
 
-    return partial(tcp.connect, Address.parse(address))
-
-
-def _table(jobs: list[JobReport]) -> Iterator[str]:
-    """In columns as wide as they must be."""
-    head = ("JOB", "STATE", "WAITING", "LEASED", "DONE", "CLIENT", "TITLE")
-    rows = [
-        (j.job, j.state, str(j.waiting), str(j.leased), str(j.done), j.client, j.title)
-        for j in jobs
-    ]
-    lines = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        yield "  ".join(
-            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
+    return functools.partial(tcp.connect, where, badge=badge, timeout_s=CONNECT_TIMEOUT_S)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from midas_mp.cli.network import access_options, address_option, take_access
-from midas_mp.client.printable import printable_line
+from midas_mp.cli.table import table
 from midas_mp.transport.address import Address
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def workers(address: str, *, wants_json: bool, **said: Any) -> int:
     access = take_access(said)
     where = Address.parse(address)
     badge = access.badge(where)
-    from midas_mp.client.listing import list_nodes
+    from midas_mp.client.question import list_nodes
     from midas_mp.transport import loop, tcp
 
     dial = functools.partial(tcp.connect, where, badge=badge, timeout_s=CONNECT_TIMEOUT_S)
@@ -40,7 +39,7 @@ def workers(address: str, *, wants_json: bool, **said: Any) -> int:
     if wants_json:
         click.echo(json.dumps([_facts(node) for node in nodes], indent=2))
     elif nodes:
-        click.echo("\n".join(_table([_HEAD, *map(_row, nodes)])))
+        click.echo(table(_HEAD, map(_row, nodes)))
     else:
         click.echo(f"nobody works for the host at {where}")
     return 0
@@ -50,16 +49,7 @@ def _facts(node: NodeReport) -> dict[str, Any]:
     return {name: getattr(node, name) for name in node.__struct_fields__}
 
 
-def _row(node: NodeReport) -> tuple[str, ...]:
+def _row(node: NodeReport) -> tuple[object, ...]:
     level = f"{node.sandbox_level} of 3"
     engines = ", ".join(node.engines)
-    words = (node.name, node.workers, node.busy, level, engines, node.permits)
-    return tuple(printable_line(str(word)) for word in words)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return (node.name, node.workers, node.busy, level, engines, node.permits)

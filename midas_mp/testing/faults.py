@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections.abc import Callable
 
-from midas_mp.client.control import ask_pause
+from midas_mp.client.question import pause
 from midas_mp.errors import MidasError
 from midas_mp.testing.actors import SimulatedClient, SimulatedHost, SimulatedNode, Stage
 from midas_mp.testing.connection import Site
@@ -207,7 +207,7 @@ class Trouble:
 
     def _ask(self, name: str, *, is_paused: bool) -> None:
         self._trace.note("somebody", "pauses" if is_paused else "resumes", name)
-        question = ask_pause(self._dial, name, is_paused=is_paused, node_id=self._new_id())
+        question = pause(self._dial, name, is_paused=is_paused, node_id=self._new_id())
         self._questions.add(asyncio.ensure_future(question))
 
     def _new_id(self) -> str:
@@ -222,7 +222,7 @@ class Trouble:
         for name in self._paused:
             while True:
                 with contextlib.suppress(MidasError):
-                    await ask_pause(self._dial, name, is_paused=False, node_id=self._new_id())
+                    await pause(self._dial, name, is_paused=False, node_id=self._new_id())
                     break
                 await asyncio.sleep(1)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from midas_mp.client.control import ask_jobs, ask_pause
+from midas_mp.client.question import list_jobs, list_nodes, pause
 from midas_mp.errors import ClusterLost, HostUnreachable, PeerRefused
 from midas_mp.transport import memory
 from midas_mp.transport.link import Link, Receiver
@@ -23,6 +23,9 @@ from midas_mp.wire.messages import (
     JobReport,
     JobsListed,
     ListJobs,
+    ListNodes,
+    NodeReport,
+    NodesListed,
     PauseAnswered,
     Refused,
     Role,
@@ -65,7 +68,7 @@ class Host:
 def test_what_is_asked_is_answered_and_the_line_left(run: Callable) -> None:
     async def main() -> None:
         host = Host(WELCOME, Heartbeat(), PauseAnswered(is_done=True, sentence="it stands still"))
-        answer = await ask_pause(host.dial, "node", is_paused=True, node_id="ab12")
+        answer = await pause(host.dial, "node", is_paused=True, node_id="ab12")
         assert answer == PauseAnswered(is_done=True, sentence="it stands still")
         await asyncio.sleep(0)
         hello, question, goodbye = host.heard[:3]
@@ -83,7 +86,7 @@ def test_jobs_come_in_parts(run: Callable) -> None:
         host = Host(
             WELCOME, JobsListed(jobs[:2], is_last=False), JobsListed(jobs[2:], is_last=True)
         )
-        assert await ask_jobs(host.dial) == jobs
+        assert await list_jobs(host.dial) == jobs
         assert host.heard[1] == ListJobs()
 
     run(main())
@@ -92,9 +95,9 @@ def test_jobs_come_in_parts(run: Callable) -> None:
 def test_a_host_that_goes_away_instead_is_told(run: Callable) -> None:
     async def main() -> None:
         with pytest.raises(ClusterLost):
-            await ask_jobs(Host(WELCOME, None).dial)
+            await list_jobs(Host(WELCOME, None).dial)
         with pytest.raises(PeerRefused, match="no"):
-            await ask_jobs(Host(Refused("role", "no")).dial)
+            await list_jobs(Host(Refused("role", "no")).dial)
 
     run(main())
 
@@ -105,6 +108,42 @@ def test_nobody_there_is_told(run: Callable) -> None:
 
     async def main() -> None:
         with pytest.raises(HostUnreachable):
-            await ask_jobs(dial)
+            await list_jobs(dial)
+
+    run(main())
+
+
+NODES = [NodeReport(f"n{i}", "0", 2, 1, 3, ["luajit"], "clock, jit") for i in range(3)]
+
+
+def test_the_parts_of_an_answer_are_put_together(run: Callable, stage: Callable) -> None:
+    async def main() -> None:
+        s = await stage.let_in()
+        asking = asyncio.create_task(list_nodes(s.host.dial))
+        host = await s.host.welcomed()
+        await host.hear(ListNodes)
+        host.say(NodesListed(NODES[:2], is_last=False))
+        host.say(NodesListed(NODES[2:], is_last=True))
+        assert await asking == NODES
+        await host.hear(Goodbye)
+        s.client.close()
+
+    run(main())
+
+
+def test_a_host_that_goes_before_it_has_answered_is_told(run: Callable, stage: Callable) -> None:
+    async def main() -> None:
+        s = await stage.let_in()
+        asking = asyncio.create_task(list_nodes(s.host.dial))
+        host = await s.host.welcomed()
+        await host.hear(ListNodes)
+        host.say(NodesListed(NODES, is_last=False))
+        host.link.abort()
+        with pytest.raises(ClusterLost):
+            await asking
+        s.client.close()
+        s.host.is_away = True
+        with pytest.raises(HostUnreachable):
+            await list_nodes(s.host.dial)
 
     run(main())

@@ -1,4 +1,4 @@
-"""One question to a host, and its answer: what there is to do, and what shall stand still."""
+"""One question to a host, and its answer, which may come in parts."""
 
 from __future__ import annotations
 
@@ -18,24 +18,39 @@ from midas_mp.wire.messages import (
     JobReport,
     JobsListed,
     ListJobs,
+    ListNodes,
+    NodeReport,
+    NodesListed,
     PauseAnswered,
     Role,
 )
 
-_Answer = JobsListed | PauseAnswered
+_Answer = JobsListed | NodesListed | PauseAnswered
 
 
-async def ask_jobs(dial: Dial) -> list[JobReport]:
-    """The jobs of a host, oldest first.
+async def list_nodes(dial: Dial) -> list[NodeReport]:
+    """Every node with a registered worker, by name.
 
     Raises:
-        MidasError: see ``Line.open``; ClusterLost where the host went away instead of answering.
+        PeerRefused: the host does not want us, or is of another version.
+        ProtocolError: what answers there is no host.
+        WorldError: nobody answers, or the connection ended before the answer came.
+    """
+    answers = await _Asker(ListNodes()).ask(dial)
+    return [node for answer in answers if isinstance(answer, NodesListed) for node in answer.nodes]
+
+
+async def list_jobs(dial: Dial) -> list[JobReport]:
+    """Every job, oldest first.
+
+    Raises:
+        MidasError: see ``list_nodes``.
     """
     answers = await _Asker(ListJobs()).ask(dial)
     return [job for answer in answers if isinstance(answer, JobsListed) for job in answer.jobs]
 
 
-async def ask_pause(
+async def pause(
     dial: Dial, target: str, *, is_paused: bool, node_id: str | None = None
 ) -> PauseAnswered:
     """Has a job, a node or a worker stand still, or go on.
@@ -47,7 +62,7 @@ async def ask_pause(
         node_id: who asks; random if None.
 
     Raises:
-        MidasError: see ``Line.open``; ClusterLost where the host went away instead of answering.
+        MidasError: see ``list_nodes``.
     """
     (answer,) = await _Asker(AskPause(target, is_paused)).ask(dial, node_id)
     assert isinstance(answer, PauseAnswered)
@@ -57,21 +72,19 @@ async def ask_pause(
 class _Asker:
     """The owner of the line on which one thing is asked."""
 
-    def __init__(self, question: ListJobs | AskPause) -> None:
+    def __init__(self, question: ListNodes | ListJobs | AskPause) -> None:
         self._question = question
         self._answers: list[_Answer] = []
         self._answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def ask(self, dial: Dial, node_id: str | None = None) -> list[_Answer]:
         line = Line(self)
-        name = f"client-{os.getpid()}"
+        own_id, name = node_id or uuid.uuid4().hex, f"asker-{os.getpid()}"
         try:
-            own_id = node_id or uuid.uuid4().hex
-            hello = Hello(PROTOCOL_VERSION, Role.CLIENT, __version__, own_id, name)
-            await line.open(dial, hello)
+            await line.open(dial, Hello(PROTOCOL_VERSION, Role.CLIENT, __version__, own_id, name))
             await self._answered
         finally:
-            line.leave("answered")
+            line.leave("done")
             if self._answered.done() and not self._answered.cancelled():
                 self._answered.exception()  # nobody may be left to see it
         return self._answers
@@ -81,7 +94,7 @@ class _Asker:
 
     def frame_received(self, frame: Frame) -> None:
         message = frame.message
-        if isinstance(message, JobsListed | PauseAnswered) and not self._answered.done():
+        if isinstance(message, _Answer) and not self._answered.done():
             self._answers.append(message)
             if isinstance(message, PauseAnswered) or message.is_last:
                 self._answered.set_result(None)
