@@ -70,6 +70,7 @@ def _open_job(frame: Frame) -> str:
     message: Any = frame.message
     spec = message.spec
     words = [*spec.arg, *spec.named_arg, *spec.named_arg.values(), spec.directory, spec.engine]
+    words += spec.permissions or []
     size = sum(len(word.encode()) + 5 for word in words)  # with what msgpack puts before it
     if size > SPEC_BYTES_MAX:
         return f"{size} bytes of arguments, over {SPEC_BYTES_MAX}"

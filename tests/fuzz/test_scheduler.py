@@ -194,4 +194,4 @@ def test_no_crowd_of_liars_confuses_the_host(fuzz):
                 events += crowd.event()
             crowd.step(events)
 
-    fuzz.run(case, 200)
+    fuzz.run(case, 120)

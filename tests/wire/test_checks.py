@@ -120,6 +120,7 @@ def test_what_fits_passes(message, buffers):
         (ScriptLoaded("j", []), [b""] * 3, "3 buffers"),
         (ResultsStored("j", 0, []), [b""] * 2, "2 buffers"),
         (OpenJob("j", "t", JobSpec(arg=[""] * 12_000)), [], "60016 bytes of arguments, over"),
+        (OpenJob("j", "t", JobSpec(permissions=["a" * 100] * 600)), [], "bytes of arguments"),
         (OpenJob("j", "t", JobSpec(named_arg={"a": "é" * 30_000})), [], "bytes of arguments"),
         (OpenJob("j", "t", JobSpec()), [b""], "1 buffers where none"),
         (
