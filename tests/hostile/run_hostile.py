@@ -17,6 +17,8 @@ from midas_mp.errors import ScriptError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.outbound import Outbound
 from midas_mp.lua.runtime import Context, Profile, Runtime
+from midas_mp.participant.confinement import confine
+from midas_mp.permissions import OF_TASKS
 from midas_mp.wire.messages import JobSpec
 
 INNOCENT = b"""
@@ -86,5 +88,7 @@ def run(path: str, memory_mb: int, engine: str) -> None:
     runtime.close()
 
 
+# The stack of a Lua process, and none of what would hide that a script got out of Lua.
+confine("worker", OF_TASKS, level_max=1, memory_hard_bytes=0)
 for each in sys.argv[3:]:
     run(each, int(sys.argv[1]), sys.argv[2])

@@ -2,7 +2,8 @@
 
 A script ``lNN_*.lua`` is about row NN, ``aNN_*.lua`` about arrays, ``x_*.lua`` about what no row
 has; its first lines say how it must end.  Each runs in a process of its own, and an innocent script
-after it in the same state.  Rows that are about Python's side are functions below.
+after it in the same state.  Those of ``dNN_*.lua`` are about a script's own functions, in a real
+run.  Rows that are about Python's side are functions below.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from midas_mp.wire.messages import JobSpec
 
 HOSTILE = Path(__file__).parent
 ABOUT_ARRAYS = sorted(HOSTILE.glob("a*.lua"))
-SCRIPTS = sorted(set(HOSTILE.glob("*.lua")) - set(ABOUT_ARRAYS))
+SCRIPTS = sorted(HOSTILE.glob("[lx]*.lua"))
 MEMORY_MB = 64
 END_TIMEOUT_S = 50.0  # some take 3 s of CPU, and many run at once
 
@@ -104,6 +105,26 @@ def test_what_never_returns_is_killed_and_the_next_call_runs(engine):
             assert isinstance(error, ScriptError)
             assert error.kind == "timeout"
         assert many.submit("return function(x) return x + 1 end", 1).result(timeout=30) == 2
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_script_s_own_functions_find_no_way_out_either(midas, tmp_path, engine):
+    inside, state = tmp_path / "inside", tmp_path / "state" / "midas"
+    inside.mkdir()
+    state.mkdir(parents=True, mode=0o700)
+    (state / "secret").write_text("secret")
+    (tmp_path / "outside.txt").write_text("outside")
+    ended = midas(
+        *("run", HOSTILE / "d01_out_of_the_script_process.lua"),
+        *("--lua", engine, "--workers", "1", "--require-sandbox", "3"),
+        *("--arg", f"secret={state}/secret", "--arg", f"inside={inside}"),
+        *("--arg", f"outside={tmp_path}/outside.txt"),
+        cwd=inside,
+        env={"XDG_STATE_HOME": str(state.parent)},
+    )
+    assert (ended.code, ended.out) == (0, "\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["inside", "outside.txt", "state"]
+    assert list(inside.iterdir()) == []
 
 
 def rows_shown():
