@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from midas_mp.cli.network import access_options, address_option, announce, take_access
+from midas_mp.cli.network import access_options, address_option, announce, take_badge
 from midas_mp.cli.table import table
 from midas_mp.errors import UsageError
 from midas_mp.transport.address import Address
@@ -72,9 +72,8 @@ def _ask(name: str, dial: Dial, *, is_paused: bool) -> int:
 
 
 def _dial(address: str, said: dict[str, Any]) -> Dial:
-    access = take_access(said)
     where = Address.parse(address)
-    badge = access.badge(where)
+    badge = take_badge(said, where)()
     from midas_mp.transport import tcp
 
     return functools.partial(tcp.connect, where, badge=badge, timeout_s=CONNECT_TIMEOUT_S)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +24,8 @@ from midas_mp.cli.parameters import DURATION
 from midas_mp.transport.address import Address
 
 if TYPE_CHECKING:
+    from midas_mp.driver.job import Answer
+    from midas_mp.driver.session import Run
     from midas_mp.join.entrance import Entrance
     from midas_mp.join.ledger import Kind
 
@@ -29,6 +33,9 @@ OWN_OPTIONS = frozenset(
     {"address", "insecure", "patience_s", "sandbox_level_min", "tls_cert", "tls_key", "tls_ca"}
 )
 """All others are about the SCRIPT."""
+
+FILES_MAX: Final = 65_536
+"""Connections of a large fleet."""
 
 COMMANDS: Final[dict[Kind, str]] = {
     "participants": "midas participant",
@@ -79,32 +86,41 @@ def host(
     where = Address.parse(address)
     if script is None:
         _refuse_job_options()
-    from midas_mp.join.entrance import make_entrance
-    from midas_mp.join.tls import TlsFiles
-
-    entrance = make_entrance(where, tls=TlsFiles(tls_cert, tls_key, tls_ca), is_insecure=insecure)
     if insecure:
         warn_insecure(where)
+    _allow_many_connections()
+
+    def entrance() -> Entrance:
+        from midas_mp.join.entrance import make_entrance
+        from midas_mp.join.tls import TlsFiles
+
+        return make_entrance(where, tls=TlsFiles(tls_cert, tls_key, tls_ca), is_insecure=insecure)
+
     if script is None:
-        return _stand(where, entrance, patience_s, said["sandbox_level_min"])
+        return _stand(where, entrance(), patience_s, said["sandbox_level_min"])
     options = make_options(script, said)
     zygote = start_zygote()
     from midas_mp.driver.session import run_as_host
 
-    return run_script(
-        script,
-        options,
-        said,
-        zygote,
-        lambda run: run_as_host(
+    def session(run: Run) -> Coroutine[Any, Any, Answer]:
+        way_in = entrance()
+        return run_as_host(
             run,
             where,
-            entrance.entry,
+            way_in.entry,
             patience_s=patience_s,
             announce=announce,
-            invite=partial(invite, entrance, {"participants": "midas participant"}),
-        ),
-    )
+            invite=partial(invite, way_in, {"participants": COMMANDS["participants"]}),
+        )
+
+    return run_script(script, options, said, zygote, session)
+
+
+def _allow_many_connections() -> None:
+    """Each peer has one or two, and a shell's usual limit is a thousand files."""
+    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MAX if allowed == resource.RLIM_INFINITY else min(allowed, FILES_MAX)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, allowed))
 
 
 def _refuse_job_options() -> None:

@@ -18,9 +18,9 @@ from midas_mp.client.printable import printable_line
 from midas_mp.transport.address import Address
 
 if TYPE_CHECKING:
-    from midas_mp.join.access import Access
     from midas_mp.join.entrance import Entrance
     from midas_mp.join.ledger import Kind
+    from midas_mp.transport.joining import Badge
 
 
 def address_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -100,25 +100,32 @@ def access_options(command: Callable[..., Any]) -> Callable[..., Any]:
 ACCESS_OPTIONS: Final = ("token_file", "tls_cert", "tls_key", "tls_ca", "insecure")
 
 
-def take_access(said: dict[str, Any]) -> Access:
-    """What the options say, which are taken out of what was said; and MIDAS_TOKEN, which no process
-    that is started from here shall see.
-    """
-    from midas_mp.join.access import TOKEN, Access
+def take_badge(said: dict[str, Any], address: Address) -> Callable[[], Badge | None]:
+    """How to make what is to be shown there: the options are taken out of what was said, and
+    MIDAS_TOKEN, which no process that is started from here shall see, out of the environment.
 
-    token = os.environ.pop(TOKEN, None)
+    To be called when others start beside this one, since much is imported for it.
+    """
+    token = os.environ.pop("MIDAS_TOKEN", None)
     source = click.get_current_context().get_parameter_source("token_file")
     if source is click.core.ParameterSource.COMMANDLINE:
         token = None
     token_file, tls_cert, tls_key, tls_ca, is_insecure = (said.pop(n) for n in ACCESS_OPTIONS)
-    return Access(
-        token=token or None,
-        token_file=None if token else token_file,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
-        tls_ca=tls_ca,
-        is_insecure=is_insecure,
-    )
+
+    def badge() -> Badge | None:
+        from midas_mp.join.access import Access
+
+        access = Access(
+            token=token or None,
+            token_file=None if token else token_file,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls_ca=tls_ca,
+            is_insecure=is_insecure,
+        )
+        return access.badge(address)
+
+    return badge
 
 
 def warn_insecure(address: Address) -> None:
@@ -138,11 +145,12 @@ def invite(entrance: Entrance, kinds: Mapping[Kind, str], address: Address) -> N
 
     if entrance.identity is None:
         return
+    asked = " --tls-cert FILE" if entrance.wants_certificates else ""
     for kind, command in kinds.items():
         token = f"$(midas token new --for {kind})" if _is_logged() else entrance.token(kind)
         announce(
             f"{kind} on other machines: MIDAS_TOKEN={token} {command} "
-            f"--address {name_for_others(address)}"
+            f"--address {name_for_others(address)}{asked}"
         )
 
 

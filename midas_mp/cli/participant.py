@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from midas_mp import limits
-from midas_mp.cli.network import access_options, address_option, announce, take_access
+from midas_mp.cli.network import access_options, address_option, announce, take_badge
 from midas_mp.cli.parameters import DURATION, SIZE, WORKERS
 from midas_mp.cli.sandbox import (
     allow_option,
@@ -106,9 +106,9 @@ def participant(
     where = Address.parse(address)
     if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
         raise UsageError(f"{name!r} is not a name; use up to 64 of A-Z a-z 0-9 _ -")
-    access = take_access(said)
-    badge = access.badge(where)
-    if access.is_insecure:
+    is_insecure: bool = said["insecure"]
+    badge = take_badge(said, where)
+    if is_insecure:
         announce(f"warning: --insecure: whoever is at {where} can run scripts on this machine")
     permissions = node_permissions(allowed, denied)
     announce(f"tasks may use {permissions}")
@@ -140,7 +140,7 @@ def participant(
             where,
             settings,
             zygote,
-            badge=badge,
+            badge=badge(),
             announce=announce,
             once=once,
             idle_timeout_s=idle_timeout_s,

@@ -13,9 +13,10 @@ from midas_mp.cli.network import (
     access_options,
     announce,
     patience_option,
-    take_access,
+    take_badge,
 )
 from midas_mp.cli.parameters import WORKERS
+from midas_mp.transport.address import Address
 
 
 @click.command()
@@ -46,7 +47,7 @@ def run(
     -- is the script's, as arg[1], arg[2] …
     """
     options = make_options(script, said)
-    access = take_access(said)
+    is_insecure: bool = said["insecure"]
     source = click.get_current_context().get_parameter_source
     said_here = click.core.ParameterSource.COMMANDLINE
     if address is None:
@@ -54,6 +55,7 @@ def run(
             raise click.UsageError("tokens, certificates and --insecure are for an --address")
         if source("patience_s") is said_here:
             raise click.UsageError("--patience is for a host that may go away: say its --address")
+        take_badge(said, Address())  # none is shown
         zygote = start_zygote()
         from midas_mp.driver.session import run_on_this_machine
 
@@ -66,11 +68,9 @@ def run(
         )
     if source("workers") is said_here:
         raise click.UsageError("--workers is for this machine; at --address the host has workers")
-    from midas_mp.transport.address import Address
-
     target = Address.parse(address)
-    badge = access.badge(target)
-    if access.is_insecure:
+    badge = take_badge(said, target)
+    if is_insecure:
         announce(f"warning: --insecure: whoever is between here and {target} can change everything")
     zygote = start_zygote()
     from midas_mp.driver.session import run_at_host
@@ -80,5 +80,5 @@ def run(
         options,
         said,
         zygote,
-        lambda run: run_at_host(run, target, badge=badge, patience_s=patience_s),
+        lambda run: run_at_host(run, target, badge=badge(), patience_s=patience_s),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from midas_mp.cli.network import access_options, address_option, take_access
+from midas_mp.cli.network import access_options, address_option, take_badge
 from midas_mp.cli.table import table
 from midas_mp.transport.address import Address
 
@@ -28,9 +28,8 @@ def workers(address: str, *, wants_json: bool, **said: Any) -> int:
     """Show which nodes a host has: how many workers each, how far they are confined, and what their
     owners let tasks use.
     """
-    access = take_access(said)
     where = Address.parse(address)
-    badge = access.badge(where)
+    badge = take_badge(said, where)()
     from midas_mp.client.question import list_nodes
     from midas_mp.transport import loop, tcp
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import Final, NamedTuple
 
 from midas_mp.errors import UsageError
@@ -31,6 +32,12 @@ class Entrance(NamedTuple):
 
     entry: Entry
     identity: Identity | None = None
+
+    @property
+    def wants_certificates(self) -> bool:
+        """Whether peers must show one, too."""
+        tls = self.entry.tls
+        return tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
 
     def token(self, kind: Kind) -> str | None:
         """What to give to such peers; the same every time.  None where tokens are of no use."""

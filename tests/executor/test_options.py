@@ -11,6 +11,7 @@ from midas_mp.config import JobOptions, TaskCount, TimeLimit
 from midas_mp.errors import UsageError
 from midas_mp.executor.function import as_function
 from midas_mp.executor.options import MapOptions, ScriptOptions, make_site, make_spec
+from midas_mp.join.access import BY_USER, Access
 from midas_mp.transport.address import Address
 
 SQUARE = as_function("function(x) return x * x end")
@@ -68,8 +69,8 @@ def test_a_buffer_bounds_what_is_given_together():
 
 
 def test_no_address_is_this_machine():
-    assert make_site(None, None, None, 3) == (None, None, None, 3, False)
-    assert make_site(None, 4, "256MB", 2) == (None, 4, 256 * limits.MB, 2, False)
+    assert make_site(None, None, None, 3) == (None, None, None, 3, False, BY_USER)
+    assert make_site(None, 4, "256MB", 2) == (None, 4, 256 * limits.MB, 2, False, BY_USER)
     assert make_site(None, None, None, 3, host_process=True).host_process
 
 
@@ -140,3 +141,13 @@ def test_arguments_are_texts_in_the_end(tmp_path):
 def test_what_makes_no_sense_of_a_script_is_refused(said, kind, text):
     with pytest.raises(kind, match=text):
         ScriptOptions(**said).plan("job.lua", make_spec(None, None, 0, "luajit"))
+
+
+def test_a_token_is_for_an_address(monkeypatch):
+    assert make_site("h:1", None, None, 3, token="midas1.x").access == Access(token="midas1.x")
+    access = Access(is_insecure=True)
+    assert make_site("h:1", None, None, 3, token=access).access is access
+    monkeypatch.setenv("MIDAS_TOKEN", "midas1.y")
+    assert make_site("h:1", None, None, 3).access == Access(token="midas1.y")
+    with pytest.raises(UsageError, match="a token is for a host"):
+        make_site(None, None, None, 3, token="midas1.x")

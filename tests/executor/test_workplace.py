@@ -12,8 +12,10 @@ from midas_mp import (
     Executor,
     HostUnreachable,
     LocalCluster,
+    PeerRefused,
     ProcessLost,
     ScriptError,
+    UsageError,
     limits,
 )
 
@@ -34,6 +36,26 @@ def test_a_standing_host_is_a_workplace(standing_host):
         assert list(executor.map(SQUARE, range(1000))) == [x * x for x in range(1000)]
         with pytest.raises(ScriptError, match="deliberate"):
             executor.submit("function() error('deliberate') end").result()
+
+
+def test_a_token_opens_a_host_of_another_user(start, midas, tmp_path):
+    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    host = start("host", "--address", "0.0.0.0:0", env=env)
+    where = f"127.0.0.1:{host.wait_for(r'0:([0-9]+);')[1]}"
+    start("participant", "--address", where, "--workers", "1", env=env).wait_for("joined")
+    for_clients = midas("token", "new", "--for", "clients", env=env).out.strip()
+    with Executor(where, token=for_clients) as executor:
+        assert executor.submit(SQUARE, 7).result() == 49
+        assert for_clients not in repr(executor)
+    with pytest.raises(PeerRefused, match="is for participants"):
+        Executor(where, token=midas("token", "new", env=env).out)
+    with pytest.raises(PeerRefused, match="this host is user"):
+        Executor(where)
+
+
+def test_another_machine_wants_a_token():
+    with pytest.raises(UsageError, match="lets nobody in without a token"):
+        Executor("192.0.2.1:1")
 
 
 def test_nobody_there_is_said_at_once():
