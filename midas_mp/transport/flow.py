@@ -29,9 +29,6 @@ class FlowingLink(Protocol):
     written_bytes: int
 
     @property
-    def is_closed(self) -> bool: ...
-
-    @property
     def is_inside_frame(self) -> bool:
         """Whether a part of a frame has come, and not the rest."""
 
@@ -51,12 +48,18 @@ class FlowWatch:
     """
 
     def __init__(
-        self, link: FlowingLink, call_later: Callable[[float, Callable[[], None]], object]
+        self,
+        link: FlowingLink,
+        call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle],
     ) -> None:
         self._link = link
         self._call_later = call_later
         self._loop = asyncio.get_running_loop()
         self._wait()
+
+    def close(self) -> None:
+        """Holds the link no longer; idempotent."""
+        self._timer.cancel()
 
     def _wait(self) -> None:
         link = self._link
@@ -65,11 +68,9 @@ class FlowWatch:
         self._taken_bytes = link.written_bytes - link.unsent_bytes
         self._had_unsent = link.unsent_bytes > 0
         self._due_s = self._loop.time() + limits.FLOW_INTERVAL_S
-        self._call_later(limits.FLOW_INTERVAL_S, self._look)
+        self._timer = self._call_later(limits.FLOW_INTERVAL_S, self._look)
 
     def _look(self) -> None:
-        if self._link.is_closed:
-            return
         was_absent = self._loop.time() - self._due_s > limits.LOOK_INTERVAL_S
         if not was_absent:
             for reason in (self._trickle(), self._clog()):

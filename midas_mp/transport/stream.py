@@ -67,6 +67,7 @@ class StreamLink(asyncio.Protocol, Link):
         self._writer = RecordWriter() if is_checked else None
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._flow: FlowWatch | None = None
         self._is_closing = False
         self._is_writing_paused = False
         self._error: MidasError | None = None
@@ -175,7 +176,7 @@ class StreamLink(asyncio.Protocol, Link):
         self._address = self._address or _address_of(transport)
         Pulse(self, self._loop.call_later)
         if self._reader is not None:
-            FlowWatch(self, self._loop.call_later)
+            self._flow = FlowWatch(self, self._loop.call_later)
         if self._greeting_timeout_s is not None:
             self._timer = self._loop.call_later(self._greeting_timeout_s, self._greeting_missed)
 
@@ -213,6 +214,8 @@ class StreamLink(asyncio.Protocol, Link):
         if exc is not None and not self._is_closing:
             self._error = ConnectionLost(f"{self.peer}: the connection broke: {exc}")
         self._cancel_timer()
+        if self._flow is not None:
+            self._flow.close()
         self._transport = None
         self._is_closing = True
         self._is_writing_paused = False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 
 import pytest
 
@@ -26,14 +28,13 @@ class Link:
 
     def __init__(self):
         self.received_bytes = self.received_frames = self.written_bytes = self.unsent_bytes = 0
-        self.is_inside_frame = self.is_closed = False
+        self.is_inside_frame = False
         self.late_s = 0.0
         self.reasons = []
         self._loop = asyncio.get_running_loop()
-        FlowWatch(self, lambda s, act: self._loop.call_later(s + self.late_s, act))
+        self.watch = FlowWatch(self, lambda s, act: self._loop.call_later(s + self.late_s, act))
 
     def cut_off(self, reason):
-        self.is_closed = True
         self.reasons.append(reason)
 
     async def flow(self, *, sends=0, takes=0, frames=0, minutes=3):
@@ -122,6 +123,20 @@ def test_who_stood_still_himself_blames_nobody(play):
         link.late_s = 0.0
         await link.flow(minutes=4)
         assert len(link.reasons) == 1
+
+    play(main())
+
+
+def test_a_link_that_has_ended_is_held_by_nobody(play):
+    async def main():
+        link = Link()
+        link.written_bytes = link.unsent_bytes = 10**6
+        link.watch.close()
+        link.watch.close()
+        gone = weakref.ref(link)
+        del link
+        gc.collect()
+        assert gone() is None
 
     play(main())
 
