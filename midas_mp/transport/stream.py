@@ -43,7 +43,9 @@ class StreamLink(asyncio.Protocol, Link):
         greeting_timeout_s: cut off a peer whose conversation is not open by then; None is never.
         blobs: the memory shared with the peer; None where there is none in common so far.
         neighbours: how to share memory with a peer of this node; None is not at all.
-        is_checked: frames cross a network, where bits may flip: they travel in records.
+        is_remote: the peer is at the other end of a network: who gives or takes next to nothing of
+            what is due is cut off.
+        is_checked: bits may flip on the way, and nothing else finds that: frames travel in records.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class StreamLink(asyncio.Protocol, Link):
         greeting_timeout_s: float | None = None,
         blobs: BlobPort | None = None,
         neighbours: Neighbours | None = None,
+        is_remote: bool = False,
         is_checked: bool = False,
     ) -> None:
         super().__init__(receiver, conversation)
@@ -63,6 +66,7 @@ class StreamLink(asyncio.Protocol, Link):
         self._blobs = blobs
         self._decoder = FrameDecoder(conversation, blobs)
         self._neighbourhood = Neighbourhood(self, neighbours)
+        self._is_remote = is_remote
         self._reader = RecordReader() if is_checked else None
         self._writer = RecordWriter() if is_checked else None
         self._transport: asyncio.Transport | None = None
@@ -175,7 +179,7 @@ class StreamLink(asyncio.Protocol, Link):
         )
         self._address = self._address or _address_of(transport)
         Pulse(self, self._loop.call_later)
-        if self._reader is not None:
+        if self._is_remote:
             self._flow = FlowWatch(self, self._loop.call_later)
         if self._greeting_timeout_s is not None:
             self._timer = self._loop.call_later(self._greeting_timeout_s, self._greeting_missed)

@@ -85,6 +85,7 @@ async def listen_on(
             conversation,
             greeting_timeout_s=limits.GREETING_TIMEOUT_S,
             neighbours=neighbours,
+            is_remote=True,
             is_checked=is_checked,
         )
 
@@ -122,6 +123,7 @@ async def connect(
             where=str(address),
             greeting_timeout_s=timeout_s,
             neighbours=neighbours,
+            is_remote=True,
             is_checked=badge is None or badge.tls is None,
         )
 

@@ -12,15 +12,23 @@ import pytest
 from midas_mp import limits
 from midas_mp.errors import ConnectionLost
 from midas_mp.testing.virtual_time import VirtualTimeLoop
+from midas_mp.transport import tcp
+from midas_mp.transport.address import Address
 from midas_mp.transport.flow import FlowWatch
+from midas_mp.transport.joining import Badge
+from midas_mp.transport.reception import Entry
 from midas_mp.transport.stream import StreamLink
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame, encode
+from midas_mp.wire.joining import Key
 from midas_mp.wire.messages import PROTOCOL_VERSION, Hello, Role, TaskPrinted, Welcome
 from midas_mp.wire.records import RecordWriter
 
 LOOK_S = limits.FLOW_INTERVAL_S
 LEAST = limits.FLOW_BYTES_MIN
+
+HELLO = Frame(0, Hello(PROTOCOL_VERSION, Role.CLIENT, "0", "ab", "slow"))
+TEXT = Frame(0, TaskPrinted("j", 0, 0, "w"), [bytes(10**6)])
 
 
 class Link:
@@ -156,12 +164,12 @@ class Receiver:
         self.lost.set_result(error)
 
 
-async def host_end(near, *, is_checked):
+async def host_end(near, **options):
     near.setblocking(False)
     receiver = Receiver()
     talk = Conversation(Role.HOST, None)
     _, link = await asyncio.get_running_loop().create_connection(
-        lambda: StreamLink(receiver, talk, where="peer", is_checked=is_checked), sock=near
+        lambda: StreamLink(receiver, talk, where="peer", **options), sock=near
     )
     return receiver, link
 
@@ -169,8 +177,7 @@ async def host_end(near, *, is_checked):
 @pytest.fixture
 def greeting():
     writer = RecordWriter()
-    hello = Hello(PROTOCOL_VERSION, Role.CLIENT, "0", "ab", "slow")
-    return writer, b"".join(writer.seal(encode(Frame(0, hello))))
+    return writer, b"".join(writer.seal(encode(HELLO)))
 
 
 def test_a_client_that_sends_byte_by_byte_is_dropped(run, monkeypatch, greeting):
@@ -178,7 +185,7 @@ def test_a_client_that_sends_byte_by_byte_is_dropped(run, monkeypatch, greeting)
 
     async def main():
         near, far = socket.socketpair()
-        receiver, _ = await host_end(near, is_checked=True)
+        receiver, _ = await host_end(near, is_remote=True, is_checked=True)
         writer, hello = greeting
         far.sendall(hello)
         frame = b"".join(writer.seal([b"\0" * 5_000]))
@@ -195,21 +202,19 @@ def test_a_client_that_sends_byte_by_byte_is_dropped(run, monkeypatch, greeting)
     run(main())
 
 
-@pytest.mark.parametrize("is_checked", [True, False])
-def test_a_client_that_reads_nothing_is_dropped(run, monkeypatch, greeting, is_checked):
+@pytest.mark.parametrize("is_remote", [True, False])
+def test_a_client_that_reads_nothing_is_dropped(run, monkeypatch, is_remote):
     """Over the network; a process of ours has no such watch over it."""
     monkeypatch.setattr(limits, "FLOW_INTERVAL_S", 0.05)
 
     async def main():
         near, far = socket.socketpair()
-        receiver, link = await host_end(near, is_checked=is_checked)
-        _, hello = greeting
-        far.sendall(hello if is_checked else hello[12:])
+        receiver, link = await host_end(near, is_remote=is_remote)
+        far.sendall(b"".join(encode(HELLO)))
         while not link.conversation.is_open:  # noqa: ASYNC110 - nobody tells of a greeting
             await asyncio.sleep(0.001)
-        text = Frame(0, TaskPrinted("j", 0, 0, "w"), [bytes(10**6)])
-        link.send([text] * 4)
-        if is_checked:
+        link.send([TEXT] * 4)
+        if is_remote:
             error = await receiver.lost
             assert isinstance(error, ConnectionLost)
             assert "it took 0 bytes in 0.05 s, and more waits" in str(error)
@@ -219,5 +224,34 @@ def test_a_client_that_reads_nothing_is_dropped(run, monkeypatch, greeting, is_c
             link.abort()
             await receiver.lost
         far.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("is_encrypted", [True, False])
+def test_nobody_is_waited_for_who_came_to_an_address(run, monkeypatch, tls, keyring, is_encrypted):
+    """What protects the bytes on their way says nothing of how many come."""
+    monkeypatch.setattr(limits, "FLOW_INTERVAL_S", 0.1)
+    key = Key.of(bytes(32))
+    entry = Entry(keyring(key), keyring(key), tls.host(), tls.fingerprint)
+    badge = Badge(key, tls.peer(), tls.fingerprint) if is_encrypted else Badge(key)
+
+    async def main():
+        host, peer = Receiver(), Receiver()
+        listener = await tcp.listen(
+            Address(port=0), lambda: (host, Conversation(Role.HOST, None)), entry=entry
+        )
+        link = await tcp.connect(
+            listener.address, peer, Conversation(Role.CLIENT, Role.HOST), badge=badge
+        )
+        frame = encode(TEXT)
+        for byte in b"".join(link._writer.seal(frame) if link._writer else frame):
+            if host.lost.done():
+                break
+            link._transport.write(bytes([byte]))
+            await asyncio.sleep(0.01)
+        assert "bytes of a frame came in 0.1 s" in str(await host.lost)
+        await peer.lost
+        listener.close()
 
     run(main())
