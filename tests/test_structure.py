@@ -30,6 +30,7 @@ WITHOUT_MODULE = {
     "hostile/test_hostile.py": "is about the sandbox as a whole, and runs hostile/*.lua",
     "fuzz/test_host.py": "is about a real host among liars",
     "fuzz/test_journal.py": "is about hostile files",
+    "fuzz/test_joining.py": "is about both ends of it, and somebody in between",
     "fuzz/test_lua.py": "is about hostile payloads and sources, in Lua",
     "fuzz/test_lying_host.py": "is about real programs at a host that lies",
     "fuzz/test_peers_of_a_host.py": "is about nodes and clients of a host that lies",
