@@ -48,6 +48,7 @@ class AsyncClient:
         memory: int | str | None = None,
         seed: int = 0,
         lua: str = "luajit",
+        retries: int = 0,
         raw: bool = False,
         sandbox_level_max: int = 3,
         host_process: bool = False,
@@ -56,7 +57,7 @@ class AsyncClient:
         self._site = make_site(
             address, max_workers, memory, sandbox_level_max, host_process=host_process, token=token
         )
-        self._spec = make_spec(timeout, memory, seed, lua)
+        self._spec = make_spec(timeout, memory, seed, lua, retries)
         self._raw = raw
         self._packer = Packer()
         self._printer = Printer()

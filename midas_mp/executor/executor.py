@@ -46,6 +46,7 @@ class Executor(concurrent.futures.Executor):
         memory: bound of each Lua state, in bytes or as ``"256MB"``.
         seed: of math.random, which draws for each call by its own number.
         lua: ``"luajit"``, ``"5.4"`` or ``"5.5"``.
+        retries: how often a call that failed is tried again, on another node if there is one.
         raw: every string of Lua comes as bytes.
         sandbox_level_max: of the workers here.
         host_process: the host here has a process of its own.  For programs in which other threads
@@ -72,6 +73,7 @@ class Executor(concurrent.futures.Executor):
         memory: int | str | None = None,
         seed: int = 0,
         lua: str = "luajit",
+        retries: int = 0,
         raw: bool = False,
         sandbox_level_max: int = 3,
         host_process: bool = False,
@@ -80,7 +82,7 @@ class Executor(concurrent.futures.Executor):
         site = make_site(
             address, max_workers, memory, sandbox_level_max, host_process=host_process, token=token
         )
-        spec = make_spec(timeout, memory, seed, lua)
+        spec = make_spec(timeout, memory, seed, lua, retries)
         self._spec = spec
         self._raw = raw
         self._site = site

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from midas_mp import limits
 from midas_mp.config import (
     JobOptions,
     OnError,
@@ -103,13 +104,25 @@ def make_site(
 
 
 def make_spec(
-    timeout: float | str | None, memory: int | str | None, seed: int, lua: str
+    timeout: float | str | None,
+    memory: int | str | None,
+    seed: int,
+    lua: str,
+    retries: int = 0,
 ) -> JobSpec:
+    """What the workers are told of the calls.
+
+    Raises:
+        UsageError: an option makes no sense.
+    """
+    if retries not in range(limits.RETRIES_MAX + 1):
+        raise UsageError(f"retries must be 0 to {limits.RETRIES_MAX}, not {retries!r}")
     return JobSpec(
         engine=parse_engine(lua),
         seed=seed,
         timeout_s=0.0 if timeout is None else parse_duration(_plain(timeout)),
         memory_bytes=memory_bytes(memory),
+        retries=retries,
     )
 
 
@@ -148,6 +161,7 @@ class ScriptOptions(NamedTuple):
             arg_named={_text(name): _text(word) for name, word in (self.arg or {}).items()},
             engine=None if spec.engine == DEFAULT_ENGINE else parse_engine(spec.engine),
             modules=tuple(self.modules),
+            retries=spec.retries or None,
         )
         script = Path(path)
         check_arguments(script, options)

@@ -186,6 +186,19 @@ def test_a_call_of_too_much_memory_is_ended(make_executor):
     assert executor.submit(SQUARE, 3).result() == 9
 
 
+@pytest.mark.parametrize("chunksize", [1, 4])
+def test_a_call_that_fails_is_tried_again_as_often_as_was_said(make_executor, chunksize):
+    source = """function(x)
+        if midas.attempt < 2 then error("not yet") end
+        return x
+    end"""
+    executor = make_executor(retries=2)
+    assert executor.submit(source, 7).result() == 7
+    assert list(executor.map(source, range(8), chunksize=chunksize)) == list(range(8))
+    with pytest.raises(ScriptError, match="not yet"):
+        make_executor(retries=1).submit(source, 7).result()
+
+
 @pytest.mark.parametrize("lua", ["5.4", "5.5"])
 def test_other_engines_do_the_same(make_executor, lua):
     executor = make_executor(lua=lua)

@@ -94,6 +94,12 @@ def test_a_time_that_is_none_is_refused(timeout):
         make_spec(timeout, None, 0, "luajit")
 
 
+@pytest.mark.parametrize("retries", [-1, 1_001, 0.5, "many", None])
+def test_a_number_of_retries_that_is_none_is_refused(retries):
+    with pytest.raises(UsageError, match="retries must be 0 to 1000"):
+        make_spec(None, None, 0, "luajit", retries)
+
+
 # -- a script --------------------------------------------------------------------------------------
 
 
@@ -104,7 +110,7 @@ def test_what_an_executor_was_not_told_is_up_to_the_script(tmp_path, monkeypatch
 
 
 def test_what_it_was_told_holds(tmp_path):
-    spec = make_spec("5s", "64MB", 7, "5.4")
+    spec = make_spec("5s", "64MB", 7, "5.4", 2)
     plan = ScriptOptions(tasks="4x", on_error="continue", modules=["a"]).plan("job.lua", spec)
     assert plan.options == JobOptions(
         tasks=TaskCount(4, is_per_worker=True),
@@ -114,6 +120,7 @@ def test_what_it_was_told_holds(tmp_path):
         seed=7,
         engine="lua5.4",
         modules=("a",),
+        retries=2,
     )
 
 
