@@ -166,3 +166,19 @@ def test_another_job_uses_it(cluster: Any) -> None:
     cluster.open(shop.client, "other")
     cluster.submit(shop.client, "other", [0, 1])
     assert [ref.job for ref in cluster.leased(shop.bad[0])] == ["other"]
+
+
+def test_a_node_that_is_about_to_leave_is_nobody_beside(cluster: Any) -> None:
+    shop = Shop(cluster, bad=1, good=1, tasks=100)
+    (bad,), (good,) = shop.bad, shop.good
+    strikes = cluster.state.jobs["job"].standings.strikes
+    while strikes.get("2", 0) < STREAK - 1:
+        shop.work(1)
+    (failing, *_) = cluster.leased(bad)
+    shop.crash(bad)
+    while failing not in cluster.leased(good):
+        cluster.finish(good, 1, *cluster.leased(good), duration_us=1_000_000)
+    cluster.say(good, NodeLeaving("SIGTERM", 30.0))
+    cluster.finish(good, 1, failing)
+    assert strikes["2"] == STREAK
+    assert shop.set_aside == []

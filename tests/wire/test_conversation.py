@@ -384,6 +384,13 @@ def test_only_launchers_and_clients_are_let_in(role, code):
     assert (refused and refused.code) == code
 
 
+def test_who_joined_as_somebody_else_is_not_let_in():
+    refused = refusal(hello(CLIENT).message, LAUNCHER)
+    assert refused is not None
+    assert refused.reason == "it says that it is a client, and joined as a launcher"
+    assert refusal(hello(CLIENT).message, CLIENT) is None
+
+
 def test_a_refusal_of_the_longest_hello_fits_its_message():
     refused = refusal(Hello(2**53, LAUNCHER, "r" * 64, "ab", "n" * 128))
     assert refused is not None
