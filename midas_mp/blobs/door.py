@@ -34,6 +34,9 @@ _SECRET_BYTES: Final = 16
 _PENDING_MAX: Final = 16
 """Who have come and not shown their ticket, which an honest one does at once."""
 
+_RETRY_S: Final = 0.5
+"""Who knocks when this process may open no more files is let in so much later, if then."""
+
 _CREDENTIALS: Final = struct.Struct("=iII")
 """A process, its user and its group: the kernel's struct ucred."""
 
@@ -56,6 +59,7 @@ class Door:
         self._pending: dict[socket.socket, asyncio.TimerHandle] = {}
         self._upkeep = Upkeep()
         self._is_overtaxed = False
+        self._retry: asyncio.TimerHandle | None = None
         self._socket = _listening(self._where)
         if self._socket is not None:
             self._loop.add_reader(self._socket, self._admit)
@@ -75,6 +79,8 @@ class Door:
         self._owners.clear()
         for sock in list(self._pending):
             self._turn_away(sock)
+        if self._retry is not None:
+            self._retry.cancel()
         if self._socket is not None:
             self._loop.remove_reader(self._socket)
             self._socket.close()
@@ -85,7 +91,13 @@ class Door:
         assert self._socket is not None
         try:
             sock, _ = self._socket.accept()
-        except OSError:  # it is gone again, or this process may open no more files
+        except (BlockingIOError, ConnectionAbortedError):  # it is gone again
+            return
+        except OSError:  # this process may open no more files, and the loop would ask at once again
+            self._loop.remove_reader(self._socket)
+            self._retry = self._loop.call_later(
+                _RETRY_S, self._loop.add_reader, self._socket, self._admit
+            )
             return
         sock.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
         if len(self._pending) >= _PENDING_MAX or not _is_ours(sock):

@@ -202,6 +202,33 @@ def test_who_may_open_no_file_does_not_come(run, make_owner, no_more_files):
     run(main())
 
 
+def test_a_host_that_may_open_no_file_looks_now_and_then(
+    run, eventually, monkeypatch, make_owner, no_more_files
+):
+    """The loop would tell it at every turn who waits at its door."""
+    looks = []
+    admit = Door._admit
+
+    def look(host):
+        looks.append(host)
+        admit(host)
+
+    monkeypatch.setattr(Door, "_admit", look)
+
+    async def main():
+        mine, theirs = make_owner(), make_owner()
+        with met(mine, theirs) as host:
+            Visitor().visit(host.invite(mine), theirs)
+            with no_more_files():
+                for _ in range(200):
+                    await asyncio.sleep(0)
+                assert 0 < len(looks) < 20
+                assert not mine.ports
+            await eventually(lambda: mine.ports)
+
+    run(main())
+
+
 def test_a_door_that_is_closed_is_found_by_nobody(run, make_owner):
     async def main():
         mine, theirs = make_owner(), make_owner()
