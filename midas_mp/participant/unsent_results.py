@@ -36,6 +36,9 @@ _FAILED: Final = 1
 _IS_CONTINUED: Final = 2
 """Another buffer of the same payload follows."""
 
+_DURATION_US_MAX: Final = 2**53
+"""As much as an ``Outcome`` can say."""
+
 _NOTHING: Final = 0
 """Instead of a call's number, which counts from 1."""
 
@@ -135,7 +138,7 @@ class UnsentResults:
                 return None
             duration_us, size, flags = _BUFFER.unpack_from(self._map, position)
             position = start + size
-            if position > self._end:
+            if position > self._end or duration_us > _DURATION_US_MAX:
                 return None
             payload.append(self._map[start:position])
         status = Status.FAILED if flags & _FAILED else Status.OK

@@ -105,6 +105,16 @@ def test_more_buffers_than_a_frame_takes_are_not_read(ends: Ends) -> None:
     assert parent.read(1, 3) == []
 
 
+def test_a_time_that_no_message_can_say_is_not_read(ends: Ends) -> None:
+    process, parent = ends
+    process.begin(1)
+    process.add(Status.OK, 2**53, [b""])
+    assert parent.read(1, 2) == [UnsentResult(Status.OK, 2**53, [b""])]
+    process.begin(1)
+    process.add(Status.OK, 2**53 + 1, [b""])
+    assert parent.read(1, 2) == []
+
+
 @given(st.binary(max_size=200), st.integers(1, limits.TASKS_PER_FRAME_MAX))
 def test_whatever_stands_there_is_read_without_harm(data: bytes, count: int) -> None:
     with mmap.mmap(-1, SIZE) as memory:
