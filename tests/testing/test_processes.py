@@ -146,6 +146,29 @@ def test_what_is_finished_can_be_taken_early_and_what_has_not_begun_taken_back(p
     play(main())
 
 
+def test_while_it_is_paused_it_does_nothing_and_its_time_does_not_count(play: Play) -> None:
+    async def main() -> None:
+        desk = Desk()
+        await asyncio.sleep(1)
+        desk.begin()
+        desk.process.limit(2.0)
+        some = orders(0, 1.0)
+        desk.give(some)
+        await asyncio.sleep(0.5)
+        running = desk.process.running()
+        assert running is not None
+        desk.process.pause()
+        await asyncio.sleep(10)
+        assert desk.heard == ["ready"]
+        now_ns = int(asyncio.get_running_loop().time() * 1e9)
+        assert desk.process.time_spent_ns(running, now_ns) == pytest.approx(0.5e9, rel=0.01)
+        desk.process.resume()
+        await asyncio.sleep(1)
+        assert desk.heard == ["ready", ok(some)]
+
+    play(main())
+
+
 def test_short_results_share_a_frame(play: Play) -> None:
     async def main() -> None:
         desk = Desk()
