@@ -73,6 +73,9 @@ ARRIVALS_PER_ADDRESS_MAX: Final = 256
 through within a few round trips, and comes again when it was not; those of a whole fleet may come
 from one address."""
 
+REVIEW_INTERVAL_S: Final = 2.0
+"""How often a host looks whether the tokens by which its peers came are still good."""
+
 TURNED_AWAY_BURST: Final = 20
 TURNED_AWAY_PER_S: Final = 1.0
 """Lines about peers that were turned away; whoever knocks a thousand times gets no thousand."""

@@ -92,7 +92,7 @@ def list_tokens() -> int:
 def revoke(token_id: str) -> int:
     """Let nobody in any more who has the token ID, or the one whose id begins so.
 
-    Whoever is in stays until his connection ends.
+    Who is in with it has to go within seconds; what ran there is given to others.
     """
     from midas_mp.join.ledger import Ledger
 

@@ -166,7 +166,7 @@ class AdmittingStream(asyncio.Protocol):
     Args:
         keyring: whom it lets in.
         certificate: fingerprint of the one that the host shows.
-        make_link: makes what takes the stream over, for a peer of that role.
+        make_link: makes what takes the stream over, for a peer of that role with that key.
         turned_away: told why a peer is not let in.
         ended: told when this is over, one way or the other.
     """
@@ -176,7 +176,7 @@ class AdmittingStream(asyncio.Protocol):
         keyring: Keyring,
         certificate: bytes,
         *,
-        make_link: Callable[[Role], StreamLink],
+        make_link: Callable[[Role, str], StreamLink],
         turned_away: Callable[[str], None],
         ended: Callable[[], None],
     ) -> None:
@@ -214,7 +214,8 @@ class AdmittingStream(asyncio.Protocol):
         role = self._keeper.role
         if role is not None:
             self._ended()
-            hand_over(self._transport, self._make_link(role), self._keeper.rest)
+            link = self._make_link(role, self._keeper.key)
+            hand_over(self._transport, link, self._keeper.rest)
 
     def eof_received(self) -> bool:
         return False  # the transport sends what is unsent and closes

@@ -25,6 +25,7 @@ from midas_mp import limits
 from midas_mp.errors import PeerRefused
 from midas_mp.transport.address import Address
 from midas_mp.transport.complaints import Complaints
+from midas_mp.transport.guests import Guests
 from midas_mp.transport.joining import AdmittingStream, tls_reason
 from midas_mp.transport.owner import foreign_owner
 from midas_mp.transport.stream import StreamLink
@@ -125,6 +126,8 @@ class Reception:
         self._arrivals: dict[str, dict[_Arrival, None]] = {}
         """By site, each site's oldest first."""
         self._count = 0
+        self._guests = Guests(self._loop.call_later)
+        """Who has come in by a token."""
         self._works: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         sock.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
@@ -230,10 +233,16 @@ class Reception:
     # -- being let in ------------------------------------------------------------------------------
 
     def _admit(self, arrival: _Arrival, keyring: Keyring, tls: ssl.SSLContext | None) -> None:
+        def make_link(role: Role, key: str) -> StreamLink:
+            link = self._make_link(role, tls is None)
+            if tls is not None:
+                self._guests.add(link, keyring, key, role)
+            return link
+
         stream = AdmittingStream(
             keyring,
             NO_CERTIFICATE if tls is None else self._entry.certificate,
-            make_link=lambda role: self._make_link(role, tls is None),
+            make_link=make_link,
             turned_away=functools.partial(self._complain, arrival),
             ended=functools.partial(self._forget, arrival),
         )

@@ -235,6 +235,7 @@ class Doorkeeper:
 
     Attributes:
         role: what the peer has proved to be; None so far.
+        key: the name of the secret that it says it knows; empty so far.
         farewell: as of ``Joiner``.
     """
 
@@ -248,6 +249,7 @@ class Doorkeeper:
         self._asked: tuple[Role, bytes] | None = None
         """Who wants in, and the proof that is due."""
         self.role: Role | None = None
+        self.key = ""
         self.farewell = b""
 
     @property
@@ -298,6 +300,7 @@ class Doorkeeper:
             text = f"a {opening.role} has no business at a host's address"
             raise PeerRefused(text, refusal="role")
         key = self._keyring.look_up(opening.key, opening.role)
+        self.key = opening.key
         args = (key.secret, body, self._nonce, self._certificate)
         self._asked = (opening.role, _proof(b"peer", *args))
         challenge = Challenge(self._nonce, _proof(b"host", *args))

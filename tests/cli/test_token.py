@@ -158,19 +158,22 @@ def test_who_proves_nothing_has_a_reason_on_both_sides(start, host):
     standing.wait_for("was refused: it proves nothing")
 
 
-def test_who_was_let_in_before_a_token_was_revoked_stays_and_nobody_else_comes(
+def test_who_came_by_a_token_that_is_revoked_has_to_go_and_nobody_else_comes(
     start, host, token, midas, own_state
 ):
-    standing, where = host()
-    text = token()
-    first = come(start, where, text, "--name", "first")
+    _, where = host()
+    text, other = token(), token()
+    first, second = come(start, where, text), come(start, where, other)
     first.wait_for("joined")
+    second.wait_for("joined")
     midas("token", "revoke", JoinToken.parse(text).key.id, env=own_state)
-    late = come(start, where, text, "--name", "late").wait()
+    late = come(start, where, text).wait()
     assert late.code == 3
     assert "was revoked on" in late.err
-    assert first.process.poll() is None
-    assert "node first" in standing.err
+    gone = first.wait()
+    assert gone.code == 3
+    assert re.search(r"is gone \(the token \w+ was revoked on .*", gone.err)
+    assert second.process.poll() is None
 
 
 def test_secrets_are_the_users_alone(host, token, tmp_path):

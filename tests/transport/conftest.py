@@ -95,6 +95,11 @@ class Ends:
         await self.host.lost()
 
 
+@pytest.fixture
+def make_ends() -> type[Ends]:
+    return Ends
+
+
 async def _over_memory(ends: Ends) -> None:
     ends.a, ends.b = memory.pair(ends.launcher, ends.launcher_talk, ends.host, ends.host_talk)
 
