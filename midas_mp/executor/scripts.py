@@ -131,8 +131,8 @@ class _RunningScript:
             if self._loss is None:
                 raise
             self._tell(self._loss)
-        except ProcessLost as error:  # that of the script itself: the workers are as they were
-            self._tell(error)
+        except ProcessLost as error:  # of the script alone, unless the workers went with it
+            self._tell(self._loss or error)
         except MidasError as error:
             self._tell(as_broken(error))
         except Exception as error:  # noqa: BLE001 - somebody waits for what is told here

@@ -125,7 +125,11 @@ class Supervisor:
         if self._is_closed:
             raise ProcessLost("this node is closing")
         process = LuaProcess(spec.name, listener, self)
-        process.child = self._zygote.spawn(spec, process.exited)
+        try:
+            process.child = self._zygote.spawn(spec, process.exited)
+        except ProcessLost:
+            self._dispatch()  # if it is the zygote, who lives by it hears of that first
+            raise
         self._processes[process] = None
         self._loop.add_reader(process.child.output_fd, process.output_ready)
         process.attaching = self._loop.create_task(process.attach())

@@ -187,6 +187,23 @@ def test_a_bug_of_ours_leaves_its_last_line(run: Callable) -> None:
     run(main())
 
 
+def test_who_lives_by_the_zygote_hears_of_its_end_before_who_wants_a_process(
+    run: Callable,
+) -> None:
+    async def main() -> None:
+        losses: list[ProcessLost] = []
+        zygote = Zygote.start()
+        supervisor = Supervisor(zygote, zygote_lost=losses.append)
+        psutil.Process(zygote.pid).kill()
+        with pytest.raises(ProcessLost, match="the zygote ended: killed by SIGKILL"):
+            while True:  # until it is dead: what it is told before is lost with it
+                supervisor.start(SPEC, Listener())
+        assert len(losses) == 1
+        supervisor.close()
+
+    run(main())
+
+
 def test_what_is_said_to_a_dead_process_is_lost_in_silence(run: Callable) -> None:
     async def main() -> None:
         supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
