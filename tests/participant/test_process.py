@@ -195,9 +195,13 @@ def test_who_lives_by_the_zygote_hears_of_its_end_before_who_wants_a_process(
         zygote = Zygote.start()
         supervisor = Supervisor(zygote, zygote_lost=losses.append)
         psutil.Process(zygote.pid).kill()
-        with pytest.raises(ProcessLost, match="the zygote ended: killed by SIGKILL"):
-            while True:  # until it is dead: what it is told before is lost with it
+
+        def start_until_it_is_dead() -> None:
+            while True:  # what it is told before is lost with it
                 supervisor.start(SPEC, Listener())
+
+        with pytest.raises(ProcessLost, match="the zygote ended: killed by SIGKILL"):
+            start_until_it_is_dead()
         assert len(losses) == 1
         supervisor.close()
 
