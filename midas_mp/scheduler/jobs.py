@@ -6,6 +6,8 @@ client may forget it at once.
 
 from __future__ import annotations
 
+from typing import Final
+
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
 from midas_mp.scheduler import bundles, delivery, leases, returning, shared
@@ -28,6 +30,9 @@ from midas_mp.wire.messages import (
 )
 
 _FORGET = TASK["forget"]
+
+_ATTEMPT_MAX: Final = 2**32
+"""Of what a client says: the host counts on from there, and nodes must believe the number."""
 
 
 def open_job(state: State, client: ClientRecord, message: OpenJob) -> None:
@@ -111,7 +116,7 @@ def submit(state: State, client: ClientRecord, frame: Frame, message: RunTasks) 
         if index not in tasks:
             payload = buffers[start:end]
             size = framing.size_bytes(payload)
-            tasks[index] = task = Task(batch, index, call.attempt, payload, size)
+            tasks[index] = task = Task(batch, index, min(call.attempt, _ATTEMPT_MAX), payload, size)
             added.append(task)
             size_bytes += size
         start = end

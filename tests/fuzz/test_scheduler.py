@@ -167,9 +167,12 @@ class Crowd:
         if done and self.rng.happens(0.2):
             return Frame(CONTROL_CHANNEL, CancelTasks(name, *done[0][:1], [*range(3)]))
         digest = self.rng.choice(list(job.bundles))
-        calls = [Call(self.rng.randrange(40)) for _ in range(self.rng.choice((1, 1, 3, 30)))]
+        calls = [self.call() for _ in range(self.rng.choice((1, 1, 3, 30)))]
         tasks = RunTasks(name, self.rng.choice((0, 0, 1)), 40, digest, "execute_code", calls)
         return Frame(CONTROL_CHANNEL, tasks, [b"payload"] * len(calls))
+
+    def call(self):
+        return Call(self.rng.randrange(40), self.rng.choice((0, 0, 0, 2**53)))
 
     def step(self, events):
         self.now += self.rng.choice(PAUSES_S)

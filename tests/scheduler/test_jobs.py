@@ -261,3 +261,15 @@ def test_the_end_of_a_job_takes_no_other_ones_work_along(cluster: Any) -> None:
     orphans = cluster.state.nodes[node].workers[1].orphans
     cluster.say(client, EndJob("job"))
     assert orphans == {TaskRef("job", 0, 5): False, TaskRef("another", 0, 6): True}
+
+
+def test_an_attempt_that_a_client_makes_up_can_still_be_counted_on(cluster: Any) -> None:
+    node = cluster.node()
+    client = cluster.client()
+    cluster.open(client)
+    message = RunTasks("job", 0, 1, DIGEST, "execute_code", [Call(0, 2**53)])
+    cluster.say(client, message, [b"payload"])
+    cluster.down(node)
+    cluster.up(node, epoch=1)
+    (*_, order) = cluster.read_only(node, RunTasks)
+    assert order.calls == [Call(0, 2**32 + 1)]
