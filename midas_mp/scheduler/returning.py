@@ -20,20 +20,16 @@ opened it, because the tasks come within the client's credit, not at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import briefing, copies, delivery, leases
+from midas_mp.scheduler import briefing, copies, delivery, failures, leases
 from midas_mp.scheduler.records import Job, Node, Task, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.strays import EarlyResult, StrayJob
-from midas_mp.scheduler.tables import TASK, WORKER, TaskState, advance
+from midas_mp.scheduler.tables import WORKER, TaskState, advance
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
-from midas_mp.wire.messages import EndJob, TaskPrinted, TaskRef
-
-_LEASE: Final = TASK["lease"]
-
+from midas_mp.wire.messages import EndJob, Status, TaskPrinted, TaskRef
 
 # -- nodes -----------------------------------------------------------------------------------
 
@@ -149,6 +145,9 @@ def claim(state: State, job: Job, tasks: Sequence[Task]) -> None:
         if early is not None:
             state.early_bytes -= early.size_bytes
             stray.held.pop(key, None)
+            has_failed = early.outcome.status is Status.FAILED
+            if has_failed and failures.is_tried_again(state, job.id, task, None):
+                continue
             leases.take_off_queue(job, task)
             leases.finish(job, task, early.outcome, early.doer, early.buffers)
             job.estimate.observe(1, early.outcome.duration_us, early.outcome.duration_us)

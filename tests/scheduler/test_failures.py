@@ -135,3 +135,16 @@ def test_a_lease_that_fails_leaves_it_to_the_copy(cluster: Any) -> None:
     assert cluster.leased(quick) == [TASK]
     fail(cluster, quick)
     assert statuses(cluster, client) == [Status.FAILED]
+
+
+def test_a_failure_that_came_before_its_job_is_tried_again_too(cluster: Any) -> None:
+    """The host was started anew: how often it was tried before, nobody knows."""
+    node = cluster.node(1)
+    fail(cluster, node)
+    client = open_with(cluster, 1)
+    cluster.submit(client, "job", [0])
+    assert statuses(cluster, client) == []
+    fail(cluster, node)
+    fail(cluster, node)
+    assert statuses(cluster, client) == [Status.FAILED]
+    assert cluster.state.early_bytes == 0
