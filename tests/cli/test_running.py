@@ -113,13 +113,13 @@ def states(processes):
 
 
 def test_ctrl_z_suspends_the_workers_too(start, script):
-    run = start("run", script("while os.clock() < 2 do end return 1"), "--tasks", "1")
+    run = start("run", script("while os.clock() < 1 do end return 1"), "--tasks", "1")
     workers = run.busy_children(1)
     run.send(signal.SIGTSTP)
     everybody = [psutil.Process(run.pid), *workers]
     run.wait_until(lambda: states(everybody) == {psutil.STATUS_STOPPED})
     run.send(signal.SIGCONT)
-    assert run.wait() == (0, "1\n", "")
+    assert run.wait()[:2] == (0, "1\n")  # a busy machine has it named as long
 
 
 def test_a_suspended_command_can_be_ended(start, script):
