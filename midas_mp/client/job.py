@@ -314,6 +314,8 @@ class ClientJob:
 
     def _take_results(self, results: TaskResults, buffers: Sequence[Buffer]) -> None:
         """Hands on what is new, whole where all of it is."""
+        if not results.outcomes:
+            return  # of no round that anybody could acknowledge
         tasks = self._rounds.get(results.round) or _Round()
         known, delivered, cancelled = tasks.open, tasks.delivered, tasks.cancelled
         repeated: set[int] = set()

@@ -613,3 +613,14 @@ def test_what_waits_for_credit_can_be_cancelled_before_it_is_submitted(
         s.client.close()
 
     run(main())
+
+
+def test_results_of_nothing_are_nothing(run: Callable, stage: Callable) -> None:
+    async def main() -> None:
+        s = await stage.started()
+        before = list(s.observer.told)
+        s.job._take_results(TaskResults(s.job.id, 7, "lab-000", []), [])
+        assert s.observer.told == before
+        s.client.close()
+
+    run(main())
