@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import click
 
 from midas_mp.cli.report import lua_number, write_whole
+from midas_mp.client.printable import printable_in_colour
 from midas_mp.errors import InternalError, MidasError, WorldError
 
 T = TypeVar("T")
@@ -179,6 +180,8 @@ def _end_at_once(signum: int, _frame: FrameType | None) -> NoReturn:
 def print_answer(value: str | bytes | float | None) -> None:
     """The answer of a job on stdout, and a line feed; None prints nothing.
 
+    Byte for byte, but for a terminal, where nothing in it works but colours.
+
     Raises:
         click.exceptions.Exit: the reader went away.
         WorldError: stdout takes it not, for another reason.
@@ -187,6 +190,8 @@ def print_answer(value: str | bytes | float | None) -> None:
         return
     if isinstance(value, int | float):
         value = lua_number(value)
+    if sys.stdout.isatty():  # which would obey it
+        value = printable_in_colour(value)
     data = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
     try:
         write_whole(sys.stdout, data + b"\n")

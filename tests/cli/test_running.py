@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import signal
 import sys
 
@@ -187,6 +188,16 @@ def test_a_second_signal_ends_at_once_what_hangs(start, signum):
     assert "stopped by" not in ended.err
     zygote.resume()
     assert psutil.wait_procs([zygote, worker], timeout=20)[1] == []
+
+
+def test_a_terminal_obeys_no_answer(monkeypatch):
+    leader, terminal = os.openpty()
+    with os.fdopen(terminal, "w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        print_answer("\x1b[32mgreen\x1b[0m\x1b]52;c;ZXZpbA==\x07")
+        shown = os.read(leader, 1000)
+    os.close(leader)
+    assert shown == b"\x1b[32mgreen\x1b[0m\\x1b]52;c;ZXZpbA==\\x07\r\n"
 
 
 @pytest.mark.parametrize(

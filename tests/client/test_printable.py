@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from midas_mp.client.printable import printable, printable_line
+from midas_mp.client.printable import printable, printable_in_colour, printable_line
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,12 @@ from midas_mp.client.printable import printable, printable_line
 )
 def test_nothing_that_a_script_prints_is_obeyed(text, shown):
     assert printable(text) == shown
+
+
+def test_colours_may_stay_and_nothing_else():
+    text = "\x1b[1;31mred\x1b[0m \x1b]0;title\x07\x1b[2J\x1b[m"
+    assert printable_in_colour(text) == "\x1b[1;31mred\x1b[0m \\x1b]0;title\\x07\\x1b[2J\x1b[m"
+    assert printable_in_colour(b"\xff\x1b[7m") == "\\xff\x1b[7m"
 
 
 def test_one_line_stays_one():
