@@ -38,7 +38,9 @@ _HEAD_BYTES: Final = 3
 """So many tell what a connection begins with; a record that greets is smaller than 64 KB, so that
 its third byte is 0."""
 
-_TLS_HEAD: Final = b"\x16\x03"
+_TLS_HEADS: Final = (b"\x16\x03\x01", b"\x16\x03\x03")
+"""Of a ClientHello, as OpenSSL and others write it."""
+
 _NO_TLS_HERE: Final = b"\x15\x03\x03\x00\x02\x02\x31"
 """A TLS alert: access denied."""
 
@@ -201,7 +203,7 @@ class Reception:
             return
         self._loop.remove_reader(arrival.sock)
         arrival.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-        if head.startswith(_TLS_HEAD):
+        if head.startswith(_TLS_HEADS):
             self._take_tls(arrival)
         elif head.startswith(MAGIC[:_HEAD_BYTES]):
             self._admit(arrival, self._keyring_in_plain(arrival), None)

@@ -10,14 +10,16 @@ import socket
 import pytest
 
 from midas_mp import limits
-from midas_mp.errors import ConnectionLost, PeerRefused
+from midas_mp.errors import ConnectionLost, PeerRefused, ProtocolError
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
 from midas_mp.transport.joining import Badge
 from midas_mp.transport.reception import Entry
 from midas_mp.wire.conversation import Conversation
+from midas_mp.wire.framing import Frame, encode
 from midas_mp.wire.joining import Joiner, Key, Word, WordReader, denial
-from midas_mp.wire.messages import Role
+from midas_mp.wire.messages import PROTOCOL_VERSION, Hello, Role
+from midas_mp.wire.records import RecordWriter
 
 KEY = Key.of(b"k" * 32)
 
@@ -124,6 +126,28 @@ def test_noise_is_told_and_answered_with_nothing(run, recorder, entry):
             assert await ended(sock) == b""
             (text,) = site.told
             assert text.endswith("was refused: what it said is not Midas' protocol")
+
+    run(main())
+
+
+def test_a_record_that_looks_nearly_like_tls_is_one(run, recorder):
+    hello = b"".join(encode(Frame(0, Hello(PROTOCOL_VERSION, Role.CLIENT, "x", "ab", "me"))))
+    record = b"".join(RecordWriter().seal([hello.ljust(0x0316, b"\0")]))
+    assert record.startswith(b"\x16\x03\x00")
+
+    async def main():
+        heard = recorder()
+        listener = await tcp.listen(
+            Address(port=0), lambda: (heard, Conversation(Role.HOST, None)), turned_away=print
+        )
+        sock = socket.socket()
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, (listener.address.host, listener.address.port))
+        await loop.sock_sendall(sock, record)
+        assert isinstance(await heard.lost(), ProtocolError)  # as what follows Hello is none
+        sock.close()
+        listener.close()
 
     run(main())
 
