@@ -14,7 +14,7 @@ from midas_mp.host.host import Host
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
 from midas_mp.wire.framing import Buffer, Frame, FrameDecoder, encode_all
-from midas_mp.wire.messages import PROTOCOL_VERSION, AnyMessage, Hello, Role, Welcome
+from midas_mp.wire.messages import PROTOCOL_VERSION, AnyMessage, Heartbeat, Hello, Role, Welcome
 from midas_mp.wire.records import RecordReader, RecordWriter
 
 M = TypeVar("M")
@@ -71,8 +71,10 @@ class Visitor:
         return [frame.message for frame in heard]
 
     def _take(self, data: bytes) -> None:
+        """What was said; a host that is slow beats its heart in between."""
         for part in self._records.feed(data):
-            self.frames += self._decoder.feed(part)
+            frames = self._decoder.feed(part)
+            self.frames += [each for each in frames if not isinstance(each.message, Heartbeat)]
 
     def hang_up(self) -> None:
         self._writer.transport.abort()

@@ -302,7 +302,6 @@ def test_a_client_over_its_credit_is_told_why_and_dropped(
             launcher.say(UP)
             client = await standing.client()
             credit = (await open_job(client)).credit_tasks
-            client.say(run_tasks(), [])
             client.say(run_tasks(0), [b"\xc0"])
             await launcher.hear(BeginJob)
             await launcher.hear(PutBundle)
