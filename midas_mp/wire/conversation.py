@@ -20,6 +20,7 @@ from midas_mp import limits
 from midas_mp.errors import IllegalTransition, ProtocolError
 from midas_mp.wire.checks import Check, check_of
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
+from midas_mp.wire.joining import version_text
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     Acknowledge,
@@ -388,12 +389,8 @@ class Conversation:
 def refusal(hello: Hello, proven_role: Role | None = None) -> Refused | None:
     """Why this peer cannot be let in, whoever it is; None if it can."""
     if hello.protocol != PROTOCOL_VERSION:
-        side = "the peer's" if hello.protocol < PROTOCOL_VERSION else "the host's"
-        return Refused(
-            "version",
-            f"{hello.name} (release {hello.release}) speaks protocol {hello.protocol}, "
-            f"this host speaks protocol {PROTOCOL_VERSION}: upgrade midas_mp on {side} machine",
-        )
+        who = f"{hello.name} (release {hello.release})"
+        return Refused("version", version_text(who, hello.protocol))
     if hello.role not in (Role.LAUNCHER, Role.CLIENT, Role.BULK):
         return Refused("role", f"a {hello.role} has no business at a host's address")
     if proven_role not in (None, hello.role):
