@@ -11,6 +11,7 @@ Blows may also be dealt one by one.  After ``stop`` all is well again.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import enum
 import heapq
@@ -103,17 +104,21 @@ class Victim(Protocol):
 
 
 class ProxyThread:
-    """A proxy in a thread of its own: it listens when this is made."""
+    """A proxy in a thread of its own: it listens when this is made.
+
+    Raises:
+        OSError: it cannot listen.
+    """
 
     def __init__(self, target: Address, line: BadLine, seed: int) -> None:
         self.proxy = Proxy(target, line, seed=seed)
         self._is_closed = False
         self._loop = loop.new_event_loop()
-        self._is_listening = threading.Event()
+        self._listening: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._closing = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="midas proxy", daemon=True)
         self._thread.start()
-        self._is_listening.wait()
+        self._listening.result()
 
     def call(self, act: Callable[[], object]) -> None:
         """Does something to the proxy, soon."""
@@ -133,11 +138,16 @@ class ProxyThread:
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+            try:
+                runner.run(self._serve())
+            except OSError as error:
+                if self._listening.done():
+                    raise
+                self._listening.set_exception(error)
 
     async def _serve(self) -> None:
         async with self.proxy:
-            self._is_listening.set()
+            self._listening.set_result(None)
             await self._closing.wait()
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 import subprocess
 import sys
 import time
 
 import psutil
+import pytest
 
 from midas_mp.testing.injection import Blow, Faults, Injector, ProxyThread
 from midas_mp.testing.proxy import BadLine, Way
@@ -180,6 +184,15 @@ def test_the_network_is_that_of_the_proxy():
         proxy.close()
         proxy.close()
         proxy.call(proxy.proxy.cut)  # nobody listens
+
+
+def test_who_cannot_have_a_proxy_is_told_so(monkeypatch):
+    async def no_more_files(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(asyncio, "start_server", no_more_files)
+    with pytest.raises(OSError, match="Too many open files"):
+        ProxyThread(Address("127.0.0.1", 1), BadLine(), seed=1)
 
 
 def test_without_a_proxy_nothing_happens_to_the_network():
