@@ -19,14 +19,22 @@ from midas_mp.errors import UsageError
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("20s", 20), ("500ms", 0.5), ("1.5m", 90), ("2h", 7200), ("7", 7), (" .5 s ", 0.5)],
+    [
+        ("20s", 20),
+        ("500ms", 0.5),
+        ("1.5m", 90),
+        ("2h", 7200),
+        ("30d", 2_592_000),
+        ("7", 7),
+        (" .5 s ", 0.5),
+    ],
 )
 def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "-1s", "1d", "s", "nan", "1e999", "1 2s", "٣x", "300000h", "9" * 400]
+    "text", ["", "0", "-1s", "1w", "s", "nan", "1e999", "1 2s", "٣x", "300000h", "9" * 400]
 )
 def test_bad_durations_say_how_to_write_one(text: str) -> None:
     with pytest.raises(UsageError, match="20s"):

@@ -114,6 +114,8 @@ class Supervisor:
         self._watch_timer: asyncio.TimerHandle | None = None
         self._upkeep = Upkeep()
         self._idle_timer = self._loop.call_later(TRIM_INTERVAL_S, self._tell_idle)
+        self._is_lost = False
+        """The zygote is gone, and that was told."""
         self._is_closed = False
 
     def start(self, spec: ChildSpec, listener: ProcessListener) -> LuaProcess:
@@ -181,9 +183,12 @@ class Supervisor:
         self._upkeep.close()
 
     def _dispatch(self) -> None:
+        if self._is_lost:
+            return
         try:
             self._zygote.dispatch()
         except ProcessLost as error:
+            self._is_lost = True
             self._loop.remove_reader(self._zygote.fileno())
             if not self._is_closed:
                 self._zygote_lost(error)

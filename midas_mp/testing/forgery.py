@@ -162,11 +162,10 @@ def _forge_float(rng: Chance, kind: inspect.FloatType, _name: str) -> float:
 
 
 def _forge_text(rng: Chance, kind: inspect.StrType, _name: str) -> str:
-    longest = kind.max_length or 10_000
+    shortest, longest = kind.min_length or 0, kind.max_length or 10_000
     if kind.pattern is None:
-        text = rng.choice(TEXTS)
+        text = rng.choice(TEXTS) or "x" * shortest
         return text * (longest // len(text)) if text and rng.happens(0.05) else text[:longest]
-    shortest = kind.min_length or 0
     size = longest if rng.happens(0.1) else min(longest, max(shortest, rng.randint(1, 8)))
     return "".join(rng.choice(_ALPHABETS[kind.pattern]) for _ in range(size))
 

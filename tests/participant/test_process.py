@@ -202,6 +202,8 @@ def test_who_lives_by_the_zygote_hears_of_its_end_before_who_wants_a_process(
 
         with pytest.raises(ProcessLost, match="the zygote ended: killed by SIGKILL"):
             start_until_it_is_dead()
+        with pytest.raises(ProcessLost, match="the zygote ended: killed by SIGKILL"):
+            supervisor.start(SPEC, Listener())
         assert len(losses) == 1
         supervisor.close()
 
