@@ -57,8 +57,6 @@ class JoiningStream(asyncio.Protocol):
 
     Attributes:
         joined: done when the link has begun, or cannot; holds the link or the reason.
-        is_cut_mutely: the host hung up behind the TLS handshake, without a word: it has gone, or
-            does not like our certificate, of which TLS 1.3 tells too late.
     """
 
     def __init__(
@@ -72,7 +70,6 @@ class JoiningStream(asyncio.Protocol):
         self._joiner: Joiner | None = None
         self._has_heard = False
         self.joined: asyncio.Future[StreamLink] = asyncio.get_running_loop().create_future()
-        self.is_cut_mutely = False
 
     def close(self) -> None:
         """Gives up, if nothing has come of it."""
@@ -149,9 +146,13 @@ class JoiningStream(asyncio.Protocol):
         if isinstance(exc, ssl.SSLError):
             self.joined.set_exception(tls_refusal(self._where, exc))
         else:
-            self.is_cut_mutely = self._badge.tls is not None and not self._has_heard
             cause = f" ({exc})" if exc is not None else ""
             text = f"{self._where} hung up before it let us in{cause}"
+            # A host that is crowded, frozen or restarting does so, or what stands in between; also
+            # one that does not like our certificate, of which TLS 1.3 tells too late.  They cannot
+            # be told apart here, so nobody is blamed.
+            if self._badge.tls is not None and not self._has_heard:
+                text += _PERHAPS_CERTIFICATE
             self.joined.set_exception(ConnectionLost(text))
 
     def _fail(self, error: MidasError) -> None:
@@ -273,6 +274,12 @@ _REASONS = (
     ("UNKNOWN_CA", "the other side does not trust the certificate's authority"),
     ("PROTOCOL_VERSION", "the other side speaks no TLS 1.3"),
     ("UNSUPPORTED_PROTOCOL", "the other side speaks no TLS 1.3"),
+)
+
+
+_PERHAPS_CERTIFICATE: Final = (
+    ", right behind the TLS handshake; if that goes on, it wants a certificate (--tls-cert), or "
+    "another one"
 )
 
 

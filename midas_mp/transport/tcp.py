@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from midas_mp import limits
-from midas_mp.errors import AddressInUse, ConnectionLost, HostUnreachable, PeerRefused, UsageError
+from midas_mp.errors import AddressInUse, ConnectionLost, HostUnreachable, UsageError
 from midas_mp.transport.address import Address
 from midas_mp.transport.joining import Badge, JoiningStream, tls_refusal
 from midas_mp.transport.link import Receiver
@@ -130,21 +130,11 @@ async def connect(
     if badge is None:
         _, link = await asyncio.get_running_loop().create_connection(make_link, sock=sock)
         return link
-    for _ in range(2):
-        stream = JoiningStream(badge, conversation.local, str(address), make_link)
-        try:
-            return await _join(stream, badge.tls, sock, address, timeout_s)
-        except ConnectionLost:
-            if not stream.is_cut_mutely:
-                raise
-        finally:
-            stream.close()
-        sock = await _connected_in_time(address, timeout_s)  # unless it has gone
-    raise PeerRefused(
-        f"{address} hangs up behind the TLS handshake: it wants a certificate (--tls-cert), or "
-        "another one",
-        refusal="certificate",
-    )
+    stream = JoiningStream(badge, conversation.local, str(address), make_link)
+    try:
+        return await _join(stream, badge.tls, sock, address, timeout_s)
+    finally:
+        stream.close()
 
 
 async def _connected_in_time(address: Address, timeout_s: float) -> socket.socket:

@@ -18,14 +18,18 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.errors import HostUnreachable, PeerRefused, ProcessLost, ProtocolError
+from midas_mp.join.identity import Identity, make_pem
+from midas_mp.join.tls import host_context, peer_context
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.service import serve, visit_hosts, wait_idle
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
+from midas_mp.transport.joining import Badge
 from midas_mp.transport.link import Link
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
+from midas_mp.wire.joining import Key
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     BeginJob,
@@ -289,6 +293,48 @@ def test_who_hangs_up_without_a_welcome_is_tried_ever_more_seldom(
         assert jitter.bounds[8] == limits.RECONNECT_DELAY_S_MAX
         (once,) = said
         assert once.startswith(f"waiting for a host: {address} hung up without a welcome")
+
+    run(main())
+
+
+def test_who_is_cut_off_behind_the_tls_handshake_comes_again(
+    run: Callable, node: Callable, tmp_path: Path
+) -> None:
+    """As by a host that has no room, by a proxy that is restarted, or over a bad line."""
+    (tmp_path / "host.pem").write_bytes(make_pem())
+    identity = Identity(tmp_path / "host.pem")
+    badge = Badge(Key.of(b"k" * 32), peer_context(None, None), identity.fingerprint())
+    knocks = asyncio.Queue()
+
+    async def cut(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        knocks.put_nowait(None)
+        writer.transport.abort()
+
+    async def main() -> None:
+        tls = host_context(identity, None)
+        server = await asyncio.start_server(cut, "127.0.0.1", 0, ssl=tls)
+        address = Address(*server.sockets[0].getsockname())
+        jitter, said = NoPause(), []
+        async with node() as n:
+            visits = asyncio.create_task(
+                visit_hosts(
+                    partial(tcp.connect, address, badge=badge),
+                    n.launcher,
+                    where=str(address),
+                    announce=said.append,
+                    jitter=jitter,
+                )
+            )
+            for _ in range(6):
+                await knocks.get()
+            assert not visits.done()
+            visits.cancel()
+            await asyncio.gather(visits, return_exceptions=True)
+        server.close()
+        await server.wait_closed()
+        assert jitter.bounds[:5] == [0.2, 0.4, 0.8, 1.6, 3.2]
+        (once,) = said
+        assert "it wants a certificate (--tls-cert)" in once
 
     run(main())
 

@@ -255,6 +255,26 @@ def test_who_wants_proof_is_told_where_there_is_none(run, recorder, plain):
     run(main())
 
 
+def test_who_is_cut_off_behind_the_tls_handshake_blames_nobody(run, recorder, secured, tls):
+    """A crowded host does so, a proxy that is restarted, or a host that wants a certificate."""
+    _, badge = secured()
+
+    async def cut(_reader, writer):
+        writer.transport.abort()
+
+    async def main():
+        server = await asyncio.start_server(cut, "127.0.0.1", 0, ssl=tls.host())
+        address = Address(*server.sockets[0].getsockname())
+        with pytest.raises(ConnectionLost, match=r"if that goes on, .* \(--tls-cert\)"):
+            await tcp.connect(
+                address, recorder(), Conversation(Role.CLIENT, Role.HOST), badge=badge
+            )
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
 def test_tls_that_does_not_end_with_a_host_is_no_host(run, recorder, secured):
     _, badge = secured()
 
