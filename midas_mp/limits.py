@@ -115,7 +115,8 @@ that sends less of a frame that it has begun.  No network in use is slower than 
 
 OUTPUT_BACKLOG_BYTES_MAX: Final = 16 * MB
 """Unsent bytes to one client above which the host drops what tasks print, and what a node keeps of
-it while no host is there; some 200,000 lines."""
+it while no host is there; some 200,000 lines.  So much the host also keeps of the prints of all
+runs together that do not count yet."""
 
 # -- tasks -----------------------------------------------------------------------------------
 

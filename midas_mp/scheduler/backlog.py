@@ -11,7 +11,7 @@ from typing import Final
 from midas_mp import limits
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame, size_bytes
 
-_FRAME_BYTES: Final = 256
+FRAME_BYTES: Final = 256
 """What a frame weighs beside its text, so that empty lines count too."""
 
 
@@ -31,7 +31,7 @@ class PrintBacklog:
         """Add a printed text, or count it as dropped."""
         size = size_bytes(frame.buffers)
         if self._dropped is None:
-            self._size_bytes += size + _FRAME_BYTES
+            self._size_bytes += size + FRAME_BYTES
             if self._size_bytes <= limits.OUTPUT_BACKLOG_BYTES_MAX:
                 self._frames.append(frame)
                 return

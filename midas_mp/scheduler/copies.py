@@ -5,8 +5,8 @@ One worker has the lease of a task.  Who else is at it has a *copy*: because it 
 In the tables it holds an orphan whose result could count.  When the lease is lost or given back, a
 copy becomes the lease.
 
-Of several runs only one is heard: what a copy prints is kept until it counts.  Scripts are
-repeatable, so what the lease had printed is left out then.
+Of several runs only one is heard: what a copy prints is kept until it counts, as far as there is
+room for it.  Scripts are repeatable, so what the lease has printed is left out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def give(state: State, job: Job, tasks: Sequence[Task], worker: Worker) -> None:
     frames = TaskFrames(state, job, worker)
     for task in tasks:
         task.attempt += 1
-        note(job, task, worker, is_whole=True)
+        note(state, job, task, worker, is_whole=True)
         frames.add(task)
     frames.flush()
     state.copying.count += len(tasks)
@@ -42,10 +42,10 @@ def give(state: State, job: Job, tasks: Sequence[Task], worker: Worker) -> None:
     state.settle(worker)
 
 
-def note(job: Job, task: Task, worker: Worker, *, is_whole: bool) -> None:
+def note(state: State, job: Job, task: Task, worker: Worker, *, is_whole: bool) -> None:
     """A worker is at a task that another has the lease of; the caller settles it."""
     worker.orphans[_ref(job, task)] = True
-    job.copies.setdefault(task, {})[worker] = Copy(is_whole=is_whole)
+    job.copies.setdefault(task, {})[worker] = Copy(state.copying.room, is_whole=is_whole)
 
 
 def give_up(state: State, worker: Worker) -> None:
@@ -92,18 +92,22 @@ def is_heard(job: Job, worker: Worker, frame: Frame) -> bool:
     copy = job.copies.get(task, {}).get(worker)
     if copy is not None:
         if isinstance(message, TaskPrinted):
-            copy.keep(frame)
+            copy.keep(frame, _tally(job, task))
         return False
     if isinstance(message, TaskPrinted) and task.worker is worker:
-        return job.prints.setdefault(task, PrintTally()).is_new()
+        return _tally(job, task).is_new()
     return True
 
 
 def tell_prints(state: State, job: Job, task: Task, worker: Worker) -> None:
     """A copy counts from now on: the client hears what is new of what it printed."""
     copy = job.copies[task][worker]
-    for frame in copy.take_new(job.prints.setdefault(task, PrintTally())):
+    for frame in copy.take_new(_tally(job, task)):
         state.tell(job, frame.message, frame.buffers)
+
+
+def _tally(job: Job, task: Task) -> PrintTally:
+    return job.prints.setdefault(task, PrintTally())
 
 
 def _ref(job: Job, task: Task) -> TaskRef:

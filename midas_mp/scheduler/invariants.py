@@ -198,6 +198,11 @@ def _check_sets(state: State, workers: list[Worker]) -> None:
     assert known.issuperset(state.laden), "a lost worker is laden"
     assert known.issuperset(state.copying.workers), "a lost worker has copies"
     assert all(worker.orphans for worker in state.copying.workers), "a copier without a copy"
+    runs = [
+        copy for job in state.jobs.values() for by in job.copies.values() for copy in by.values()
+    ]
+    used_bytes = sum(copy.used_bytes for copy in runs)
+    assert used_bytes == state.copying.room.used_bytes, "bytes of what copies print"
 
 
 def _check_bulks(state: State) -> None:

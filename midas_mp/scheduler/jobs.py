@@ -190,6 +190,9 @@ def end(state: State, job: Job, reason: str) -> None:
     state.remember_end(job.id)
     returning.forget_stray(state, job.id)
     shared.free(state, job)
+    for runs in job.copies.values():
+        for copy in runs.values():
+            copy.forget()
     if client.peer is None and not client.jobs:
         del state.away[client.node_id]
         shared.drop_bulks_of(state, client.node_id, reason)

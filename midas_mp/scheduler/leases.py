@@ -87,7 +87,8 @@ def finish(job: Job, task: Task, outcome: Outcome, doer: str, payload: Sequence[
 def forget(job: Job, task: Task) -> None:
     """Drop what was noted of a task whose run does not matter any more."""
     job.blames.pop(task, None)
-    job.copies.pop(task, None)
+    for copy in job.copies.pop(task, {}).values():
+        copy.forget()
     job.prints.pop(task, None)
 
 
@@ -127,6 +128,6 @@ def _release(state: State, worker: Worker, ref: TaskRef) -> None:
     job = state.jobs.get(ref.job)
     task = job.task(ref.round, ref.index) if job is not None and job.copies else None
     if job is not None and task is not None and worker in job.copies.get(task, ()):
-        del job.copies[task][worker]
+        job.copies[task].pop(worker).forget()
         if not job.copies[task]:
             del job.copies[task]

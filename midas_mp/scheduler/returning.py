@@ -59,7 +59,7 @@ def take_back(state: State, worker: Worker, held: Sequence[TaskRef]) -> None:
         elif task.state is TaskState.DONE:
             unwanted.append(ref)
         elif task.worker is not worker:
-            copies.note(job, task, worker, is_whole=False)
+            copies.note(state, job, task, worker, is_whole=False)
     leases.call_off(state, worker, unwanted)
     if worker.lease_count:
         trigger = "isolate" if worker.has_suspect else "lease"

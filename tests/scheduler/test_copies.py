@@ -228,6 +228,24 @@ def test_when_the_lease_is_lost_each_line_is_heard_once(cluster: Any, copied: Co
     assert copied.heard() == [b"1", b"2", b"3"]
 
 
+@pytest.mark.parametrize("end", ["lease done", "copy done", "copy lost", "job ended", "cancelled"])
+def test_room_for_what_copies_print_is_free_again(cluster: Any, copied: Copied, end: str) -> None:
+    copied.print(copied.quick, b"1")
+    room = cluster.state.copying.room
+    assert room.used_bytes > 0
+    if end == "lease done":
+        cluster.finish(copied.slow, 1, TASK)
+    elif end == "copy done":
+        cluster.finish(copied.quick, 1, TASK)
+    elif end == "copy lost":
+        cluster.lose(copied.quick)
+    elif end == "job ended":
+        cluster.say(copied.client, EndJob("job"))
+    else:
+        cluster.say(copied.client, CancelTasks("job", 0, [0]))
+    assert room.used_bytes == 0
+
+
 def test_what_a_run_printed_that_was_lost_without_a_copy_is_printed_again(cluster: Any) -> None:
     copied = Copied(cluster)
     copied.print(copied.slow, b"1")
