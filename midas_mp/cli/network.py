@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -138,28 +137,21 @@ def warn_insecure(address: Address) -> None:
 def invite(entrance: Entrance, kinds: Mapping[Kind, str], address: Address) -> None:
     """One line to paste on another machine, for each of these commands.
 
-    Tokens are for people, and stay out of logs: where stderr is a file or a journal the line tells
-    where to get one.
+    Tokens are for people, and stay out of logs: where stderr is no terminal, but a file or a pipe
+    to who knows where, the line tells how to get one.
     """
     from midas_mp.join.entrance import name_for_others
 
     if entrance.identity is None:
         return
     asked = " --tls-cert FILE" if entrance.wants_certificates else ""
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
     for kind, command in kinds.items():
-        token = f"$(midas token new --for {kind})" if _is_logged() else entrance.token(kind)
+        token = entrance.token(kind) if is_terminal else f"$(midas token new --for {kind})"
         announce(
             f"{kind} on other machines: MIDAS_TOKEN={token} {command} "
             f"--address {name_for_others(address)}{asked}"
         )
-
-
-def _is_logged() -> bool:
-    try:
-        mode = os.fstat(sys.stderr.fileno()).st_mode
-    except (OSError, ValueError, AttributeError):
-        return True
-    return stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
 def announce(text: str) -> None:

@@ -37,21 +37,15 @@ def test_with_insecure_it_listens_and_serves(start, script, own_state, how):
     assert "warning: --insecure" in node.err
 
 
-@pytest.mark.parametrize("stream", ["a pipe", "a terminal"])
-def test_one_line_is_enough_on_another_machine(start, script, own_state, tmp_path, stream):
+def test_one_line_from_a_terminal_is_enough_on_another_machine(start, script, own_state, tmp_path):
     ours, theirs = pty.openpty()
-    options = {"stderr": theirs} if stream == "a terminal" else {}
-    host = start("host", "--address", "0.0.0.0:0", env=own_state, **options)
+    start("host", "--address", "0.0.0.0:0", env=own_state, stderr=theirs)
     os.close(theirs)
-    if stream == "a terminal":
-        text = b""
-        while b"midas run" not in text:
-            text += os.read(ours, 65_536)
-        text = text.decode()
-    else:
-        host.wait_for(r"midas run SCRIPT --address \S+\n")
-        text = host.err
+    said = b""
+    while b"midas run" not in said:
+        said += os.read(ours, 65_536)
     os.close(ours)
+    text = said.decode()
     (port,) = re.findall(r"listening on 0\.0\.0\.0:(\d+)", text)
     said = re.findall(r"MIDAS_TOKEN=(midas1\.[\w-]+) midas (\w+).* --address (\S+):(\d+)", text)
     tokens = {command: token for token, command, _, _ in said}
@@ -68,11 +62,18 @@ def test_one_line_is_enough_on_another_machine(start, script, own_state, tmp_pat
     assert tokens["participant"] not in node.err
 
 
-def test_in_a_log_no_token_is_left(start, own_state, tmp_path):
+@pytest.mark.parametrize("stream", ["a file", "a pipe"])
+def test_in_a_log_no_token_is_left(start, own_state, tmp_path, stream):
+    """Who supervises containers, services and jobs reads a pipe, and keeps what comes."""
     with (tmp_path / "log").open("wb") as log:
-        host = start("host", "--address", "0.0.0.0:0", env=own_state, stderr=log.fileno())
-    host.wait_until(lambda: b"midas run SCRIPT" in (tmp_path / "log").read_bytes())
-    text = (tmp_path / "log").read_text()
+        options = {"stderr": log.fileno()} if stream == "a file" else {}
+        host = start("host", "--address", "0.0.0.0:0", env=own_state, **options)
+    if stream == "a file":
+        host.wait_until(lambda: b"midas run SCRIPT" in (tmp_path / "log").read_bytes())
+        text = (tmp_path / "log").read_text()
+    else:
+        host.wait_for("midas run SCRIPT")
+        text = host.err
     assert "MIDAS_TOKEN=$(midas token new --for participants) midas participant" in text
     assert "midas1." not in text
 
