@@ -69,6 +69,15 @@ class NodeSettings(NamedTuple):
     """Workers that are confined less are none."""
 
 
+class Undone(NamedTuple):
+    """What a node leaves to others when it goes."""
+
+    running_count: int
+    """Tasks that have not ended."""
+    kept_count: int
+    """Results that no host has heard."""
+
+
 class Launcher:
     """One node.  Also the ``Receiver`` of its connection to the host.
 
@@ -133,6 +142,11 @@ class Launcher:
         return self._crew.held_count
 
     @property
+    def kept_count(self) -> int:
+        """How many results wait for a host to hear them."""
+        return self._crew.kept_count
+
+    @property
     def idle_s(self) -> float:
         """For how long there has been nothing to do here.
 
@@ -141,7 +155,7 @@ class Launcher:
         if self._crew.is_busy or self._fetcher.is_busy:
             return 0.0
         idle_s = self._loop.time() - self._crew.last_work_s
-        is_due = self._crew.kept_count > 0 and idle_s < limits.CLIENT_PATIENCE_S
+        is_due = self.kept_count > 0 and idle_s < limits.CLIENT_PATIENCE_S
         return 0.0 if is_due else idle_s
 
     def greet(self, link: Link) -> asyncio.Future[MidasError | None]:
@@ -157,18 +171,20 @@ class Launcher:
             self.link_lost(link, ConnectionLost(f"{link.peer}: the connection ended at once"))
         return uplink.lost
 
-    async def drain(self, reason: str, grace_s: float) -> int:
+    async def drain(self, reason: str, grace_s: float) -> Undone:
         """Takes nothing more, hands back what has not begun, and lets the rest end in time.
 
+        It has ended when a host has heard what came of it.
+
         Returns:
-            How many tasks run nevertheless.
+            What could not be done in time.
         """
         self._leaving = NodeLeaving(reason, grace_s)
         self._say_leaving()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._crew.drain()
-        return self.held_count
+        return Undone(self.held_count, self.kept_count)
 
     def leave(self, reason: str) -> None:
         """Says goodbye and takes nothing more; the supervisor then ends the processes."""

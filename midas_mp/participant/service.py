@@ -91,7 +91,7 @@ async def serve(
     if idle_timeout_s is not None:
         works.append(wait_idle(launcher, idle_timeout_s, announce))
     if draining is not None:
-        works.append(_drain(launcher, draining, grace_s, announce))
+        works.append(drain(launcher, draining, grace_s, announce))
     tasks = [asyncio.ensure_future(work) for work in works]
     reason = "the participant is stopping"
     try:
@@ -164,6 +164,27 @@ async def wait_idle(launcher: Launcher, timeout_s: float, announce: Announce) ->
     announce(f"nothing to do for {timeout_s:g} s; leaving")
 
 
+async def drain(
+    launcher: Launcher, draining: asyncio.Event, grace_s: float, announce: Announce
+) -> None:
+    """Returns when what runs has ended, or has had its time, after somebody asked for it."""
+    await draining.wait()
+    if launcher.held_count:
+        goes_on = _counted(launcher.held_count, "task goes on", "tasks go on")
+        announce(f"leaving: {goes_on} here for up to {grace_s:g} s")
+    if launcher.kept_count:
+        wait = _counted(launcher.kept_count, "result waits", "results wait")
+        announce(f"leaving: {wait} for a host for up to {grace_s:g} s")
+    undone = await launcher.drain("draining", grace_s)
+    if undone.running_count:
+        tasks = _counted(undone.running_count, "task is", "tasks are")
+        announce(f"{tasks} not done after {grace_s:g} s and left to others")
+    if undone.kept_count:
+        found = _counted(undone.kept_count, "result has", "results have")
+        announce(f"{found} found no host within {grace_s:g} s; others compute that again")
+    announce("left")
+
+
 class _Visit(NamedTuple):
     """How one try to be with a host ended, if it was nobody's fault."""
 
@@ -197,7 +218,7 @@ async def _visit(dial: Dial, launcher: Launcher, where: str) -> _Visit:
 def _loss(where: str, error: MidasError | None, held_count: int) -> str:
     meanwhile = "waiting for the next one"
     if held_count:
-        meanwhile = "1 task goes on here" if held_count == 1 else f"{held_count} tasks go on here"
+        meanwhile = f"{_counted(held_count, 'task goes on', 'tasks go on')} here"
     return f"the host at {where} is gone{_because(where, error)}; {meanwhile}"
 
 
@@ -206,17 +227,5 @@ def _because(where: str, error: MidasError | None) -> str:
     return f" ({str(error).removeprefix(f'{where}: ')})" if error is not None else ""
 
 
-async def _drain(
-    launcher: Launcher, draining: asyncio.Event, grace_s: float, announce: Announce
-) -> None:
-    """Returns when what runs has ended, or has had its time, after somebody asked for it."""
-    await draining.wait()
-    count = launcher.held_count
-    if count:
-        goes_on = "1 task goes on" if count == 1 else f"{count} tasks go on"
-        announce(f"leaving: {goes_on} here for up to {grace_s:g} s")
-    left = await launcher.drain("draining", grace_s)
-    if left:
-        others = "1 task is" if left == 1 else f"{left} tasks are"
-        announce(f"{others} not done after {grace_s:g} s and left to others")
-    announce("left")
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"

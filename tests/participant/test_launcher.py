@@ -13,6 +13,7 @@ from midas_mp import limits
 from midas_mp.errors import ClusterLost, ConnectionLost, PeerRefused, ProtocolError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.participant import seat
+from midas_mp.participant.launcher import Undone
 from midas_mp.transport import memory
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame, encode
@@ -668,7 +669,7 @@ def test_a_node_that_leaves_finishes_what_runs_and_hands_back_the_rest(
             (leaving,) = await host.hear(NodeLeaving)
             assert leaving == NodeLeaving("update", 20)
             host.submit(2, {7: "crossed the news"})
-            assert await draining == 0
+            assert await draining == Undone(0, 0)
             assert host.outcomes() == {0: ("OK", "waited")}
             returned = {ref.index for back in host.heard(TasksReturned) for ref in back.tasks}
             assert returned == {1, 2, 7}
@@ -687,7 +688,7 @@ def test_a_node_that_leaves_waits_no_longer_than_its_grace(run: Callable, node: 
             host.begin(BY_NAME)
             host.submit(1, {0: ["loop"]})
             await host.printed(b"looping")
-            assert await n.launcher.drain("update", 0.1) == 1
+            assert await n.launcher.drain("update", 0.1) == Undone(1, 0)
 
     run(main())
 
@@ -705,7 +706,7 @@ def test_a_worker_that_dies_while_its_node_leaves_is_not_replaced(
             draining = asyncio.create_task(n.launcher.drain("update", 20))
             await host.hear(NodeLeaving)
             n.worker().kill()
-            assert await draining == 0
+            assert await draining == Undone(0, 0)
             (down,) = host.heard(WorkerDown)
             assert down.running == TaskRef("job", 0, 0)
             assert len(host.heard(WorkerUp)) == 1
@@ -732,7 +733,7 @@ def test_a_node_that_loses_its_host_while_it_leaves_brings_the_next_what_it_fini
             await second.hear(Hello)
             second.say(Welcome(PROTOCOL_VERSION, "0", "laptop", 1))
             await second.hear(NodeLeaving)
-            assert await draining == 0
+            assert await draining == Undone(0, 0)
             await second.results(1)
             assert second.outcomes() == {0: ("OK", "waited")}
 

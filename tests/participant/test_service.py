@@ -21,7 +21,7 @@ from midas_mp.errors import HostUnreachable, PeerRefused, ProcessLost, ProtocolE
 from midas_mp.join.identity import Identity, make_pem
 from midas_mp.join.tls import host_context, peer_context
 from midas_mp.participant.launcher import NodeSettings
-from midas_mp.participant.service import serve, visit_hosts, wait_idle
+from midas_mp.participant.service import drain, serve, visit_hosts, wait_idle
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
@@ -505,6 +505,34 @@ def test_who_computes_is_not_idle(run: Callable, node: Callable) -> None:
             host.say(EndJob("job"))
             await idling
             assert said == ["nothing to do for 0.1 s; leaving"]
+
+    run(main())
+
+
+def test_who_leaves_says_what_nobody_has_heard(run: Callable, node: Callable) -> None:
+    async def main() -> None:
+        async with node() as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin("function execute_code() return 1 end")
+            n.worker().suspend()
+            host.submit(1, {0: None})
+            while not n.launcher.held_count:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.005)
+            host.link.abort()
+            await host.lost
+            n.worker().resume()
+            while not n.launcher.kept_count:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.005)
+            said: list[str] = []
+            draining = asyncio.Event()
+            draining.set()
+            await drain(n.launcher, draining, 0.1, said.append)
+            assert said == [
+                "leaving: 1 result waits for a host for up to 0.1 s",
+                "1 result has found no host within 0.1 s; others compute that again",
+                "left",
+            ]
 
     run(main())
 
