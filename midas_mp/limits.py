@@ -186,6 +186,10 @@ that is gone: a restart of either, or a laptop that changes networks."""
 ENDED_JOBS_MAX: Final = 1_000
 """Jobs whose end a host remembers: a node that comes back with work of one is told at once."""
 
+PAUSED_ABSENT_MAX: Final = 1_000
+"""Paused nodes that were lost and are known again when they come back; each start of a participant
+is another node."""
+
 EPOCHS_MAX: Final = 10_000
 """Nodes and clients whose connections a host counts; each run of a script is one."""
 

@@ -192,6 +192,11 @@ def _check_sets(state: State, workers: list[Worker]) -> None:
         node_id = worker.node.hello.node_id
         is_paused = {(node_id, 0), (node_id, worker.channel)} & set(state.paused.seats)
         assert worker.is_paused == bool(is_paused), f"{worker.label}: paused"
+    connected = {node.hello.node_id for node in state.nodes.values()}
+    assert not connected & set(state.paused.absent), "a node is connected and away"
+    paused = {node_id for node_id, _ in state.paused.seats}
+    assert paused <= connected | set(state.paused.absent), "a pause that nothing ends"
+    assert len(state.paused.absent) <= limits.PAUSED_ABSENT_MAX, "too many pauses of the absent"
     known = set(workers)
     assert known.issuperset(state.idle), "a lost worker is idle"
     assert known.issuperset(state.hungry), "a lost worker is hungry"

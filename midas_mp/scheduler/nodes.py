@@ -57,6 +57,7 @@ def greet_launcher(state: State, peer: int, hello: Hello) -> None:
     epoch = state.count_connection(hello.node_id)
     node = state.nodes[peer] = Node(peer, hello, name, epoch)
     state.awaited += node.awaited
+    pausing.welcome(state, node)
     state.is_membership_new = True
     state.send(peer, Welcome(PROTOCOL_VERSION, state.release, name, epoch))
     count = hello.workers_announced
@@ -133,8 +134,7 @@ def leave(state: State, node: Node, reason: str, *, is_orderly: bool) -> None:
     for stray in state.strays.values():
         stray.nodes.pop(node, None)
     shared.forget_node(state, node, reason)
-    if is_orderly:
-        pausing.forget(state, node)
+    pausing.part(state, node, is_orderly=is_orderly)
     state.is_membership_new = True
     state.notice(f"node {node.name} {node.state}: {reason}")
 

@@ -6,14 +6,16 @@ its tasks stands still with it; the others go on with other jobs.  What stands s
 and loses no time: deadlines stop too.
 
 A node is known again by its id when it comes back, so it stays paused, and so do its workers, also
-when their processes are replaced; it can be let go on while it is away.  A job is paused until it
-ends.  Resuming a node resumes all its workers; a worker of a paused node can be resumed alone.
+when their processes are replaced; it can be let go on while it is away.  Of many that are away
+those that were lost first are forgotten: most will never come back.  A job is paused until it ends.
+Resuming a node resumes all its workers; a worker of a paused node can be resumed alone.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from midas_mp import limits
 from midas_mp.scheduler import status
 from midas_mp.scheduler.records import ClientRecord, Job, Node, Worker
 from midas_mp.scheduler.state import State
@@ -45,11 +47,21 @@ def greet(state: State, worker: Worker) -> None:
     _settle(state, worker)
 
 
-def forget(state: State, node: Node) -> None:
-    """It has left, and will not come again by that id."""
+def welcome(state: State, node: Node) -> None:
+    """It has joined, perhaps again."""
+    state.paused.absent.pop(node.hello.node_id, None)
+
+
+def part(state: State, node: Node, *, is_orderly: bool) -> None:
+    """It has left, and will not come again by that id, or it was lost, and may."""
     node_id = node.hello.node_id
-    for key in [key for key in state.paused.seats if key[0] == node_id]:
-        del state.paused.seats[key]
+    if is_orderly:
+        _forget(state, node_id)
+    elif any(key[0] == node_id for key in state.paused.seats):
+        absent = state.paused.absent
+        absent[node_id] = None
+        if len(absent) > limits.PAUSED_ABSENT_MAX:
+            _forget(state, next(iter(absent)))
 
 
 def _obey(state: State, target: str, *, is_paused: bool) -> str | None:
@@ -111,6 +123,12 @@ def _release_absent(state: State, name: str) -> str | None:
     for node in state.nodes.values():
         _settle_all(state, node)
     return f"{name}, which is away, goes on" if keys else None
+
+
+def _forget(state: State, node_id: str) -> None:
+    state.paused.absent.pop(node_id, None)
+    for key in [key for key in state.paused.seats if key[0] == node_id]:
+        del state.paused.seats[key]
 
 
 def _remember(state: State, node: Node, channel: int, name: str | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from midas_mp import limits
 from midas_mp.wire.messages import (
     AskPause,
     BeginJob,
@@ -132,6 +133,24 @@ def test_who_leaves_for_good_is_forgotten(cluster: Any, admin: int) -> None:
     pause(cluster, admin, "lab-001")
     cluster.say(node, Goodbye("done"))
     assert not cluster.state.paused
+
+
+def test_of_many_that_were_lost_the_first_are_forgotten(
+    cluster: Any, admin: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PAUSED_ABSENT_MAX", 2)
+    names = ("first", "second", "third")
+    nodes = {name: cluster.node(1, name=name, node_id=name) for name in (*names, "here")}
+    for name in nodes:
+        pause(cluster, admin, name)
+    pause(cluster, admin, "first-001")
+    for name in names:
+        cluster.lose(nodes[name])
+    for name, is_paused in (("first", False), ("second", True), ("third", True)):
+        again = cluster.node(1, name=name, node_id=name)
+        assert cluster.state.nodes[again].workers[1].is_paused == is_paused
+    assert cluster.state.nodes[nodes["here"]].workers[1].is_paused
+    assert not cluster.state.paused.absent
 
 
 def test_a_suspect_waits_for_a_worker_that_is_not_paused(cluster: Any, admin: int) -> None:
