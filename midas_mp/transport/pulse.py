@@ -66,7 +66,7 @@ class Pulse:
     def __init__(
         self, link: PulsedLink, call_later: Callable[[float, Callable[[], None]], object]
     ) -> None:
-        self._link = link
+        self._link: PulsedLink | None = link
         self._call_later = call_later
         self._loop = asyncio.get_running_loop()
         self._received_count = 0
@@ -74,20 +74,24 @@ class Pulse:
         self._silent_beats = 0
         self._wait()
 
+    def close(self) -> None:
+        """Holds the link no longer, nor all that the link holds; idempotent."""
+        self._link = None
+
     def _wait(self) -> None:
         self._due_s = self._loop.time() + limits.HEARTBEAT_INTERVAL_S
         self._call_later(limits.HEARTBEAT_INTERVAL_S, self._tick)
 
     def _tick(self) -> None:
         link = self._link
-        if link.is_closed:
+        if link is None or link.is_closed:
             return
         conversation = link.conversation
         if conversation.is_open:
             roles = {conversation.local, conversation.remote}
             if Role.HOST not in roles or not roles & _BEATING:
                 return
-            self._listen()
+            self._listen(link)
             if self._silent_beats >= limits.SILENT_BEATS_MAX and conversation.remote in _JUDGED:
                 link.fall_silent(limits.SILENT_BEATS_MAX * limits.HEARTBEAT_INTERVAL_S)
                 return
@@ -96,11 +100,11 @@ class Pulse:
             self._sent_count = link.sent_count
         self._wait()
 
-    def _listen(self) -> None:
+    def _listen(self, link: PulsedLink) -> None:
         was_absent = self._loop.time() - self._due_s > limits.HEARTBEAT_INTERVAL_S
-        has_heard = self._link.received_count != self._received_count
-        self._received_count = self._link.received_count
-        if has_heard or was_absent or not self._link.is_reading:
+        has_heard = link.received_count != self._received_count
+        self._received_count = link.received_count
+        if has_heard or was_absent or not link.is_reading:
             self._silent_beats = 0
         else:
             self._silent_beats += 1

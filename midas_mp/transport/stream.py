@@ -71,6 +71,7 @@ class StreamLink(asyncio.Protocol, Link):
         self._writer = RecordWriter() if is_checked else None
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._pulse: Pulse | None = None
         self._flow: FlowWatch | None = None
         self._is_closing = False
         self._is_writing_paused = False
@@ -178,7 +179,7 @@ class StreamLink(asyncio.Protocol, Link):
             limits.SEND_BUFFER_BYTES_HIGH, limits.SEND_BUFFER_BYTES_LOW
         )
         self._address = self._address or _address_of(transport)
-        Pulse(self, self._loop.call_later)
+        self._pulse = Pulse(self, self._loop.call_later)
         if self._is_remote:
             self._flow = FlowWatch(self, self._loop.call_later)
         if self._greeting_timeout_s is not None:
@@ -218,13 +219,19 @@ class StreamLink(asyncio.Protocol, Link):
         if exc is not None and not self._is_closing:
             self._error = ConnectionLost(f"{self.peer}: the connection broke: {exc}")
         self._cancel_timer()
-        if self._flow is not None:
-            self._flow.close()
+        for watch in (self._pulse, self._flow):
+            if watch is not None:
+                watch.close()
         self._transport = None
         self._is_closing = True
         self._is_writing_paused = False
         self._neighbourhood.part()
-        self._lose(self._error)
+        # nothing waits for the garbage collector that may be large: the part of a frame that came,
+        # and what came last, which the error's traceback holds
+        self._decoder = FrameDecoder(self.conversation)
+        self._reader = None
+        error, self._error = self._error, None
+        self._lose(error)
 
     def pause_writing(self) -> None:
         self._is_writing_paused = True

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import re
+from collections import Counter
 
 import msgspec
 import psutil
 
 from midas_mp import limits
 from midas_mp.errors import MidasError, ProtocolError
+from midas_mp.host.host import Host
 from midas_mp.testing.forgery import DIGESTS, JOBS, bent, forged, forged_word, spoilt
 from midas_mp.testing.mutation import noise, tamper
-from midas_mp.transport import loop, tcp
+from midas_mp.testing.virtual_time import VirtualTimeLoop
+from midas_mp.transport import loop, memory, tcp
 from midas_mp.transport.address import Address
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame, FrameDecoder, encode
@@ -35,7 +39,13 @@ FRAMES = 10_000
 FRAMES_OF_ONE = 40
 CONNECTIONS = 500
 AT_ONCE = 8
+LIARS_AT_HOME = 60
 RSS_GROWTH_MAX = 50 * limits.MB
+RSS_GROWTH_MAX_BY_HAND = 150 * limits.MB
+"""Nothing is kept (see the last test), but the allocators give little of it back: after 9,000
+connections, 330 a second, a host was 58 MB larger, of which 57 MB were free memory between what
+stays.  By hand there are more, and as many as the machine can do in a second."""
+
 ROLES = (Role.LAUNCHER, Role.CLIENT, Role.CLIENT, Role.BULK)
 OPEN = {"MIDAS_INSECURE": "1"}
 
@@ -70,10 +80,17 @@ class Liar:
         self.welcomed.set()
         self.lost.set()
 
-    async def storm(self, address, number):
+    async def dial(self, host, conversation):
+        """Where the host listens."""
+        return await tcp.connect(host, self, conversation)
+
+    def garble(self, link, frame):
+        link._write([spoilt(self.rng, frame)])
+
+    async def storm(self, host, number):
         rng = self.rng
         role = rng.choice(ROLES)
-        link = await tcp.connect(address, self, LyingConversation(role, Role.HOST))
+        link = await self.dial(host, LyingConversation(role, Role.HOST))
         node_id = rng.choice(("a0", "b1", f"{number:08x}"))
         hello = Hello(PROTOCOL_VERSION, role, "1", node_id, f"liar-{number}")
         greeting = Frame(CONTROL_CHANNEL, hello)
@@ -87,7 +104,7 @@ class Liar:
             if rng.happens(0.1):
                 await asyncio.sleep(0)
         if not link.is_closed:
-            link._write([spoilt(rng, forged_word(rng, role, Role.HOST))])
+            self.garble(link, forged_word(rng, role, Role.HOST))
         rng.choice((link.close, link.abort))()
         await self.lost.wait()
         return said + 1
@@ -131,6 +148,17 @@ class Liar:
             frame._replace(message=bent(rng, frame.message)) if rng.happens(0.1) else frame
             for frame in frames
         ]
+
+
+class LiarAtHome(Liar):
+    """In the process of the host, whose clock it shares; what it says are frames at least."""
+
+    async def dial(self, host, conversation):
+        link, _ = memory.pair(self, conversation, host, host.conversation())
+        return link
+
+    def garble(self, link, frame):
+        link.send([frame])
 
 
 async def stranger(rng, address):
@@ -215,7 +243,8 @@ def test_ten_thousand_lies_neither_stop_a_host_nor_fill_it(fuzz, start, midas, s
     ended = midas("run", path, "--address", where, "--tasks", "20", env=OPEN)
     assert (ended.code, ended.out) == (0, ",".join(map(str, range(20))) + "\n")
     growth = resident_bytes(host) - before
-    assert growth < RSS_GROWTH_MAX
+    is_short = fuzz.done <= CONNECTIONS
+    assert growth < (RSS_GROWTH_MAX if is_short else RSS_GROWTH_MAX_BY_HAND)
     assert node.process.poll() is None
     gone = host.stop()
     check_log(gone.err)
@@ -223,4 +252,45 @@ def test_ten_thousand_lies_neither_stop_a_host_nor_fill_it(fuzz, start, midas, s
     figures = f"{said:,} frames over {fuzz.done:,} connections, {growth / limits.MB:.1f} MB more"
     print(figures)  # noqa: T201
     assert said >= FRAMES or fuzz.done < CONNECTIONS
+    fuzz.tell()
+
+
+def objects_kept():
+    """How many there are of each type of ours."""
+    gc.collect()
+    kinds = (type(each) for each in gc.get_objects())
+    return Counter(kind for kind in kinds if str(kind.__module__).startswith("midas_mp."))
+
+
+def tables_of(host):
+    """How much is in each table that all parts of the scheduler share."""
+    tables = vars(host.scheduler.state).items()
+    return {name: len(table) for name, table in tables if isinstance(table, dict | list)}
+
+
+async def lies_at_home(host, fuzz, numbers):
+    """Until nobody waits any more for any of them."""
+    for first in range(numbers.start, numbers.stop, AT_ONCE):
+        few = range(first, min(first + AT_ONCE, numbers.stop))
+        await asyncio.gather(*(LiarAtHome(fuzz.chance(n)).storm(host, n) for n in few))
+    await asyncio.sleep(2 * limits.CLIENT_PATIENCE_S)  # of virtual time
+
+
+def test_of_liars_that_are_gone_a_host_keeps_but_their_numbers(fuzz):
+    async def main():
+        host = Host(announce=lambda _: None)
+        await lies_at_home(host, fuzz, range(-LIARS_AT_HOME, 0))  # what is made once has been made
+        before, tables = objects_kept(), tables_of(host)
+        for numbers in fuzz.ranges(2 * LIARS_AT_HOME, LIARS_AT_HOME):
+            await lies_at_home(host, fuzz, numbers)
+            fuzz.done += len(numbers)
+            assert not objects_kept() - before
+            now = tables_of(host)
+            assert now.pop("epochs") <= limits.EPOCHS_MAX
+            assert now.pop("ended") <= limits.ENDED_JOBS_MAX
+            assert now == {name: tables[name] for name in now}
+        await host.close("it was enough")
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
     fuzz.tell()

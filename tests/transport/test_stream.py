@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import struct
+import weakref
 
 import pytest
 
@@ -68,6 +70,27 @@ def test_noise_is_a_protocol_error_and_ends_the_link(run, recorder, raw_peer, no
         except ConnectionResetError:  # of the noise that nobody read
             answer = b""
         assert answer == b""
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "last", [b"\xff" * 100, HELLO[:20], HELLO, b""], ids=["noise", "part", "whole", "nothing"]
+)
+def test_a_link_that_is_lost_is_held_by_nobody(run, recorder, raw_peer, last):
+    near, far = raw_peer
+
+    async def main():
+        receiver = recorder()
+        link = weakref.ref(await host_end(near, receiver))
+        far.sendall(last)
+        far.shutdown(socket.SHUT_WR)
+        await receiver.lost()
+        receiver.losses.clear()
+        for _ in range(5):
+            await asyncio.sleep(0)  # the transport has still to return
+        gc.collect()
+        assert link() is None
 
     run(main())
 
