@@ -1,7 +1,7 @@
 """Clusters that are harmed while they work lose nothing, and what would be wrong is noticed.
 
-The figures of the usual run; those marked ``chaos`` are for ``tox -e chaos``, larger ones for
-``tox -e long``.
+Those marked ``figures`` are for CI and ``tox -e figures``, those marked ``chaos`` for ``tox -e
+chaos``, larger ones for ``tox -e long``.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def endure(what, count, tasks, least):
     assert sum(ordeal.counts.values()) >= least
 
 
+@pytest.mark.figures
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("what", USUAL)
 def test_nothing_is_lost_doubled_or_wrong(what):

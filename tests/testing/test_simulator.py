@@ -16,8 +16,13 @@ from midas_mp.testing.world import Verdict
 SEEDS = 1_000
 BLOCK = 50
 
+BLOCKS = [
+    0,
+    *(pytest.param(first, marks=pytest.mark.figures) for first in range(BLOCK, SEEDS, BLOCK)),
+]
 
-@pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
+
+@pytest.mark.parametrize("first", BLOCKS)
 def test_nothing_that_must_never_happen_does(first):
     """On a failure: ``python -m midas_mp.testing.simulator --seed N --trace``."""
     verdicts = simulator.run_block(range(first, first + BLOCK))

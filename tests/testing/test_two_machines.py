@@ -34,6 +34,7 @@ def outlive(what):
     assert journey.problem == ""
 
 
+@pytest.mark.figures
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("what", USUAL)
 def test_a_job_outlives_its_network(what):
