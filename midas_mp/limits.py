@@ -54,6 +54,9 @@ INLINE_ARRAY_BYTES_MAX: Final = 1 * KB
 OUTBOUND_GRANULE_BYTES: Final = 64 * KB
 """Arrays of this size and more are made in shared memory, in whole granules of it."""
 
+CONNECT_TIMEOUT_S: Final = 10.0
+"""A host that does not answer somebody who waits for it by then is not there."""
+
 GREETING_TIMEOUT_S: Final = 5.0
 """A peer that says nothing is dropped; an honest one greets within a round trip."""
 

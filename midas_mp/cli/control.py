@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from midas_mp.cli.network import access_options, address_option, announce, take_badge
+from midas_mp.cli.network import access_options, address_option, announce, make_dial
 from midas_mp.cli.table import table
 from midas_mp.errors import UsageError
-from midas_mp.transport.address import Address
 
 if TYPE_CHECKING:
     from midas_mp.transport.link import Dial
-
-CONNECT_TIMEOUT_S: Final = 10.0
 
 _HEAD: Final = ("job", "state", "waiting", "leased", "done", "client", "title")
 
@@ -25,7 +21,7 @@ _HEAD: Final = ("job", "state", "waiting", "leased", "done", "client", "title")
 @access_options
 def jobs(address: str, **said: Any) -> int:
     """Show the jobs of a host, whosever they are, by the names that 'midas pause' knows."""
-    dial = _dial(address, said)
+    dial = make_dial(address, said)
     from midas_mp.client.question import list_jobs
     from midas_mp.transport import loop
 
@@ -48,7 +44,7 @@ def pause(name: str, address: str, **said: Any) -> int:
     waits behind them goes to others.  'midas jobs' and 'midas workers' show the names; the workers
     of a node are called NODE-000, NODE-001 …
     """
-    return _ask(name, _dial(address, said), is_paused=True)
+    return _ask(name, make_dial(address, said), is_paused=True)
 
 
 @click.command(short_help="Let go on what 'midas pause' stopped.")
@@ -57,7 +53,7 @@ def pause(name: str, address: str, **said: Any) -> int:
 @access_options
 def resume(name: str, address: str, **said: Any) -> int:
     """Let go on what 'midas pause' stopped."""
-    return _ask(name, _dial(address, said), is_paused=False)
+    return _ask(name, make_dial(address, said), is_paused=False)
 
 
 def _ask(name: str, dial: Dial, *, is_paused: bool) -> int:
@@ -69,11 +65,3 @@ def _ask(name: str, dial: Dial, *, is_paused: bool) -> int:
         raise UsageError(answer.sentence)
     announce(answer.sentence)
     return 0
-
-
-def _dial(address: str, said: dict[str, Any]) -> Dial:
-    where = Address.parse(address)
-    badge = take_badge(said, where)()
-    from midas_mp.transport import tcp
-
-    return functools.partial(tcp.connect, where, badge=badge, timeout_s=CONNECT_TIMEOUT_S)

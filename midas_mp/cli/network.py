@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from midas_mp.join.entrance import Entrance
     from midas_mp.join.ledger import Kind
     from midas_mp.transport.joining import Badge
+    from midas_mp.transport.link import Dial
 
 
 def address_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -125,6 +127,15 @@ def take_badge(said: dict[str, Any], address: Address) -> Callable[[], Badge | N
         return access.badge(address)
 
     return badge
+
+
+def make_dial(address: str, said: dict[str, Any]) -> Dial:
+    """How to reach the host of whom something is asked; takes the options out of what was said."""
+    where = Address.parse(address)
+    badge = take_badge(said, where)()
+    from midas_mp.transport import tcp
+
+    return functools.partial(tcp.connect, where, badge=badge, timeout_s=limits.CONNECT_TIMEOUT_S)
 
 
 def warn_insecure(address: Address) -> None:

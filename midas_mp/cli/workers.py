@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from midas_mp.cli.network import access_options, address_option, take_badge
+from midas_mp.cli.network import access_options, address_option, make_dial
 from midas_mp.cli.table import table
 from midas_mp.transport.address import Address
 
 if TYPE_CHECKING:
     from midas_mp.wire.messages import NodeReport
-
-CONNECT_TIMEOUT_S: Final = 10.0
 
 _HEAD: Final = ("node", "workers", "busy", "sandbox", "Lua", "tasks may use")
 
@@ -28,19 +25,17 @@ def workers(address: str, *, wants_json: bool, **said: Any) -> int:
     """Show which nodes a host has: how many workers each, how far they are confined, and what their
     owners let tasks use.
     """
-    where = Address.parse(address)
-    badge = take_badge(said, where)()
+    dial = make_dial(address, said)
     from midas_mp.client.question import list_nodes
-    from midas_mp.transport import loop, tcp
+    from midas_mp.transport import loop
 
-    dial = functools.partial(tcp.connect, where, badge=badge, timeout_s=CONNECT_TIMEOUT_S)
     nodes = loop.run(list_nodes(dial))
     if wants_json:
         click.echo(json.dumps([_facts(node) for node in nodes], indent=2))
     elif nodes:
         click.echo(table(_HEAD, map(_row, nodes)))
     else:
-        click.echo(f"nobody works for the host at {where}")
+        click.echo(f"nobody works for the host at {Address.parse(address)}")
     return 0
 
 

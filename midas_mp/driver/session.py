@@ -37,8 +37,6 @@ from midas_mp.transport.address import Address
 from midas_mp.transport.joining import Badge
 from midas_mp.transport.reception import Entry
 
-CONNECT_TIMEOUT_S = 10.0
-
 
 class Run(NamedTuple):
     """One run of one script.
@@ -117,7 +115,7 @@ async def run_at_host(
     watch = _Watch()
     supervisor = Supervisor(run.zygote, zygote_lost=watch.lost)
     dial = functools.partial(
-        tcp.connect, address, badge=badge, timeout_s=CONNECT_TIMEOUT_S, neighbours=Visitor()
+        tcp.connect, address, badge=badge, timeout_s=limits.CONNECT_TIMEOUT_S, neighbours=Visitor()
     )
     client = Client(dial, patience_s=patience_s)
     try:

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from midas_mp import limits
 from midas_mp.blobs.door import Visitor
 from midas_mp.blobs.upkeep import Upkeep
 from midas_mp.client.client import Client
@@ -25,8 +26,6 @@ from midas_mp.transport.address import Address
 from midas_mp.transport.joining import Badge
 from midas_mp.transport.link import Link, Receiver
 from midas_mp.wire.conversation import Conversation
-
-CONNECT_TIMEOUT_S: Final = 10.0
 
 
 class WorkplaceSpec(NamedTuple):
@@ -168,7 +167,7 @@ class _Dialled:
             receiver,
             conversation,
             badge=self._badge,
-            timeout_s=CONNECT_TIMEOUT_S,
+            timeout_s=limits.CONNECT_TIMEOUT_S,
             neighbours=self._visitor,
         )
         self._links = [link, *(link for link in self._links if not link.is_closed)]
