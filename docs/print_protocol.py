@@ -25,9 +25,10 @@ from msgspec import Struct
 
 from midas_mp import limits
 from midas_mp.scheduler import tables
-from midas_mp.wire import joining, messages
-from midas_mp.wire.conversation import TRANSITIONS, VOCABULARY, WORKER_CHANNEL, ConversationState
-from midas_mp.wire.messages import AnyMessage, Message
+from midas_mp.wire import joining, local, management, messages
+from midas_mp.wire.conversation import TRANSITIONS, ConversationState
+from midas_mp.wire.messages import Message
+from midas_mp.wire.vocabulary import VOCABULARY, WORKER_CHANNEL, AnyMessage
 
 PAGE: Final = Path(__file__).with_name("protocol.md")
 
@@ -36,9 +37,9 @@ PARTS: Final = (
     messages.Call,
     messages.Outcome,
     messages.TaskRef,
-    messages.NodeReport,
-    messages.JobReport,
-    messages.BlobRef,
+    management.NodeReport,
+    management.JobReport,
+    local.BlobRef,
     messages.Failure,
 )
 """Structs inside messages and payloads."""

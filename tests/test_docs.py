@@ -18,7 +18,8 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from midas_mp.wire.messages import PROTOCOL_VERSION, AnyMessage
+from midas_mp.wire.messages import PROTOCOL_VERSION
+from midas_mp.wire.vocabulary import AnyMessage
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "protocol.md").read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ from midas_mp.blobs.mapping import Mapping
 from midas_mp.blobs.pool import SharedFile, place
 from midas_mp.errors import ProtocolError
 from midas_mp.wire.framing import Buffer
-from midas_mp.wire.messages import BlobRef, ReleaseBlobs
+from midas_mp.wire.local import BlobRef, ReleaseBlobs
 
 _POOL_ID: Final = struct.Struct("=Q")
 

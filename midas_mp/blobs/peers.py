@@ -34,7 +34,7 @@ from midas_mp.blobs.mapping import exiting
 from midas_mp.blobs.pool import SharedFile, within_address_space
 from midas_mp.errors import ConnectionLost, MidasError, ProtocolError
 from midas_mp.wire.framing import Buffer
-from midas_mp.wire.messages import BlobRef, ReleaseBlobs
+from midas_mp.wire.local import BlobRef, ReleaseBlobs
 
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 

@@ -10,7 +10,7 @@ from typing import Final
 from midas_mp.blobs.peers import PeerBlobs
 from midas_mp.errors import ConnectionLost, MidasError
 from midas_mp.wire.framing import Buffer, PortOwner
-from midas_mp.wire.messages import BlobRef
+from midas_mp.wire.local import BlobRef
 
 RELEASE_INTERVAL_S: Final = 0.05
 """How often the other end hears what is not read any more, which it may be waiting to reuse."""

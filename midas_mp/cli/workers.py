@@ -12,7 +12,7 @@ from midas_mp.cli.table import table
 from midas_mp.transport.address import Address
 
 if TYPE_CHECKING:
-    from midas_mp.wire.messages import NodeReport
+    from midas_mp.wire.management import NodeReport
 
 _HEAD: Final = ("node", "workers", "busy", "sandbox", "Lua", "tasks may use")
 

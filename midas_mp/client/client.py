@@ -21,15 +21,8 @@ from midas_mp.errors import MidasError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.transport.link import Dial
 from midas_mp.wire.framing import Buffer, Frame
-from midas_mp.wire.messages import (
-    PROTOCOL_VERSION,
-    AnyMessage,
-    EndJob,
-    Hello,
-    JobSpec,
-    OpenJob,
-    Role,
-)
+from midas_mp.wire.messages import PROTOCOL_VERSION, EndJob, Hello, JobSpec, OpenJob, Role
+from midas_mp.wire.vocabulary import AnyMessage
 
 
 class Client:

@@ -22,7 +22,8 @@ from midas_mp.transport.backoff import Backoff
 from midas_mp.transport.gap import GapWatch
 from midas_mp.transport.link import Dial
 from midas_mp.wire.framing import Buffer, Frame
-from midas_mp.wire.messages import AnyMessage, Hello
+from midas_mp.wire.messages import Hello
+from midas_mp.wire.vocabulary import AnyMessage
 
 STEADY_S: Final = 1.0
 """A line that lasted so long has worked, and so has one that brought a result.  One that breaks

@@ -31,7 +31,6 @@ from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.framing import Buffer, Frame, payloads, size_bytes
 from midas_mp.wire.messages import (
     Acknowledge,
-    AnyMessage,
     Call,
     CancelTasks,
     FetchShared,
@@ -48,6 +47,7 @@ from midas_mp.wire.messages import (
     TaskRunning,
     TasksCancelled,
 )
+from midas_mp.wire.vocabulary import AnyMessage
 
 _Task = tuple[RunTasks, Call, Sequence[Buffer], int]
 """The order that it came with, its call, its payload and the bytes of that.  Not a class: one is

@@ -13,7 +13,8 @@ from midas_mp.errors import ClusterLost, MidasError, PeerRefused, ProtocolError
 from midas_mp.transport.link import Dial, Link
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
-from midas_mp.wire.messages import AnyMessage, Goodbye, Hello, Refused, Role, Welcome
+from midas_mp.wire.messages import Goodbye, Hello, Refused, Role, Welcome
+from midas_mp.wire.vocabulary import AnyMessage
 
 LEAVING: Final = "leaving"
 FAULT: Final = "fault"

@@ -11,10 +11,8 @@ from midas_mp.client.line import Line
 from midas_mp.errors import MidasError
 from midas_mp.transport.link import Dial
 from midas_mp.wire.framing import Frame
-from midas_mp.wire.messages import (
-    PROTOCOL_VERSION,
+from midas_mp.wire.management import (
     AskPause,
-    Hello,
     JobReport,
     JobsListed,
     ListJobs,
@@ -22,8 +20,8 @@ from midas_mp.wire.messages import (
     NodeReport,
     NodesListed,
     PauseAnswered,
-    Role,
 )
+from midas_mp.wire.messages import PROTOCOL_VERSION, Hello, Role
 
 _Answer = JobsListed | NodesListed | PauseAnswered
 

@@ -25,23 +25,19 @@ from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
 from midas_mp.permissions import Permissions, what_lacks
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
+from midas_mp.wire.local import LoadScript, ResultsStored, ScriptLoaded, StoreResults, WorkerReady
 from midas_mp.wire.messages import (
-    AnyMessage,
     BeginJob,
     EndJob,
     Failure,
     JobSpec,
-    LoadScript,
     Outcome,
     PutBundle,
-    ResultsStored,
     RunTasks,
-    ScriptLoaded,
     Status,
-    StoreResults,
     TaskResults,
-    WorkerReady,
 )
+from midas_mp.wire.vocabulary import AnyMessage
 
 SCRIPT_PROCESS_NAME = "script"
 

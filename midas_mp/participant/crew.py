@@ -34,6 +34,7 @@ from midas_mp.participant.uplink import Uplink
 from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
 from midas_mp.permissions import Permissions, what_lacks
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
+from midas_mp.wire.local import WorkerReady
 from midas_mp.wire.messages import (
     EndJob,
     Failure,
@@ -47,7 +48,6 @@ from midas_mp.wire.messages import (
     TaskRunning,
     TasksReturned,
     WorkerDown,
-    WorkerReady,
     WorkerUp,
 )
 

@@ -17,7 +17,8 @@ from midas_mp.blobs.exchange import ProcessBlobs
 from midas_mp.errors import ProtocolError
 from midas_mp.wire import framing
 from midas_mp.wire.framing import Buffer, size_bytes
-from midas_mp.wire.messages import AnyMessage, BlobRef
+from midas_mp.wire.local import BlobRef
+from midas_mp.wire.vocabulary import AnyMessage
 
 READ_BUFFER_BYTES: Final = 256 * limits.KB
 """One read takes in a whole frame of short tasks, mostly."""

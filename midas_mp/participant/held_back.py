@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from midas_mp.participant.call_watch import CallInProgress, CallWatch
 from midas_mp.participant.seat import Seat
-from midas_mp.participant.watch import Watch
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import TaskRef
 
@@ -20,10 +20,8 @@ LONG_S: Final = 0.05
 """A call that runs for so long holds something back; much longer than a frame should take, and what
 was asked back has long been seen when this has passed once more."""
 
-NS_PER_S: Final = 1e9
 
-
-class HeldBack(Watch):
+class HeldBack(CallWatch):
     """Looks at the pages of one node's processes, as long as one has several calls in hand.
 
     Args:
@@ -39,8 +37,7 @@ class HeldBack(Watch):
         deliver: Callable[[Seat, Frame], None],
         give_back: Callable[[int, Sequence[TaskRef]], None],
     ) -> None:
-        super().__init__()
-        self._seats = seats
+        super().__init__(seats)
         self._deliver = deliver
         self._give_back = give_back
 
@@ -48,23 +45,15 @@ class HeldBack(Watch):
     def _interval_s(self) -> float:
         return LONG_S
 
-    def _look(self) -> bool:
-        concerned = [seat for seat in self._seats if seat.has_several_in_hand]
-        now_ns = int(self._loop.time() * NS_PER_S)
-        for seat in concerned:
-            self._look_at(seat, now_ns)
-        return bool(concerned)
+    def _is_concerned(self, seat: Seat) -> bool:
+        return seat.has_several_in_hand
 
-    def _look_at(self, seat: Seat, now_ns: int) -> None:
-        if seat.process is None or not seat.is_alive:
-            return
-        running = seat.process.running()
-        if running is None or seat.task_of(running) is None:
-            return
+    def _look_at(self, call: CallInProgress) -> None:
+        seat, running = call.seat, call.running
         taken_back = seat.take_back(running)
         if taken_back:
             self._give_back(seat.channel, taken_back)
-        if seat.process.time_spent_ns(running, now_ns) > LONG_S * NS_PER_S:
+        if call.spent_s > LONG_S:
             early = seat.take_early(running)
             if early is not None:
                 self._deliver(seat, early)

@@ -31,6 +31,7 @@ from midas_mp.participant.uplink import Uplink
 from midas_mp.permissions import OF_TASKS, Permissions
 from midas_mp.transport.link import Dial, Link
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
+from midas_mp.wire.management import PauseJob, PauseWorker
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     BeginJob,
@@ -42,8 +43,6 @@ from midas_mp.wire.messages import (
     LimitTasks,
     NodeLeaving,
     OfferShared,
-    PauseJob,
-    PauseWorker,
     PutBundle,
     RecallTasks,
     Refused,

@@ -11,7 +11,7 @@ from midas_mp.lua.output import Printed, Progressed
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.zygote import ChildSpec, Zygote
 from midas_mp.wire.framing import Frame
-from midas_mp.wire.messages import WorkerReady
+from midas_mp.wire.local import WorkerReady
 
 PATIENCE_S: Final = 10.0
 """For a worker to start; it takes a tenth of a second."""

@@ -35,13 +35,8 @@ from midas_mp.transport.link import Link
 from midas_mp.transport.stream import attach
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
-from midas_mp.wire.messages import (
-    ResultsStored,
-    Role,
-    ScriptLoaded,
-    TaskResults,
-    WorkerReady,
-)
+from midas_mp.wire.local import ResultsStored, ScriptLoaded, WorkerReady
+from midas_mp.wire.messages import Role, TaskResults
 
 WATCH_INTERVAL_S: Final = 0.05
 """How often deadlines are looked at; a task may overrun its limit by this much."""

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from midas_mp.blobs.exchange import ParentBlobs
 from midas_mp.errors import ProtocolError
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
-from midas_mp.wire.messages import ReleaseBlobs, Status, TaskResults
+from midas_mp.wire.local import ReleaseBlobs
+from midas_mp.wire.messages import Status, TaskResults
 
 
 def releases(blobs: ParentBlobs | None) -> Iterator[Frame]:

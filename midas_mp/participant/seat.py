@@ -21,6 +21,7 @@ from midas_mp.participant.process import LuaProcess
 from midas_mp.participant.status_page import RunningTask
 from midas_mp.scheduler.estimate import Estimate
 from midas_mp.wire.framing import Frame
+from midas_mp.wire.local import WorkerReady
 from midas_mp.wire.messages import (
     Call,
     Outcome,
@@ -28,7 +29,6 @@ from midas_mp.wire.messages import (
     TaskRef,
     TaskResults,
     TasksReturned,
-    WorkerReady,
     WorkerUp,
 )
 

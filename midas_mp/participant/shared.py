@@ -29,6 +29,7 @@ from midas_mp.transport.backoff import Backoff
 from midas_mp.transport.link import Dial, Link
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
+from midas_mp.wire.local import SharedData
 from midas_mp.wire.messages import (
     FetchShared,
     Goodbye,
@@ -36,7 +37,6 @@ from midas_mp.wire.messages import (
     OfferShared,
     Refused,
     Role,
-    SharedData,
     SharedPart,
 )
 

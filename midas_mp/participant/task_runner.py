@@ -21,8 +21,8 @@ from midas_mp.participant.opened_job import OpenedJob, to_failure
 from midas_mp.participant.status_page import StatusPage
 from midas_mp.participant.unsent_results import UnsentResults
 from midas_mp.wire.framing import Buffer
+from midas_mp.wire.local import BlobRef
 from midas_mp.wire.messages import (
-    BlobRef,
     Call,
     CallForm,
     Failure,

@@ -25,7 +25,8 @@ from typing import Final, NamedTuple
 
 from midas_mp import limits
 from midas_mp.wire.framing import Buffer
-from midas_mp.wire.messages import BlobRef, Status
+from midas_mp.wire.local import BlobRef
+from midas_mp.wire.messages import Status
 
 _FIRST: Final = struct.Struct("=Q")
 _BUFFER: Final = struct.Struct("=QIB")

@@ -13,7 +13,8 @@ from midas_mp.errors import MidasError
 from midas_mp.participant.process import LuaProcess
 from midas_mp.transport.link import Link
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
-from midas_mp.wire.messages import AnyMessage, Goodbye
+from midas_mp.wire.messages import Goodbye
+from midas_mp.wire.vocabulary import AnyMessage
 
 
 class Uplink:

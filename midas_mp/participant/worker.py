@@ -36,23 +36,25 @@ from midas_mp.participant.task_runner import TaskRunner, payload_of
 from midas_mp.participant.zygote_messages import WORKER_BROKEN, WORKER_SPOILED, ChildSpec
 from midas_mp.permissions import refusals
 from midas_mp.wire.framing import Buffer
+from midas_mp.wire.local import (
+    BlobRef,
+    LoadScript,
+    ReleaseBlobs,
+    ResultsStored,
+    ScriptLoaded,
+    SharedData,
+    StoreResults,
+    WorkerReady,
+)
 from midas_mp.wire.messages import (
     BeginJob,
-    BlobRef,
     DropBundles,
     EndJob,
     Failure,
     JobSpec,
-    LoadScript,
     PutBundle,
-    ReleaseBlobs,
-    ResultsStored,
     RunTasks,
-    ScriptLoaded,
-    SharedData,
     Status,
-    StoreResults,
-    WorkerReady,
 )
 
 STDOUT_FD: Final = 1

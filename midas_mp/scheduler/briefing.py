@@ -8,7 +8,8 @@ from midas_mp.scheduler.records import Job, Node
 from midas_mp.scheduler.shelf import Shelf, portions
 from midas_mp.scheduler.state import State
 from midas_mp.wire import framing
-from midas_mp.wire.messages import BeginJob, DropBundles, PauseJob
+from midas_mp.wire.management import PauseJob
+from midas_mp.wire.messages import BeginJob, DropBundles
 
 
 def begin(state: State, node: Node, job: Job) -> Shelf:

@@ -7,7 +7,7 @@ import itertools
 from midas_mp import limits
 from midas_mp.scheduler.records import ClientRecord, Job, Node
 from midas_mp.scheduler.state import State
-from midas_mp.wire.messages import JobReport, JobsListed, NodeReport, NodesListed
+from midas_mp.wire.management import JobReport, JobsListed, NodeReport, NodesListed
 
 
 def list_nodes(state: State, client: ClientRecord) -> None:

@@ -19,12 +19,7 @@ from midas_mp import limits
 from midas_mp.scheduler import status
 from midas_mp.scheduler.records import ClientRecord, Job, Node, Worker
 from midas_mp.scheduler.state import State
-from midas_mp.wire.messages import (
-    AskPause,
-    PauseAnswered,
-    PauseJob,
-    PauseWorker,
-)
+from midas_mp.wire.management import AskPause, PauseAnswered, PauseJob, PauseWorker
 
 WHOLE_NODE: Final = 0
 """In the place of a worker's channel."""

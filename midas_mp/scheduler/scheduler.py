@@ -37,17 +37,15 @@ from midas_mp.scheduler.status import report, start_jobs, wake_at
 from midas_mp.scheduler.stragglers import call_off_copies, copy_stragglers
 from midas_mp.scheduler.suspects import patience_ends
 from midas_mp.wire.framing import Frame
+from midas_mp.wire.management import AskPause, ListJobs, ListNodes
 from midas_mp.wire.messages import (
     Acknowledge,
-    AskPause,
     CancelTasks,
     DropBundles,
     EndJob,
     FetchShared,
     Goodbye,
     Hello,
-    ListJobs,
-    ListNodes,
     Message,
     NodeLeaving,
     OfferShared,

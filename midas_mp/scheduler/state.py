@@ -11,7 +11,8 @@ from midas_mp.scheduler.runs import Copying
 from midas_mp.scheduler.strays import StrayJob
 from midas_mp.scheduler.tables import WORKER, JobState, WorkerState, advance
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
-from midas_mp.wire.messages import AnyMessage, TaskPrinted
+from midas_mp.wire.messages import TaskPrinted
+from midas_mp.wire.vocabulary import AnyMessage
 
 
 class State:

@@ -12,7 +12,8 @@ from midas_mp.errors import MidasError
 from midas_mp.testing.actors import SimulatedClient, SimulatedHost, SimulatedNode, Stage
 from midas_mp.testing.connection import Site
 from midas_mp.testing.scenario import Fault, Scenario
-from midas_mp.wire.messages import PauseAnswered, Role
+from midas_mp.wire.management import PauseAnswered
+from midas_mp.wire.messages import Role
 
 DOWN_S_MAX = 8.0
 FROZEN_S_MAX = 15.0

@@ -18,9 +18,10 @@ from msgspec import inspect
 from midas_mp import limits
 from midas_mp.testing.chance import Chance
 from midas_mp.testing.mutation import FLOATS, INTERESTING, TEXTS, noise, tamper
-from midas_mp.wire.conversation import CHANNEL_MAX, VOCABULARY, WORKER_CHANNEL
+from midas_mp.wire.conversation import CHANNEL_MAX
 from midas_mp.wire.framing import CONTROL_CHANNEL, PREFIX, Frame
 from midas_mp.wire.messages import PROTOCOL_VERSION, Goodbye, Message, PutBundle, Role, RunTasks
+from midas_mp.wire.vocabulary import VOCABULARY, WORKER_CHANNEL
 
 JOBS: Final = ("job-a", "job-b", "job-c")
 DIGESTS: Final = ("0" * 64, "1" * 64, "f" * 64)

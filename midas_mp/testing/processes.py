@@ -29,6 +29,7 @@ from midas_mp.testing.orders import Orders
 from midas_mp.testing.trace import Trace, outline
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Buffer, Frame, FrameDecoder, encode, payloads
+from midas_mp.wire.local import SharedData, WorkerReady
 from midas_mp.wire.messages import (
     BeginJob,
     Call,
@@ -39,12 +40,10 @@ from midas_mp.wire.messages import (
     PutBundle,
     Role,
     RunTasks,
-    SharedData,
     Status,
     TaskRef,
     TaskResults,
     TasksReturned,
-    WorkerReady,
 )
 
 START_S: Final = 0.01

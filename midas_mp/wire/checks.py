@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from midas_mp import limits
 from midas_mp.wire.framing import Frame
+from midas_mp.wire.local import ResultsStored, ScriptLoaded, SharedData, StoreResults
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     CancelTasks,
@@ -20,13 +21,9 @@ from midas_mp.wire.messages import (
     OfferShared,
     OpenJob,
     PutBundle,
-    ResultsStored,
     RunTasks,
-    ScriptLoaded,
-    SharedData,
     SharedPart,
     Status,
-    StoreResults,
     TaskPrinted,
     TaskResults,
     TasksCancelled,

@@ -4,10 +4,10 @@ A ``Conversation`` sits at one end of a connection.  ``receive`` judges what the
 fault: ProtocolError), ``sending`` what we are about to say (our bug: IllegalTransition).  It
 never opens a payload and never touches a socket.
 
-Two tables say it all: ``TRANSITIONS`` how a conversation goes on, ``VOCABULARY`` which messages
-belong to each pair of speaker and listener.  On the network it begins with Hello and Welcome;
-a worker, at the end of a socketpair, only says that it is ready, and may be told things before.
-After a Goodbye its speaker is silent, but still hears what was on the way.
+Two tables say it all: ``TRANSITIONS`` how a conversation goes on, and in ``vocabulary`` which
+messages belong to each pair of speaker and listener.  On the network it begins with Hello and
+Welcome; a worker, at the end of a socketpair, only says that it is ready, and may be told things
+before.  After a Goodbye its speaker is silent, but still hears what was on the way.
 """
 
 from __future__ import annotations
@@ -21,59 +21,17 @@ from midas_mp.errors import IllegalTransition, ProtocolError
 from midas_mp.wire.checks import Check, check_of
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
 from midas_mp.wire.joining import version_text
+from midas_mp.wire.local import WorkerReady
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
-    Acknowledge,
-    AskPause,
-    BeginJob,
-    CancelTasks,
-    DropBundles,
-    EndJob,
-    FetchShared,
     Goodbye,
-    Heartbeat,
     Hello,
-    Invite,
-    JobEnded,
-    JobOpened,
-    JobsListed,
-    JobStarted,
-    JobStatus,
-    LimitTasks,
-    ListJobs,
-    ListNodes,
-    LoadScript,
     Message,
-    NodeLeaving,
-    NodesListed,
-    OfferShared,
-    OpenJob,
-    PauseAnswered,
-    PauseJob,
-    PauseWorker,
-    PutBundle,
-    RecallTasks,
     Refused,
-    ReleaseBlobs,
-    ResultsStored,
     Role,
-    RunTasks,
-    ScriptLoaded,
-    SharedData,
-    SharedHeld,
-    SharedPart,
-    StoreResults,
-    TaskPrinted,
-    TaskProgress,
-    TaskResults,
-    TaskRunning,
-    TasksCancelled,
-    TasksReturned,
     Welcome,
-    WorkerDown,
-    WorkerReady,
-    WorkerUp,
 )
+from midas_mp.wire.vocabulary import VOCABULARY, WORKER_CHANNEL
 
 STORY_LENGTH: Final = 20
 CHANNEL_MAX: Final = 65_535
@@ -130,120 +88,6 @@ TRANSITIONS: Final[dict[tuple[ConversationState, Trigger], ConversationState]] =
 """Where there is no entry, the trigger is a fault."""
 
 _GREETED_STATES: Final = frozenset({_S.OPEN, _S.LEAVING, _S.LEFT})
-
-VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
-    (Role.LAUNCHER, Role.HOST): (
-        Hello,
-        WorkerUp,
-        WorkerDown,
-        NodeLeaving,
-        TaskResults,
-        TasksReturned,
-        TaskPrinted,
-        TaskProgress,
-        TaskRunning,
-        SharedHeld,
-        Heartbeat,
-        Goodbye,
-    ),
-    (Role.HOST, Role.LAUNCHER): (
-        Welcome,
-        Refused,
-        Invite,
-        BeginJob,
-        EndJob,
-        PutBundle,
-        DropBundles,
-        LimitTasks,
-        OfferShared,
-        RunTasks,
-        RecallTasks,
-        CancelTasks,
-        PauseJob,
-        PauseWorker,
-        Heartbeat,
-        Goodbye,
-    ),
-    (Role.CLIENT, Role.HOST): (
-        Hello,
-        OpenJob,
-        EndJob,
-        PutBundle,
-        DropBundles,
-        OfferShared,
-        RunTasks,
-        CancelTasks,
-        Acknowledge,
-        ListNodes,
-        AskPause,
-        ListJobs,
-        Heartbeat,
-        Goodbye,
-    ),
-    (Role.HOST, Role.CLIENT): (
-        Welcome,
-        Refused,
-        Invite,
-        JobOpened,
-        JobStarted,
-        JobStatus,
-        JobEnded,
-        TaskResults,
-        TaskPrinted,
-        TaskProgress,
-        TaskRunning,
-        TasksCancelled,
-        FetchShared,
-        SharedHeld,
-        NodesListed,
-        PauseAnswered,
-        JobsListed,
-        Heartbeat,
-        Goodbye,
-    ),
-    (Role.BULK, Role.HOST): (Hello, FetchShared, SharedPart, Goodbye),
-    (Role.HOST, Role.BULK): (Welcome, Refused, SharedPart, Goodbye),
-    (Role.WORKER, Role.LAUNCHER): (
-        WorkerReady,
-        TaskResults,
-        TasksReturned,
-        ReleaseBlobs,
-        ScriptLoaded,
-        ResultsStored,
-    ),
-    (Role.LAUNCHER, Role.WORKER): (
-        BeginJob,
-        EndJob,
-        PutBundle,
-        DropBundles,
-        SharedData,
-        RunTasks,
-        ReleaseBlobs,
-        LoadScript,
-        StoreResults,
-    ),
-    # Who else knocks at a host's door is heard, so that it can be told why it is turned away.
-    (Role.WORKER, Role.HOST): (Hello,),
-    (Role.HOST, Role.WORKER): (Refused,),
-    (Role.HOST, Role.HOST): (Hello, Refused),
-}
-"""Which messages belong to each (speaker, listener)."""
-
-WORKER_CHANNEL: Final = frozenset(
-    {
-        RunTasks,
-        RecallTasks,
-        CancelTasks,
-        PauseWorker,
-        TaskResults,
-        TasksReturned,
-        TaskPrinted,
-        TaskProgress,
-        TaskRunning,
-    }
-)
-"""Between launcher and host these carry the channel of the worker they concern, 1 or more; all
-else has channel 0.  A socketpair leads to one worker, so there the channel says nothing."""
 
 _GREETING: Final[dict[type[Message], Trigger]] = {
     Hello: Trigger.HELLO,

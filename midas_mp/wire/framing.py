@@ -18,7 +18,9 @@ from msgspec import Meta, Struct
 
 from midas_mp import limits
 from midas_mp.errors import MidasError, ProtocolError
-from midas_mp.wire.messages import AnyMessage, BlobRef, Call, Outcome
+from midas_mp.wire.local import BlobRef
+from midas_mp.wire.messages import Call, Outcome
+from midas_mp.wire.vocabulary import AnyMessage
 
 PREFIX: Final = struct.Struct("<II")
 

@@ -4,7 +4,8 @@ A message never holds a payload.  What a task takes or gives travels as buffers 
 header (see ``framing``), so whoever only routes never opens it.  Fields are only ever appended,
 with defaults; a message that changes its meaning gets a new tag and the protocol a new version.
 
-Who says what to whom is a table in ``conversation``.
+What people ask of a host is in ``management``, what never leaves a machine in ``local``, and who
+says what to whom in ``vocabulary``.
 """
 
 from __future__ import annotations
@@ -132,14 +133,6 @@ class Invite(Message, frozen=True, tag=6):
 # -- workers ---------------------------------------------------------------------------------
 
 
-class WorkerReady(Message, frozen=True, tag=10):
-    """Worker → launcher: confined, one Lua engine at hand, waiting."""
-
-    pid: Count
-    sandbox_level: Annotated[int, Meta(ge=0, le=3)]
-    engines: list[Name]
-
-
 class TaskRef(Struct, frozen=True, array_like=True, gc=False):
     """Which task: unique for as long as the job lives."""
 
@@ -187,34 +180,6 @@ class NodeLeaving(Message, frozen=True, tag=13):
 
     reason: Text
     grace_s: Annotated[float, Meta(ge=0, le=1e9)]
-
-
-class ListNodes(Message, frozen=True, tag=14):
-    """Client → host: which nodes are there?"""
-
-
-class NodeReport(Struct, frozen=True, array_like=True, gc=False):
-    """A launcher and its workers, for people."""
-
-    name: Name
-    release: Annotated[str, Meta(max_length=64)]
-    workers: Count
-    """Registered."""
-    busy: Count
-    """Of those, how many have tasks."""
-    sandbox_level: Annotated[int, Meta(ge=0, le=3)]
-    """The lowest of theirs."""
-    engines: list[Name]
-    """That all of them have."""
-    permits: Annotated[str, Meta(max_length=512)]
-    """As in ``WorkerUp``."""
-
-
-class NodesListed(Message, frozen=True, tag=15):
-    """Host → client: the answer to ``ListNodes``, in parts."""
-
-    nodes: list[NodeReport]
-    is_last: bool
 
 
 # -- jobs ------------------------------------------------------------------------------------
@@ -462,65 +427,6 @@ class TasksCancelled(Message, frozen=True, tag=39):
     indices: list[Count]
 
 
-# -- standing still --------------------------------------------------------------------------
-
-
-class AskPause(Message, frozen=True, tag=70):
-    """Client → host: have a job, a node or a worker stand still, or go on."""
-
-    target: Annotated[str, Meta(min_length=1, max_length=128)]
-    """The id of a job, or the name of a node or a worker."""
-    is_paused: bool
-
-
-class PauseAnswered(Message, frozen=True, tag=71):
-    """Host → client: what became of ``AskPause``."""
-
-    is_done: bool
-    sentence: Text
-
-
-class ListJobs(Message, frozen=True, tag=72):
-    """Client → host: which jobs are there?"""
-
-
-class JobReport(Struct, frozen=True, array_like=True, gc=False):
-    """A job, whosever it is, for people."""
-
-    job: Name
-    title: Annotated[str, Meta(max_length=256)]
-    client: Name
-    state: Name
-    """``queued``, ``started`` or ``paused``."""
-    waiting: Count
-    leased: Count
-    done: Count
-    """Tasks whose results are there and not acknowledged."""
-
-
-class JobsListed(Message, frozen=True, tag=73):
-    """Host → client: the answer to ``ListJobs``, in parts."""
-
-    jobs: list[JobReport]
-    is_last: bool
-
-
-class PauseJob(Message, frozen=True, tag=74):
-    """Host → launcher: workers that are at this job stand still, or go on.
-
-    What waits behind them is handed back with ``TasksReturned``.  The next host knows of no pause.
-    """
-
-    job: Name
-    is_paused: bool
-
-
-class PauseWorker(Message, frozen=True, tag=75):
-    """Host → launcher, on the worker's channel: likewise, whatever it is at."""
-
-    is_paused: bool
-
-
 # -- shared data -----------------------------------------------------------------------------
 # One payload for each round of a job, the same for all its tasks.  Its bytes are those of its
 # buffers, one after the other; they travel in parts on a bulk connection, so that nothing small
@@ -561,81 +467,6 @@ class SharedHeld(Message, frozen=True, tag=53):
     received_bytes: Count
 
 
-class SharedData(Message, frozen=True, tag=54):
-    """Launcher → worker, before the first task of the round: all of it, as buffers."""
-
-    job: Name
-    round: Count
-
-
-# -- shared memory (never on the network) ----------------------------------------------------
-
-
-class BlobRef(Struct, frozen=True, array_like=True, gc=False):
-    """A buffer that stays where it is: in a file of shared memory that both ends have mapped.
-
-    It stands in a header in the place of the buffer's size.
-    """
-
-    pool: Count
-    """The number of the file, given by whoever showed it."""
-    offset: Count
-    size_bytes: Count
-
-
-class ReleaseBlobs(Message, frozen=True, tag=60):
-    """Launcher ↔ worker, with whatever is said next, and neighbours, on a socket of their own: what
-    these refer to is not read here any more.
-
-    Said as often as each was sent.
-    """
-
-    refs: list[BlobRef]
-    pools: list[Count] = []
-    """Not from a worker: nothing in these files of this end will be referred to again."""
-    idle_from: Count | None = None
-    """Only from the launcher: what is free in the worker's own file from here on was not needed for
-    a while, and goes back to the kernel."""
-
-
-# -- script process (never on the network) ---------------------------------------------------
-
-
-class LoadScript(Message, frozen=True, tag=40):
-    """Driver → script process: run the main chunk once, in the job's one environment."""
-
-    job: Name
-    digest: Digest
-
-
-class ScriptLoaded(Message, frozen=True, tag=41):
-    """Script process → driver.
-
-    Buffer 0 is the msgpack of ``config`` (or of nil), buffer 1 (only when loading failed) a
-    ``Failure``.
-    """
-
-    job: Name
-    functions: list[Name]
-    """Which of the contract's functions the script defines."""
-
-
-class StoreResults(Message, frozen=True, tag=42):
-    """Driver → script process: put these into ``results`` (or, where failed, ``errors``)."""
-
-    job: Name
-    round: Count
-    outcomes: list[Outcome]
-
-
-class ResultsStored(Message, frozen=True, tag=43):
-    """Script process → driver: they are in; buffer 0 is a ``Failure`` if one could not be."""
-
-    job: Name
-    round: Count
-    indices: list[Count]
-
-
 class Failure(Struct, frozen=True):
     """Why a task failed: the payload (msgpack map) of an outcome that is not OK."""
 
@@ -659,54 +490,3 @@ class Failure(Struct, frozen=True):
 
 
 _failure_decoder = msgspec.msgpack.Decoder(Failure)
-
-AnyMessage = (
-    Hello
-    | Welcome
-    | Refused
-    | Goodbye
-    | Heartbeat
-    | Invite
-    | WorkerReady
-    | WorkerUp
-    | WorkerDown
-    | NodeLeaving
-    | ListNodes
-    | NodesListed
-    | OpenJob
-    | JobOpened
-    | JobStarted
-    | JobStatus
-    | JobEnded
-    | BeginJob
-    | EndJob
-    | PutBundle
-    | DropBundles
-    | LimitTasks
-    | RunTasks
-    | TaskResults
-    | RecallTasks
-    | TasksReturned
-    | CancelTasks
-    | TasksCancelled
-    | TaskPrinted
-    | TaskProgress
-    | TaskRunning
-    | Acknowledge
-    | AskPause
-    | PauseAnswered
-    | ListJobs
-    | JobsListed
-    | PauseJob
-    | PauseWorker
-    | OfferShared
-    | FetchShared
-    | SharedPart
-    | SharedHeld
-    | SharedData
-    | ReleaseBlobs
-    | LoadScript
-    | ScriptLoaded
-    | StoreResults
-    | ResultsStored
-)

@@ -11,7 +11,7 @@ from midas_mp.blobs.exchange import ParentBlobs, ProcessBlobs
 from midas_mp.blobs.mapping import Mapping, locate
 from midas_mp.blobs.pool import SharedFile
 from midas_mp.errors import ProtocolError
-from midas_mp.wire.messages import BlobRef, ReleaseBlobs
+from midas_mp.wire.local import BlobRef, ReleaseBlobs
 
 BLOB = limits.BLOB_BYTES_MIN
 SIZE = 16 * BLOB

@@ -18,7 +18,7 @@ from midas_mp.blobs import farewells, memfd, peers, pool
 from midas_mp.blobs.peers import PeerBlobs
 from midas_mp.blobs.pool import SharedFile
 from midas_mp.errors import ConnectionLost, ProtocolError
-from midas_mp.wire.messages import BlobRef, ReleaseBlobs
+from midas_mp.wire.local import BlobRef, ReleaseBlobs
 
 BLOB = limits.BLOB_BYTES_MIN
 

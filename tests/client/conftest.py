@@ -20,7 +20,6 @@ from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
-    AnyMessage,
     Call,
     Hello,
     JobOpened,
@@ -33,6 +32,7 @@ from midas_mp.wire.messages import (
     TaskResults,
     Welcome,
 )
+from midas_mp.wire.vocabulary import AnyMessage
 
 BUNDLE = Bundle.from_sources("job.lua", ["m"], [b"return require 'm'", b"return 1"])
 

@@ -13,13 +13,8 @@ from midas_mp.transport import memory
 from midas_mp.transport.link import Link, Receiver
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
-from midas_mp.wire.messages import (
-    PROTOCOL_VERSION,
-    AnyMessage,
+from midas_mp.wire.management import (
     AskPause,
-    Goodbye,
-    Heartbeat,
-    Hello,
     JobReport,
     JobsListed,
     ListJobs,
@@ -27,10 +22,17 @@ from midas_mp.wire.messages import (
     NodeReport,
     NodesListed,
     PauseAnswered,
+)
+from midas_mp.wire.messages import (
+    PROTOCOL_VERSION,
+    Goodbye,
+    Heartbeat,
+    Hello,
     Refused,
     Role,
     Welcome,
 )
+from midas_mp.wire.vocabulary import AnyMessage
 
 WELCOME = Welcome(PROTOCOL_VERSION, "0", "somebody", 0)
 

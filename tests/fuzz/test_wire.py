@@ -7,10 +7,11 @@ import pytest
 from midas_mp.errors import ConnectionLost, ProtocolError
 from midas_mp.testing.forgery import forged_word, spoilt
 from midas_mp.testing.mutation import cut, noise, tamper
-from midas_mp.wire.conversation import VOCABULARY, Conversation, ConversationState
+from midas_mp.wire.conversation import Conversation, ConversationState
 from midas_mp.wire.framing import Frame, FrameDecoder, encode, encode_all
 from midas_mp.wire.messages import Role
 from midas_mp.wire.records import RecordReader, RecordWriter
+from midas_mp.wire.vocabulary import VOCABULARY
 
 PAIRS = tuple(VOCABULARY)
 

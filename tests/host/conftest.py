@@ -14,8 +14,9 @@ from midas_mp.host.host import Host
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
 from midas_mp.wire.framing import Buffer, Frame, FrameDecoder, encode_all
-from midas_mp.wire.messages import PROTOCOL_VERSION, AnyMessage, Heartbeat, Hello, Role, Welcome
+from midas_mp.wire.messages import PROTOCOL_VERSION, Heartbeat, Hello, Role, Welcome
 from midas_mp.wire.records import RecordReader, RecordWriter
+from midas_mp.wire.vocabulary import AnyMessage
 
 M = TypeVar("M")
 

@@ -25,7 +25,6 @@ from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Buffer, Frame, FrameDecoder, encode_all
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
-    AnyMessage,
     BeginJob,
     Call,
     FetchShared,
@@ -41,6 +40,7 @@ from midas_mp.wire.messages import (
     Welcome,
     WorkerUp,
 )
+from midas_mp.wire.vocabulary import AnyMessage
 
 M = TypeVar("M")
 

@@ -16,16 +16,14 @@ from midas_mp import limits
 from midas_mp.errors import ProcessLost
 from midas_mp.participant.crew import EARLY_DEATHS_MAX
 from midas_mp.wire.framing import Frame, encode, encode_all, head
+from midas_mp.wire.local import BlobRef, ReleaseBlobs
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
-    AnyMessage,
-    BlobRef,
     Call,
     EndJob,
     Hello,
     Outcome,
     RecallTasks,
-    ReleaseBlobs,
     RunTasks,
     Status,
     TaskPrinted,
@@ -36,6 +34,7 @@ from midas_mp.wire.messages import (
     WorkerDown,
     WorkerUp,
 )
+from midas_mp.wire.vocabulary import AnyMessage
 
 MB = 2**20
 

@@ -12,7 +12,8 @@ from midas_mp.blobs.pool import SharedFile
 from midas_mp.errors import ProtocolError
 from midas_mp.participant.frame_socket import COPY_BYTES_MAX, FrameSocket
 from midas_mp.wire.framing import PREFIX, Frame, FrameDecoder, encode, head
-from midas_mp.wire.messages import BlobRef, EndJob, WorkerReady
+from midas_mp.wire.local import BlobRef, WorkerReady
+from midas_mp.wire.messages import EndJob
 
 LARGE = bytes(limits.BLOB_BYTES_MIN)
 

@@ -12,10 +12,10 @@ import pytest
 from midas_mp import limits
 from midas_mp.participant import held_back
 from midas_mp.wire.framing import Frame
+from midas_mp.wire.local import SharedData
 from midas_mp.wire.messages import (
     CancelTasks,
     RecallTasks,
-    SharedData,
     TaskRef,
     TaskResults,
     TasksReturned,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from midas_mp.participant.node_job import NodeJob
 from midas_mp.wire.framing import Frame
+from midas_mp.wire.local import SharedData
 from midas_mp.wire.messages import (
     BeginJob,
     DropBundles,
@@ -12,7 +13,6 @@ from midas_mp.wire.messages import (
     OfferShared,
     PutBundle,
     RunTasks,
-    SharedData,
 )
 
 BEGIN = Frame(0, BeginJob("job", JobSpec(timeout_s=2)))

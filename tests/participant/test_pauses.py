@@ -7,15 +7,8 @@ from collections.abc import Callable
 
 import psutil
 
-from midas_mp.wire.messages import (
-    CancelTasks,
-    EndJob,
-    PauseJob,
-    PauseWorker,
-    TasksReturned,
-    WorkerDown,
-    WorkerUp,
-)
+from midas_mp.wire.management import PauseJob, PauseWorker
+from midas_mp.wire.messages import CancelTasks, EndJob, TasksReturned, WorkerDown, WorkerUp
 
 BY_NAME = """
 local acts = {

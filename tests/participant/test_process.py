@@ -26,15 +26,8 @@ from midas_mp.participant import process as process_module
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
 from midas_mp.participant.zygote import WORKER_BROKEN, ChildExit, ChildSpec, Zygote
 from midas_mp.wire.framing import Frame
-from midas_mp.wire.messages import (
-    BeginJob,
-    Call,
-    JobSpec,
-    PutBundle,
-    RunTasks,
-    TaskResults,
-    WorkerReady,
-)
+from midas_mp.wire.local import WorkerReady
+from midas_mp.wire.messages import BeginJob, Call, JobSpec, PutBundle, RunTasks, TaskResults
 
 SPEC = ChildSpec("laptop-000", "laptop", "worker", 0, 0)
 LOOP = b"function execute_code() print('looping') while true do end end"

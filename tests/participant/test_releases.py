@@ -13,14 +13,8 @@ from midas_mp.blobs.pool import SharedFile
 from midas_mp.errors import ProtocolError
 from midas_mp.participant.releases import idle, releases, take_releases
 from midas_mp.wire.framing import Frame
-from midas_mp.wire.messages import (
-    BlobRef,
-    Outcome,
-    ReleaseBlobs,
-    ResultsStored,
-    Status,
-    TaskResults,
-)
+from midas_mp.wire.local import BlobRef, ReleaseBlobs, ResultsStored
+from midas_mp.wire.messages import Outcome, Status, TaskResults
 
 LARGE = bytes(limits.BLOB_BYTES_MIN)
 

@@ -15,14 +15,13 @@ from midas_mp import limits
 from midas_mp.lua.bundle import Bundle
 from midas_mp.participant import task_runner
 from midas_mp.participant.unsent_results import UnsentResult
+from midas_mp.wire.local import LoadScript, SharedData
 from midas_mp.wire.messages import (
     BeginJob,
     Call,
     JobSpec,
-    LoadScript,
     PutBundle,
     RunTasks,
-    SharedData,
     Status,
     TaskRef,
     TaskResults,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from midas_mp import limits
 from midas_mp.participant.unsent_results import UnsentResult, UnsentResults
-from midas_mp.wire.messages import BlobRef, Status
+from midas_mp.wire.local import BlobRef
+from midas_mp.wire.messages import Status
 
 OFFSET = 64
 SIZE = OFFSET + limits.UNSENT_RESULTS_BYTES

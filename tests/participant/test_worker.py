@@ -22,6 +22,7 @@ from midas_mp.lua.output import OutputParser
 from midas_mp.participant.zygote import WORKER_SPOILED, Zygote
 from midas_mp.permissions import Permissions
 from midas_mp.wire.framing import Frame, payloads
+from midas_mp.wire.local import LoadScript, ResultsStored, ScriptLoaded, SharedData, StoreResults
 from midas_mp.wire.messages import (
     RETURNED,
     BeginJob,
@@ -32,16 +33,11 @@ from midas_mp.wire.messages import (
     Failure,
     Hello,
     JobSpec,
-    LoadScript,
     Outcome,
     PutBundle,
-    ResultsStored,
     Role,
     RunTasks,
-    ScriptLoaded,
-    SharedData,
     Status,
-    StoreResults,
     TaskResults,
 )
 

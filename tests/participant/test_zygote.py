@@ -16,7 +16,7 @@ import pytest
 import midas_mp
 from midas_mp.errors import ProcessLost
 from midas_mp.participant.zygote import Child, ChildExit, ChildSpec, Zygote
-from midas_mp.wire.messages import WorkerReady
+from midas_mp.wire.local import WorkerReady
 
 MB = 2**20
 

@@ -15,7 +15,7 @@ import pytest
 
 from midas_mp.participant.zygote import Zygote
 from midas_mp.participant.zygote_process import IGNORED_SIGNALS
-from midas_mp.wire.messages import WorkerReady
+from midas_mp.wire.local import WorkerReady
 
 PARENT = """
 import os, select, signal, sys, time

@@ -15,7 +15,6 @@ from midas_mp.wire.framing import Buffer, Frame
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     Acknowledge,
-    AnyMessage,
     Call,
     Hello,
     JobSpec,
@@ -31,6 +30,7 @@ from midas_mp.wire.messages import (
     WorkerDown,
     WorkerUp,
 )
+from midas_mp.wire.vocabulary import AnyMessage
 
 DIGEST = "d" * 64
 M = TypeVar("M")

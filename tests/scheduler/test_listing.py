@@ -4,18 +4,16 @@ from typing import Any
 
 from midas_mp import limits
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame, encode_all
-from midas_mp.wire.messages import (
+from midas_mp.wire.management import (
     AskPause,
     JobReport,
     JobsListed,
-    JobSpec,
     ListJobs,
     ListNodes,
     NodeReport,
     NodesListed,
-    OpenJob,
-    WorkerUp,
 )
+from midas_mp.wire.messages import JobSpec, OpenJob, WorkerUp
 
 
 def ask(cluster: Any, client: int) -> list[NodesListed]:

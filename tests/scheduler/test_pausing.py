@@ -7,17 +7,8 @@ from typing import Any
 import pytest
 
 from midas_mp import limits
-from midas_mp.wire.messages import (
-    AskPause,
-    BeginJob,
-    EndJob,
-    Goodbye,
-    PauseAnswered,
-    PauseJob,
-    PauseWorker,
-    RunTasks,
-    TaskRef,
-)
+from midas_mp.wire.management import AskPause, PauseAnswered, PauseJob, PauseWorker
+from midas_mp.wire.messages import BeginJob, EndJob, Goodbye, RunTasks, TaskRef
 
 
 @pytest.fixture

@@ -20,11 +20,17 @@ from midas_mp.scheduler import invariants
 from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Received
 from midas_mp.scheduler.scheduler import Scheduler
 from midas_mp.wire.framing import Frame, size_bytes
+from midas_mp.wire.management import (
+    AskPause,
+    JobsListed,
+    ListJobs,
+    PauseAnswered,
+    PauseJob,
+    PauseWorker,
+)
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     Acknowledge,
-    AnyMessage,
-    AskPause,
     BeginJob,
     Call,
     CancelTasks,
@@ -35,19 +41,14 @@ from midas_mp.wire.messages import (
     Hello,
     JobEnded,
     JobOpened,
-    JobsListed,
     JobSpec,
     JobStarted,
     JobStatus,
     LimitTasks,
-    ListJobs,
     NodeLeaving,
     OfferShared,
     OpenJob,
     Outcome,
-    PauseAnswered,
-    PauseJob,
-    PauseWorker,
     PutBundle,
     RecallTasks,
     Refused,
@@ -67,6 +68,7 @@ from midas_mp.wire.messages import (
     WorkerDown,
     WorkerUp,
 )
+from midas_mp.wire.vocabulary import AnyMessage
 
 FOLDER: Final = Path(__file__).parent / "transcripts"
 DIGEST: Final = "d" * 64

@@ -9,9 +9,9 @@ from midas_mp.errors import ProtocolError
 from midas_mp.testing.chance import Chance
 from midas_mp.testing.forgery import bent, forged, forged_frame, forged_word, spoilt
 from midas_mp.wire.checks import check_of
-from midas_mp.wire.conversation import VOCABULARY
 from midas_mp.wire.framing import FrameDecoder, decode_header, encode
-from midas_mp.wire.messages import AnyMessage, Goodbye, Hello, RunTasks
+from midas_mp.wire.messages import Goodbye, Hello, RunTasks
+from midas_mp.wire.vocabulary import VOCABULARY, AnyMessage
 
 KINDS = typing.get_args(AnyMessage)
 

@@ -19,20 +19,18 @@ from midas_mp.testing.orders import POISON, Orders
 from midas_mp.testing.processes import Ground, SimulatedProcess, SimulatedSupervisor
 from midas_mp.testing.trace import Trace
 from midas_mp.wire.framing import Frame
+from midas_mp.wire.local import LoadScript, SharedData, WorkerReady
 from midas_mp.wire.messages import (
     BeginJob,
     Call,
     DropBundles,
     EndJob,
     JobSpec,
-    LoadScript,
     PutBundle,
     RunTasks,
-    SharedData,
     Status,
     TaskResults,
     TasksReturned,
-    WorkerReady,
 )
 
 Play = Callable[[Coroutine[Any, Any, Any]], Any]

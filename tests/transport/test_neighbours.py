@@ -16,9 +16,9 @@ from midas_mp.transport.neighbours import Neighbourhood, without_link_words
 from midas_mp.transport.pulse import HEARTBEAT
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
+from midas_mp.wire.local import BlobRef
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
-    BlobRef,
     Call,
     Goodbye,
     Hello,

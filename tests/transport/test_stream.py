@@ -15,6 +15,7 @@ from midas_mp.errors import ConnectionLost, ProtocolError
 from midas_mp.transport.stream import StreamLink, attach
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame, encode_all
+from midas_mp.wire.local import WorkerReady
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     BeginJob,
@@ -24,7 +25,6 @@ from midas_mp.wire.messages import (
     JobSpec,
     Role,
     Welcome,
-    WorkerReady,
 )
 from midas_mp.wire.records import RecordWriter
 

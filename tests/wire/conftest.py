@@ -9,7 +9,8 @@ import pytest
 from hypothesis import strategies as st
 
 from midas_mp.wire import messages as words
-from midas_mp.wire.messages import AnyMessage, Message
+from midas_mp.wire.messages import Message
+from midas_mp.wire.vocabulary import AnyMessage
 
 TYPES: tuple[type[Message], ...] = typing.get_args(AnyMessage)
 

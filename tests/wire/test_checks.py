@@ -5,6 +5,7 @@ import pytest
 from midas_mp import limits
 from midas_mp.wire.checks import PRINTED_BYTES_MAX, check_of
 from midas_mp.wire.framing import Frame
+from midas_mp.wire.local import ResultsStored, ScriptLoaded, SharedData, StoreResults
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     Call,
@@ -16,13 +17,9 @@ from midas_mp.wire.messages import (
     OpenJob,
     Outcome,
     PutBundle,
-    ResultsStored,
     RunTasks,
-    ScriptLoaded,
-    SharedData,
     SharedPart,
     Status,
-    StoreResults,
     TaskPrinted,
     TaskRef,
     TaskResults,

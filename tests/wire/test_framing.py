@@ -20,7 +20,8 @@ from midas_mp.wire.framing import (
     payloads,
     size_bytes,
 )
-from midas_mp.wire.messages import BeginJob, BlobRef, Call, Goodbye, JobSpec, RecallTasks
+from midas_mp.wire.local import BlobRef
+from midas_mp.wire.messages import BeginJob, Call, Goodbye, JobSpec, RecallTasks
 
 buffers = st.lists(st.binary(max_size=300), max_size=6)
 channels = st.integers(0, 2**32 - 1)
