@@ -8,7 +8,7 @@ from collections.abc import Container, Sequence
 import msgspec
 
 from midas_mp.wire.framing import Buffer, Frame
-from midas_mp.wire.messages import Call, RunTasks, TaskRef
+from midas_mp.wire.messages import Call, Failure, Outcome, RunTasks, Status, TaskRef, TaskResults
 
 
 @dataclasses.dataclass(slots=True)
@@ -62,6 +62,15 @@ class CallBatch:
 
     def frame(self) -> Frame:
         return Frame(0, msgspec.structs.replace(self.order, calls=self.calls), self.buffers)
+
+    def failed(self, failure: Failure, channel: int, worker: str, duration_us: int = 0) -> Frame:
+        """The results of all of them, if this is what became of each."""
+        order = self.order
+        outcomes = [
+            Outcome(call.index, call.attempt, Status.FAILED, duration_us) for call in self.calls
+        ]
+        results = TaskResults(order.job, order.round, worker, outcomes)
+        return Frame(channel, results, [failure.to_payload()] * len(outcomes))
 
     def _refs(self, calls: Sequence[Call]) -> list[TaskRef]:
         return [TaskRef(self.order.job, self.order.round, call.index) for call in calls]

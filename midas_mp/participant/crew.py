@@ -19,36 +19,32 @@ from midas_mp import limits
 from midas_mp.errors import ProcessLost, ProtocolError
 from midas_mp.join import state
 from midas_mp.lua.output import Printed, Progressed
-from midas_mp.participant.call_batch import CallBatch
+from midas_mp.participant.drain import Drain
+from midas_mp.participant.feeder import Feeder
 from midas_mp.participant.frozen_workers import FrozenWorkers
 from midas_mp.participant.held_back import HeldBack
 from midas_mp.participant.long_tasks import LongTasks
 from midas_mp.participant.node_job import NodeJob
-from midas_mp.participant.outbox import Outbox
 from midas_mp.participant.pauses import Pauses
-from midas_mp.participant.postmortem import Bounds, broke_down, own_failure
 from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
+from midas_mp.participant.reports import Reports
 from midas_mp.participant.seat import Seat
 from midas_mp.participant.unwanted_tasks import UnwantedTasks
 from midas_mp.participant.uplink import Uplink
-from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
+from midas_mp.participant.verdict import FailedCall, verdict
+from midas_mp.participant.zygote import ChildSpec
 from midas_mp.permissions import Permissions, what_lacks
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
 from midas_mp.wire.local import WorkerReady
 from midas_mp.wire.messages import (
     EndJob,
-    Failure,
-    Outcome,
     RunTasks,
-    Status,
     TaskPrinted,
     TaskProgress,
     TaskRef,
     TaskResults,
-    TaskRunning,
     TasksReturned,
     WorkerDown,
-    WorkerUp,
 )
 
 EARLY_DEATHS_MAX: Final = 3
@@ -56,7 +52,7 @@ EARLY_DEATHS_MAX: Final = 3
 
 
 class Crew:
-    """The listener of its processes.
+    """What a host wants of its workers, and the listener of their processes.
 
     Args:
         supervisor: starts the processes.
@@ -89,31 +85,39 @@ class Crew:
         self._permissions = permissions
         self._sandbox_level_min = sandbox_level_min
         self._jobs = jobs
-        self._uplink: Uplink | None = None
-        """To a host that listens: it has welcomed us and not said that it leaves."""
-        self._name = ""
+        self._reports = Reports(permissions)
         self._seats = {channel: Seat(channel) for channel in range(1, count + 1)}
         self._seat_by_process: dict[LuaProcess, Seat] = {}
         self._unfed: dict[int, Seat] = {}
-        self._outbox = Outbox()
-        self._long_tasks = LongTasks(self._seats.values(), tell=self._tell_running)
-        self._unwanted_tasks = UnwantedTasks(self._seats.values())
+        seats = self._seats.values()
+        self._long_tasks = LongTasks(seats, tell=self._reports.tell_running)
+        self._unwanted_tasks = UnwantedTasks(seats)
         self._held_back = HeldBack(
-            self._seats.values(),
-            deliver=lambda seat, results: self._send_up(seat, [results]),
-            give_back=self._give_back,
+            seats,
+            deliver=lambda seat, results: self._reports.tell(seat, [results]),
+            give_back=self._reports.give_back,
         )
-        self._frozen_workers = FrozenWorkers(
-            self._seats.values(),
-            is_holding=lambda: self._uplink is not None and self._uplink.is_holding,
-        )
+        self._frozen_workers = FrozenWorkers(seats, is_holding=lambda: self._reports.is_holding)
         self._pauses = Pauses(
-            self._seats, hand_back=self._hand_back, resumed=self._frozen_workers.watch
+            self._seats, hand_back=self._reports.hand_back, resumed=self._frozen_workers.watch
+        )
+        self._drain = Drain(
+            seats,
+            hand_back=self._reports.hand_back,
+            is_over=lambda: not self.is_busy and not self.kept_count,
+        )
+        self._feeder = Feeder(
+            jobs,
+            memory_bytes=memory_bytes,
+            reports=self._reports,
+            pauses=self._pauses,
+            drain=self._drain,
+            long_tasks=self._long_tasks,
+            frozen_workers=self._frozen_workers,
+            held_back=self._held_back,
         )
         self._early_deaths = 0
         self._is_closing = False
-        self._drained: asyncio.Future[None] | None = None
-        """Where nothing more is taken: done when nothing runs and what came of it has been said."""
         self._loop = asyncio.get_running_loop()
         self.last_work_s = self._loop.time()
         self.failed: asyncio.Future[None] = self._loop.create_future()
@@ -126,7 +130,7 @@ class Crew:
     @property
     def kept_count(self) -> int:
         """How many results are kept for a host."""
-        return self._outbox.result_count
+        return self._reports.kept_count
 
     @property
     def is_busy(self) -> bool:
@@ -139,7 +143,7 @@ class Crew:
     def close(self) -> None:
         """Starts nothing more, and says nothing more."""
         self._is_closing = True
-        self._uplink = None
+        self._reports.lose_host()
         self._long_tasks.stop()
         self._unwanted_tasks.stop()
         self._held_back.stop()
@@ -150,11 +154,7 @@ class Crew:
 
         It is over when what came of that has been said to a host, too.
         """
-        self._drained = self._loop.create_future()
-        for seat in self._seats.values():
-            self._hand_back(seat)
-        self._look_whether_drained()
-        await self._drained
+        await self._drain.run()
 
     # -- with the host -------------------------------------------------------------------------
 
@@ -164,26 +164,22 @@ class Crew:
         Returns:
             The number of results that were kept.
         """
-        self._uplink = uplink
-        # It may be another name than before: somebody took ours meanwhile.  Processes keep what
-        # they were started with, so in the old ones ``midas.worker`` and ``midas.node`` tell the
-        # old name.  That costs nothing: no repeatable script uses them.
-        self._name = name
+        self._reports.turn_to(uplink, name)
         self._pauses.forget()
         for seat in self._seats.values():
             if seat.process is None:
-                if self._drained is None:
+                if not self._drain.is_on:
                     self._start(seat)
             elif seat.ready is not None:
-                self._register(seat)
+                self._reports.register(seat)
         kept_count = self.kept_count
         self._deliver()
-        self._look_whether_drained()
+        self._drain.look()
         return kept_count
 
     def lose_host(self) -> None:
         """What has not begun is the next host's to give to somebody, perhaps to us again."""
-        self._uplink = None
+        self._reports.lose_host()
         for seat in self._seats.values():
             seat.is_registered = False
             seat.drop_queue()
@@ -205,7 +201,7 @@ class Crew:
     def feed(self) -> None:
         """To be called once all that came at a time has been taken in."""
         for seat in self._unfed.values():
-            self._feed(seat)
+            self._feeder.feed(seat)
         self._unfed.clear()
 
     def recall(self, channel: int, count: int) -> None:
@@ -214,7 +210,7 @@ class Crew:
         Raises:
             ProtocolError: there is no such worker.
         """
-        self._give_back(channel, self._seat(channel).recall(count))
+        self._reports.give_back(channel, self._seat(channel).recall(count))
 
     def cancel(self, channel: int, job: str, round_: int, indices: Sequence[int]) -> None:
         """Gives back what of these has not begun, and stops what runs of them.
@@ -225,7 +221,7 @@ class Crew:
         seat = self._seat(channel)
         dropped = seat.cancel(job, round_, frozenset(indices))
         if dropped:
-            self._give_back(channel, dropped)
+            self._reports.give_back(channel, dropped)
         if seat.has_unwanted:
             self._unwanted_tasks.watch_at_once()
 
@@ -241,6 +237,16 @@ class Crew:
         """
         self._pauses.pause_worker(self._seat(channel), is_paused=is_paused)
 
+    def kill_worker(self, channel: int, epoch: int, reason: str) -> None:
+        """Ends that process, unless it is gone: its end brings the next one, and blames nothing.
+
+        Raises:
+            ProtocolError: there is no such worker.
+        """
+        seat = self._seat(channel)
+        if seat.process is not None and seat.is_alive and seat.epoch == epoch:
+            seat.process.put_away(reason, is_blameless=True)
+
     def limit(self, job: str) -> None:
         """What the tasks of a job may take has changed, also for those that run."""
         for seat in self._seats.values():
@@ -253,18 +259,18 @@ class Crew:
         for seat in self._seats.values():
             dropped = seat.drop_bundles(job, digests)
             if dropped:
-                self._give_back(seat.channel, dropped)
+                self._reports.give_back(seat.channel, dropped)
 
     def end_job(self, job: str) -> None:
         """Drops what waits of it, and kills what runs of it."""
         for seat in self._seats.values():
             dropped = seat.drop_job(job)
             if dropped:
-                self._give_back(seat.channel, dropped)
+                self._reports.give_back(seat.channel, dropped)
             if seat.has_in_hand(job):
                 self._dismiss(seat)
         self._pauses.forget_job(job)
-        self._outbox.drop_job(job)
+        self._reports.drop_job(job)
         self.forget_job(job)
 
     def forget_job(self, job: str) -> None:
@@ -278,67 +284,9 @@ class Crew:
         """Whether results of the job may come yet without any more being asked for."""
         return any(seat.is_alive and seat.has_in_hand(job) for seat in self._seats.values())
 
-    @property
-    def _host(self) -> Uplink | None:
-        """Where what is said now has a chance to be heard."""
-        uplink = self._uplink
-        return uplink if uplink is not None and uplink.is_heard else None
-
-    def _say(self, channel: int, message: TasksReturned | WorkerUp | WorkerDown) -> None:
-        if self._host is not None:
-            self._host.say(channel, message)
-
-    def _give_back(self, channel: int, refs: Sequence[TaskRef]) -> None:
-        """In frames that fit their headers, however long the job's id is."""
-        at_once = limits.TASKS_PER_FRAME_MAX
-        for start in range(0, len(refs) or 1, at_once):
-            self._say(channel, TasksReturned(list(refs[start : start + at_once])))
-
-    def _hand_back(self, seat: Seat) -> None:
-        """Gives back all that has not begun."""
-        refs = seat.recall(limits.QUEUE_TASKS_MAX)
-        if refs:
-            self._give_back(seat.channel, refs)
-
-    def _look_whether_drained(self) -> None:
-        drained = self._drained
-        is_over = drained is not None and not self.is_busy and not self.kept_count
-        if drained is not None and is_over and not drained.done():
-            drained.set_result(None)
-
-    def _send_up(self, seat: Seat, frames: Sequence[Frame]) -> None:
-        """What comes of tasks: to a host that knows the worker, now or later."""
-        host = self._host
-        if host is not None and seat.is_registered:
-            host.tell(frames)
-        else:
-            self._outbox.keep(frames)
-
-    def _tell_running(self, seat: Seat, task: TaskRef, elapsed_s: float) -> None:
-        """Not kept where no host listens: by then there is newer, or the result."""
-        host = self._host
-        if host is not None and seat.is_registered:
-            worker = self._worker_name(seat)
-            running = TaskRunning(task.job, task.round, task.index, worker, elapsed_s)
-            host.say(seat.channel, running)
-
-    def _register(self, seat: Seat) -> None:
-        """Introduces a process to the host, if there is one and the process is still of use."""
-        if self._host is None or not seat.is_alive:
-            return
-        seat.is_registered = True
-        permits = str(self._permissions)[: limits.PERMITS_CHARACTERS_MAX]
-        self._say(CONTROL_CHANNEL, seat.introduction(self._worker_name(seat), permits))
-
     def _deliver(self) -> None:
-        """What was kept of the workers that the host knows now."""
-        host = self._host
-        if host is not None:
-            registered = [seat.channel for seat in self._seats.values() if seat.is_registered]
-            kept = self._outbox.take(registered)
-            if kept:
-                host.tell(kept)
-                self.last_work_s = self._loop.time()  # the host may have more for us
+        if self._reports.deliver(self._seats.values()):
+            self.last_work_s = self._loop.time()  # the host may have more for us
 
     # -- with the processes ----------------------------------------------------------------------
 
@@ -348,13 +296,10 @@ class Crew:
         except KeyError:
             raise ProtocolError(f"there is no worker on channel {channel}") from None
 
-    def _worker_name(self, seat: Seat) -> str:
-        return f"{self._name}-{seat.channel - 1:03d}"
-
     def _start(self, seat: Seat) -> None:
         spec = ChildSpec(
-            name=self._worker_name(seat),
-            node=self._name,
+            name=self._reports.worker(seat),
+            node=self._reports.node,
             profile="worker",
             memory_bytes=self._memory_bytes,
             memory_hard_bytes=self._memory_bytes + limits.MEMORY_SLACK_BYTES,
@@ -370,62 +315,13 @@ class Crew:
         self._seat_by_process[process] = seat
         seat.seat(process)
         self._frozen_workers.watch()
-        if self._uplink is not None and self._uplink.is_holding:
+        if self._reports.is_holding:
             process.pause_output()
 
     def _dismiss(self, seat: Seat) -> None:
         """Kills the process of a seat on purpose; its end brings the next one."""
         if seat.process is not None:
             seat.process.kill()
-
-    def _feed(self, seat: Seat) -> None:
-        process = seat.process
-        if process is None or seat.ready is None:
-            return
-        if self._pauses.settle(seat) or self._drained is not None:
-            self._hand_back(seat)
-            return
-        parts: list[tuple[CallBatch, list[Frame]]] = []
-        for batch in seat.next_batches():
-            job = self._jobs[batch.order.job]
-            memory_bytes = self._memory_bytes_of(batch.order)
-            frames = job.introduction(seat.known, batch.order, memory_bytes=memory_bytes)
-            parts.append((batch, [*frames, batch.frame()]))
-            process.limit(job.timeout_s(batch.order.round))
-        if not parts:
-            return
-        try:
-            process.send([frame for _, frames in parts for frame in frames])
-        except ProtocolError:
-            self._send_what_can_be_sent(seat, process, parts)
-        self._long_tasks.watch()
-        self._frozen_workers.watch()
-        if seat.has_several_in_hand:
-            self._held_back.watch()
-
-    def _send_what_can_be_sent(
-        self, seat: Seat, process: LuaProcess, parts: Sequence[tuple[CallBatch, list[Frame]]]
-    ) -> None:
-        """The tasks of all other frames fail, and with them goes the process: it has not been told
-        what the seat takes for told.
-
-        A host in this process hands frames over as they are, so here is the first place where one
-        is found that is too large, or holds what is no text.
-        """
-        for batch, frames in parts:
-            try:
-                process.send(frames)
-            except ProtocolError as error:
-                why = f"cannot be sent to a worker: {error}"[: limits.ERROR_MESSAGE_BYTES_MAX]
-                self._fail_batch(seat, batch, Failure("unsendable", why))
-        seat.known.clear()
-        process.kill()
-
-    def _fail_batch(self, seat: Seat, batch: CallBatch, failure: Failure) -> None:
-        order, calls = batch.order, batch.calls
-        outcomes = [Outcome(call.index, call.attempt, Status.FAILED, 0) for call in calls]
-        results = TaskResults(order.job, order.round, self._worker_name(seat), outcomes)
-        self._send_up(seat, [Frame(seat.channel, results, [failure.to_payload()] * len(calls))])
 
     def process_frames(self, process: LuaProcess, frames: list[Frame]) -> None:
         seat = self._seat_by_process.get(process)
@@ -449,23 +345,25 @@ class Crew:
                     return
                 self._early_deaths = 0
                 seat.ready = message
-                if self._drained is None:
-                    self._register(seat)
+                if not self._drain.is_on:
+                    self._reports.register(seat)
                 self._deliver()
             else:
                 raise ProtocolError(f"a worker sent {type(message).__name__}")
         self.last_work_s = self._loop.time()
-        self._feed(seat)
-        self._send_up(seat, upward)
+        self._feeder.feed(seat)
+        self._reports.tell(seat, upward)
         if returned:
-            self._give_back(seat.channel, returned)
-        self._look_whether_drained()
+            self._reports.give_back(seat.channel, returned)
+        self._drain.look()
 
     def process_output(self, process: LuaProcess, records: Sequence[Printed | Progressed]) -> None:
         seat = self._seat_by_process.get(process)
         if seat is not None:
-            worker = self._worker_name(seat)
-            self._send_up(seat, [_output_frame(seat.channel, worker, each) for each in records])
+            worker = self._reports.worker(seat)
+            self._reports.tell(
+                seat, [_output_frame(seat.channel, worker, each) for each in records]
+            )
 
     def process_ended(self, process: LuaProcess, end: ProcessEnd) -> None:
         seat = self._seat_by_process.pop(process, None)
@@ -478,7 +376,7 @@ class Crew:
             down = WorkerDown(
                 seat.channel, seat.epoch, cause, running, end.exit.peak_bytes, end.last_lines
             )
-            self._say(CONTROL_CHANNEL, down)
+            self._reports.say(CONTROL_CHANNEL, down)
         self.last_work_s = self._loop.time()
         seat.vacate()
         self._pauses.vacated(seat)
@@ -487,8 +385,8 @@ class Crew:
             if self._early_deaths >= EARLY_DEATHS_MAX:
                 self._fail(ProcessLost(f"workers cannot start here: {end.cause}"))
                 return
-        if self._drained is not None:
-            self._look_whether_drained()
+        if self._drain.is_on:
+            self._drain.look()
         elif not self._is_closing:
             self._start(seat)
 
@@ -496,33 +394,20 @@ class Crew:
         """Which task to name as the one that was running, if any.  One that failed by its own
         doing is not named: that is its result, and is delivered here.
         """
-        last = end.overdue or end.running
-        if last is None:
-            # of what came before the task: its job or its script; nobody else can be to blame
-            return seat.next_in_hand() if broke_down(end) else None
-        found = seat.task_of(last)
-        if found is None or end.exit.exit_code == WORKER_SPOILED:
-            return None
-        order, call = found
-        failure = own_failure(end, self._bounds_of(process, order))
-        if failure is None:
-            return TaskRef(order.job, order.round, call.index)
-        duration_us = max(0, int(self._loop.time() * 1e6) - last.started_ns // 1000)
-        outcome = Outcome(call.index, call.attempt, Status.FAILED, duration_us)
-        results = TaskResults(order.job, order.round, self._worker_name(seat), [outcome])
-        self._send_up(seat, [Frame(seat.channel, results, [failure.to_payload()])])
+        found = verdict(
+            end,
+            seat,
+            self._jobs,
+            deadline_s=process.deadline_s,
+            memory_bytes=self._memory_bytes,
+        )
+        if not isinstance(found, FailedCall):
+            return found
+        duration_us = max(0, int(self._loop.time() * 1e6) - found.started_ns // 1000)
+        worker = self._reports.worker(seat)
+        failed = found.batch.failed(found.failure, seat.channel, worker, duration_us)
+        self._reports.tell(seat, [failed])
         return None
-
-    def _bounds_of(self, process: LuaProcess, order: RunTasks) -> Bounds:
-        job = self._jobs.get(order.job)
-        factor = job.spec.timeout_factor if job is not None else 0.0
-        return Bounds(process.deadline_s, self._memory_bytes_of(order), factor)
-
-    def _memory_bytes_of(self, order: RunTasks) -> int:
-        """The bound of a Lua state of the job on this node."""
-        job = self._jobs.get(order.job)
-        wanted = job.spec.memory_bytes if job is not None else 0
-        return min(wanted or self._memory_bytes, self._memory_bytes)
 
     def _fail(self, error: ProcessLost) -> None:
         if not self.failed.done() and not self._is_closing:

@@ -59,6 +59,10 @@ class NodeJob:
             return self._limit_s if round_ == self._limited_round else 0.0
         return self.spec.timeout_s
 
+    def memory_bytes(self, most: int) -> int:
+        """What a Lua state of the job may take on a node that grants so much."""
+        return min(self.spec.memory_bytes or most, most)
+
     def copy_for(self, offer: OfferShared) -> SharedCopy:
         """What there is of the data offered; those of another round are dropped."""
         if self.shared is None or not self.shared.is_of(offer):
