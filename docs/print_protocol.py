@@ -44,7 +44,13 @@ PARTS: Final = (
 )
 """Structs inside messages and payloads."""
 
-ENUMERATIONS: Final = (messages.Role, messages.Status, messages.CallForm)
+ENUMERATIONS: Final = (
+    messages.Role,
+    messages.Status,
+    messages.CallForm,
+    management.Action,
+    management.ControlResult,
+)
 
 ALIASES: Final = {messages.Count: "count", messages.Name: "name", messages.Digest: "digest"} | {
     messages.Text: "text"

@@ -13,6 +13,7 @@
     │   ├── HostUnreachable     no host answers there
     │   ├── ConnectionLost      the connection broke off in the middle
     │   ├── ClusterLost         the host, or every worker, went away
+    │   ├── JobKilled           somebody had the host end the job
     │   ├── ProcessLost         a process of ours died
     │   └── JournalFailed       a journal is damaged, in use, or cannot be written
     └── InternalError           our bug                          exit 70
@@ -182,6 +183,12 @@ class ClusterLost(WorldError):
     """The host, or every worker, went away while work was under way."""
 
     code = "cluster_lost"
+
+
+class JobKilled(WorldError):
+    """Somebody had the host end the job: ``midas kill``, which the text names."""
+
+    code = "job_killed"
 
 
 class ProcessLost(WorldError):

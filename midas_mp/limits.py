@@ -193,6 +193,9 @@ PAUSED_ABSENT_MAX: Final = 1_000
 """Paused nodes that were lost and are known again when they come back; each start of a participant
 is another node."""
 
+KILLED_MAX: Final = 1_000
+"""Jobs, and as many nodes, that somebody killed: who did not hear it is told when it comes back."""
+
 EPOCHS_MAX: Final = 10_000
 """Nodes and clients whose connections a host counts; each run of a script is one."""
 

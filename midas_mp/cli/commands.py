@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from midas_mp.cli.completion import completion
-from midas_mp.cli.control import jobs, pause, resume
+from midas_mp.cli.control import jobs, kill, pause, resume
 from midas_mp.cli.host import host
 from midas_mp.cli.journal import journal
 from midas_mp.cli.original import translate
@@ -68,6 +68,7 @@ cli.add_command(workers)
 cli.add_command(jobs)
 cli.add_command(pause)
 cli.add_command(resume)
+cli.add_command(kill)
 cli.add_command(journal)
 cli.add_command(token)
 cli.add_command(completion)

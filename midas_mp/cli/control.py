@@ -1,4 +1,4 @@
-"""``midas jobs``, ``midas pause`` and ``midas resume``: what a host has to do, and its pause."""
+"""``midas jobs``, ``pause``, ``resume`` and ``kill``: what a host has to do, and to let be."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from midas_mp.cli.network import access_options, address_option, announce, make_dial
 from midas_mp.cli.table import table
-from midas_mp.errors import UsageError
+from midas_mp.errors import PeerRefused, UsageError
 
 if TYPE_CHECKING:
     from midas_mp.transport.link import Dial
@@ -20,7 +20,9 @@ _HEAD: Final = ("job", "state", "waiting", "leased", "done", "client", "title")
 @address_option("The host to ask.")
 @access_options
 def jobs(address: str, **said: Any) -> int:
-    """Show the jobs of a host, whosever they are, by the names that 'midas pause' knows."""
+    """Show the jobs of a host, whosever they are, by the names that 'midas pause' and 'midas kill'
+    know.
+    """
     dial = make_dial(address, said)
     from midas_mp.client.question import list_jobs
     from midas_mp.transport import loop
@@ -33,8 +35,11 @@ def jobs(address: str, **said: Any) -> int:
     return 0
 
 
+_named = click.argument("name", metavar="JOB|NODE|WORKER")
+
+
 @click.command(short_help="Have a job, a node or a worker stand still.")
-@click.argument("name", metavar="JOB|NODE|WORKER")
+@_named
 @address_option("The host that knows it.")
 @access_options
 def pause(name: str, address: str, **said: Any) -> int:
@@ -43,25 +48,52 @@ def pause(name: str, address: str, **said: Any) -> int:
     Workers stop in the middle of what they are at, whatever it is, and time limits with them; what
     waits behind them goes to others.  'midas jobs' and 'midas workers' show the names; the workers
     of a node are called NODE-000, NODE-001 …
+
+    What belongs to others, nodes and workers can be stopped only by the user of the host on its
+    machine, or with a token for operators.
     """
-    return _ask(name, make_dial(address, said), is_paused=True)
+    return _ask("PAUSE", name, make_dial(address, said))
 
 
 @click.command(short_help="Let go on what 'midas pause' stopped.")
-@click.argument("name", metavar="JOB|NODE|WORKER")
+@_named
 @address_option("The host that knows it.")
 @access_options
 def resume(name: str, address: str, **said: Any) -> int:
     """Let go on what 'midas pause' stopped."""
-    return _ask(name, make_dial(address, said), is_paused=False)
+    return _ask("RESUME", name, make_dial(address, said))
 
 
-def _ask(name: str, dial: Dial, *, is_paused: bool) -> int:
+@click.command(short_help="End a job, a node or a worker at once.")
+@_named
+@address_option("The host that knows it.")
+@access_options
+def kill(name: str, address: str, **said: Any) -> int:
+    """End a job, a node or a worker at once, in the middle of whatever it is at.
+
+    A job is dropped everywhere, and who runs it is told, with exit code 4; with --journal the same
+    command goes on from what was done.  A worker is replaced by another process, and its task is
+    tried again.  A node's participant ends with exit code 0, and what it had goes to others.  To
+    let a node finish what it is at, send its participant SIGTERM instead.
+
+    'midas jobs' and 'midas workers' show the names; the workers of a node are called NODE-000,
+    NODE-001 …  What belongs to others, nodes and workers can be killed only by the user of the host
+    on its machine, or with a token for operators.
+    """
+    return _ask("KILL", name, make_dial(address, said))
+
+
+def _ask(action: str, name: str, dial: Dial) -> int:
     from midas_mp.client import question
     from midas_mp.transport import loop
+    from midas_mp.wire.management import Action, ControlResult
 
-    answer = loop.run(question.pause(dial, name, is_paused=is_paused))
-    if not answer.is_done:
-        raise UsageError(answer.sentence)
-    announce(answer.sentence)
-    return 0
+    answer = loop.run(question.control(dial, Action[action], name))
+    match answer.result:
+        case ControlResult.DONE:
+            announce(answer.sentence)
+            return 0
+        case ControlResult.UNKNOWN:
+            raise UsageError(answer.sentence)
+        case ControlResult.FORBIDDEN:  # the last there is
+            raise PeerRefused(answer.sentence)

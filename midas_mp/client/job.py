@@ -26,7 +26,7 @@ from midas_mp.client.credit import Credit
 from midas_mp.client.engine import JobObserver
 from midas_mp.client.submission import Submission
 from midas_mp.client.upload import SharedPayload
-from midas_mp.errors import ClusterLost, MidasError
+from midas_mp.errors import ClusterLost, JobKilled, MidasError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.framing import Buffer, Frame, payloads, size_bytes
 from midas_mp.wire.messages import (
@@ -265,9 +265,10 @@ class ClientJob:
                 self._take_cancelled(round_, indices)
             case FetchShared() | SharedHeld() as news:
                 self._take_shared(news)
-            case JobEnded(reason=reason):
+            case JobEnded(code=code, reason=reason):
                 self._owner.ended(self)
-                self.lose(ClusterLost(reason))
+                was_killed = code == "killed"
+                self.lose(JobKilled(f"the job was {reason}") if was_killed else ClusterLost(reason))
             case JobOpened() | JobStarted() | JobStatus() as news:
                 self._take_status(news)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import getpass
+import re
+import socket
 import uuid
 
 from midas_mp import __version__
@@ -12,18 +14,19 @@ from midas_mp.errors import MidasError
 from midas_mp.transport.link import Dial
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.management import (
-    AskPause,
+    Action,
+    Control,
+    ControlAnswered,
     JobReport,
     JobsListed,
     ListJobs,
     ListNodes,
     NodeReport,
     NodesListed,
-    PauseAnswered,
 )
 from midas_mp.wire.messages import PROTOCOL_VERSION, Hello, Role
 
-_Answer = JobsListed | NodesListed | PauseAnswered
+_Answer = JobsListed | NodesListed | ControlAnswered
 
 
 async def list_nodes(dial: Dial) -> list[NodeReport]:
@@ -48,38 +51,39 @@ async def list_jobs(dial: Dial) -> list[JobReport]:
     return [job for answer in answers if isinstance(answer, JobsListed) for job in answer.jobs]
 
 
-async def pause(
-    dial: Dial, target: str, *, is_paused: bool, node_id: str | None = None
-) -> PauseAnswered:
-    """Has a job, a node or a worker stand still, or go on.
+async def control(
+    dial: Dial, action: Action, target: str, *, node_id: str | None = None
+) -> ControlAnswered:
+    """Has a job, a node or a worker stand still, go on, or end.
 
     Args:
         dial: how to reach the host.
+        action: which of these.
         target: the id of a job, or the name of a node or a worker.
-        is_paused: whether it is to stand still.
         node_id: who asks; random if None.
 
     Raises:
         MidasError: see ``list_nodes``.
     """
-    (answer,) = await _Asker(AskPause(target, is_paused)).ask(dial, node_id)
-    assert isinstance(answer, PauseAnswered)
+    (answer,) = await _Asker(Control(action, target)).ask(dial, node_id)
+    assert isinstance(answer, ControlAnswered)
     return answer
 
 
 class _Asker:
     """The owner of the line on which one thing is asked."""
 
-    def __init__(self, question: ListNodes | ListJobs | AskPause) -> None:
+    def __init__(self, question: ListNodes | ListJobs | Control) -> None:
         self._question = question
         self._answers: list[_Answer] = []
         self._answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def ask(self, dial: Dial, node_id: str | None = None) -> list[_Answer]:
         line = Line(self)
-        own_id, name = node_id or uuid.uuid4().hex, f"asker-{os.getpid()}"
+        own_id = node_id or uuid.uuid4().hex
+        hello = Hello(PROTOCOL_VERSION, Role.CLIENT, __version__, own_id, _own_name())
         try:
-            await line.open(dial, Hello(PROTOCOL_VERSION, Role.CLIENT, __version__, own_id, name))
+            await line.open(dial, hello)
             await self._answered
         finally:
             line.leave("done")
@@ -94,9 +98,18 @@ class _Asker:
         message = frame.message
         if isinstance(message, _Answer) and not self._answered.done():
             self._answers.append(message)
-            if isinstance(message, PauseAnswered) or message.is_last:
+            if isinstance(message, ControlAnswered) or message.is_last:
                 self._answered.set_result(None)
 
     def line_lost(self, _line: Line, error: MidasError) -> None:
         if not self._answered.done():
             self._answered.set_exception(error)
+
+
+def _own_name() -> str:
+    """Who asks, for those whose work it is: ``ann@laptop``."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        user = "somebody"
+    return re.sub(r"[^\w.@+-]", "-", f"{user}@{socket.gethostname()}")[:128]

@@ -119,7 +119,8 @@ class Host:
         self._peer_last += 1
         self._peers[link] = self._peer_last
         self._connections[self._peer_last] = _Connection(link, OutputValve(), SharedStream(link))
-        self._inbox.append(PeerGreeted(self._peer_last, hello))
+        token, may_manage = link.conversation.token, link.conversation.may_manage
+        self._inbox.append(PeerGreeted(self._peer_last, hello, token, may_manage))
 
     def _wake(self) -> None:
         if self._turn is None and not self._is_closed:

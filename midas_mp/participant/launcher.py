@@ -31,7 +31,7 @@ from midas_mp.participant.uplink import Uplink
 from midas_mp.permissions import OF_TASKS, Permissions
 from midas_mp.transport.link import Dial, Link
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
-from midas_mp.wire.management import PauseJob, PauseWorker
+from midas_mp.wire.management import KillWorker, PauseJob, PauseWorker
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     BeginJob,
@@ -247,7 +247,7 @@ class Launcher:
         match message:
             case Refused(reason=reason, code=code):
                 uplink.parting = PeerRefused(reason, refusal=code)
-            case Goodbye(reason=reason, code="fault" | "replaced" | "sandbox" as code):
+            case Goodbye(reason=reason, code="fault" | "replaced" | "sandbox" | "killed" as code):
                 uplink.parting = PeerRefused(reason, refusal=code)
             case Goodbye(reason=reason):
                 uplink.parting = ClusterLost(reason)
@@ -287,14 +287,10 @@ class Launcher:
 
     def _obey(self, frame: Frame) -> None:
         match frame.message:
-            case RecallTasks(count=count):
-                self._crew.recall(frame.channel, count)
-            case CancelTasks(job=job, round=round_, indices=indices):
-                self._crew.cancel(frame.channel, job, round_, indices)
+            case RecallTasks() | CancelTasks() | PauseWorker() | KillWorker() as order:
+                self._direct(frame.channel, order)
             case PauseJob(job=job, is_paused=is_paused):
                 self._crew.pause_job(job, is_paused=is_paused)
-            case PauseWorker(is_paused=is_paused):
-                self._crew.pause_worker(frame.channel, is_paused=is_paused)
             case BeginJob(job=job):
                 if job not in self._jobs:  # else it is the one that went on here meanwhile
                     self._jobs[job] = NodeJob(frame)
@@ -312,6 +308,20 @@ class Launcher:
                 self._crew.end_job(job)
             case message:
                 raise ProtocolError(f"the host sent {type(message).__name__}")
+
+    def _direct(
+        self, channel: int, order: RecallTasks | CancelTasks | PauseWorker | KillWorker
+    ) -> None:
+        """What concerns one worker."""
+        match order:
+            case RecallTasks(count=count):
+                self._crew.recall(channel, count)
+            case CancelTasks(job=job, round=round_, indices=indices):
+                self._crew.cancel(channel, job, round_, indices)
+            case PauseWorker(is_paused=is_paused):
+                self._crew.pause_worker(channel, is_paused=is_paused)
+            case KillWorker(epoch=epoch, reason=reason):  # the last there is
+                self._crew.kill_worker(channel, epoch, reason)
 
     def _learn(self, job: NodeJob, frame: Frame) -> None:
         match frame.message:

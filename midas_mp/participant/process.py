@@ -295,7 +295,7 @@ class LuaProcess:
         return vital_signs.read(self._pid) if self._pid else None
 
     def put_away(self, why: str, *, is_blameless: bool) -> None:
-        """SIGKILL because it stands still; it has no last words but these.
+        """SIGKILL because it stands still, or somebody wants it; it has no last words but these.
 
         Args:
             why: what its end is said to be of.

@@ -17,6 +17,7 @@ from midas_mp.errors import (
     HostUnreachable,
     MidasError,
     PeerError,
+    PeerRefused,
     ProcessLost,
     ProtocolError,
     WorldError,
@@ -33,6 +34,9 @@ from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.messages import Role
 
 REPEAT_NOTICE_S: Final = 30.0
+
+KILLED: Final = "killed"
+"""Why a host sends a node away that somebody has killed there."""
 
 Announce = Callable[[str], None]
 
@@ -120,7 +124,7 @@ async def visit_hosts(
     jitter: random.Random,
     once: bool = False,
 ) -> None:
-    """One host after the other, as long as they end without blame.
+    """One host after the other, as long as they end without blame, until somebody kills this node.
 
     Args:
         dial: how to reach the host.
@@ -140,7 +144,13 @@ async def visit_hosts(
     noticed_s = -math.inf
     give_up_s = math.inf
     while True:
-        visit = await _visit(dial, launcher, where)
+        try:
+            visit = await _visit(dial, launcher, where)
+        except PeerRefused as error:
+            if error.refusal != KILLED:
+                raise
+            announce(f"the host at {where} ended this participant: {error}")
+            return
         if visit.was_welcome:
             if once and isinstance(visit.error, ClusterLost):
                 return

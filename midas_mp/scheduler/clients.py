@@ -8,15 +8,17 @@ client that says goodbye, or that breaks the rules, is not waited for.
 from __future__ import annotations
 
 from midas_mp.scheduler import jobs, shared
+from midas_mp.scheduler.events import PeerGreeted
 from midas_mp.scheduler.records import ClientRecord
 from midas_mp.scheduler.state import State
-from midas_mp.wire.messages import PROTOCOL_VERSION, Goodbye, Hello, Welcome
+from midas_mp.wire.messages import PROTOCOL_VERSION, Goodbye, Welcome
 
 REPLACED = "replaced by a newer connection of the same client"
 
 
-def greet_client(state: State, peer: int, hello: Hello) -> None:
+def greet_client(state: State, event: PeerGreeted) -> None:
     """Welcome a client, also one that comes back; several may have the same name."""
+    peer, hello = event.peer, event.hello
     client = state.client_of(hello.node_id)
     if client is None:
         client = ClientRecord(peer, hello.node_id, hello.name)
@@ -29,6 +31,7 @@ def greet_client(state: State, peer: int, hello: Hello) -> None:
         client.peer = peer
         client.name = hello.name
         state.notice(f"{client.name} is back")
+    client.token, client.may_manage = event.token, event.may_manage
     state.clients[peer] = client
     epoch = state.count_connection(hello.node_id)
     state.send(peer, Welcome(PROTOCOL_VERSION, state.release, hello.name, epoch))

@@ -16,6 +16,10 @@ class PeerGreeted:
     peer: int
     """Chosen by the shell, never used twice."""
     hello: Hello
+    token: str = ""
+    """The name of the token by which it came in; empty where it needed none."""
+    may_manage: bool = True
+    """It is of the host's own user, or has a token for operators, or everybody may do all."""
 
 
 @dataclass(frozen=True, slots=True)

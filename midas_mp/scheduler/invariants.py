@@ -30,6 +30,7 @@ def check(state: State) -> None:
     for peer, client in state.clients.items():
         assert client.peer == peer, client.name
         assert all(state.jobs.get(name) is job for name, job in client.jobs.items()), client.name
+        assert not client.refused & set(client.jobs), f"{client.name}: refused what is open"
     for node_id, client in state.away.items():
         assert client.node_id == node_id, client.name
         assert client.peer is None, f"{client.name} is away and connected"
@@ -48,6 +49,7 @@ def check(state: State) -> None:
     _check_bulks(state)
     _check_strays(state, workers)
     _check_names(state)
+    _check_killed(state)
     for job in state.started.values():
         if (job.fresh or job.returned) and job.lease_allowance and not job.is_paused:
             idle = [worker.label for worker in state.idle if _is_suitable(job, worker)]
@@ -235,6 +237,14 @@ def _check_strays(state: State, workers: list[Worker]) -> None:
             assert not is_there, f"stray of {job_id}: {index} was submitted and not claimed"
         early_bytes += sum(result.size_bytes for result in stray.early.values())
     assert early_bytes == state.early_bytes <= limits.EARLY_BYTES_MAX, "bytes of early results"
+
+
+def _check_killed(state: State) -> None:
+    """Whoever was killed is not here."""
+    killed = state.killed
+    assert not set(killed.jobs) & set(state.jobs), "a job goes on that was killed"
+    assert not set(killed.nodes) & {node.hello.node_id for node in state.nodes.values()}
+    assert max(len(killed.jobs), len(killed.nodes)) <= limits.KILLED_MAX, "too many killed"
 
 
 def _check_names(state: State) -> None:

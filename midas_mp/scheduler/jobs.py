@@ -29,6 +29,9 @@ from midas_mp.wire.messages import (
     RunTasks,
 )
 
+KILLED: Final = "killed"
+"""The code of the end of a job that somebody killed."""
+
 _FORGET = TASK["forget"]
 
 _ATTEMPT_MAX: Final = 2**32
@@ -36,16 +39,18 @@ _ATTEMPT_MAX: Final = 2**32
 
 
 def open_job(state: State, client: ClientRecord, message: OpenJob) -> None:
-    """Queue a job, or take it up again, unless another client uses its id."""
+    """Queue a job, or take it up again, unless another client uses its id or it was killed."""
     holder = state.jobs.get(message.job)
     if holder is not None:
         if holder.client is client:
             _take_up(state, holder)
             return
-        client.refused.add(message.job)
         reason = f"another client has a job with the id {message.job}"
-        assert client.peer is not None
-        state.send(client.peer, JobEnded(message.job, "job_exists", reason))
+        _refuse(state, client, JobEnded(message.job, "job_exists", reason))
+        return
+    if message.job in state.killed.jobs:
+        reason = state.killed.jobs[message.job]
+        _refuse(state, client, JobEnded(message.job, KILLED, reason))
         return
     client.refused.discard(message.job)
     job = state.jobs[message.job] = client.jobs[message.job] = Job(client, message, state.now)
@@ -53,6 +58,12 @@ def open_job(state: State, client: ClientRecord, message: OpenJob) -> None:
     returning.welcome_job(state, job)
     state.notice(f"{_called(job)} queued for {client.name}")
     state.is_membership_new = True
+
+
+def _refuse(state: State, client: ClientRecord, answer: JobEnded) -> None:
+    assert client.peer is not None
+    client.refused.add(answer.job)
+    state.send(client.peer, answer)
 
 
 def _take_up(state: State, job: Job) -> None:

@@ -14,6 +14,8 @@ What a launcher owes the scheduler:
   tasks without leases.  When its connection ends it forgets all bundles.
 - For each task that a ``CancelTasks`` names and its worker has, it says ``TasksReturned`` if the
   task had not begun, or its result, or ``WorkerDown`` for a worker that it had to kill.
+- On ``KillWorker`` it kills that process, unless that is gone already, and says ``WorkerDown``
+  without a task to blame.  On a ``Goodbye`` of the code ``killed`` it ends for good.
 - On ``EndJob`` it drops what it queued for that job and kills what runs of it.  For each worker
   that held tasks of the job it answers ``TasksReturned`` with those it dropped, and ``WorkerDown``
   for a worker it had to kill.  Until every lease of the ended job was answered by one of these or
@@ -21,6 +23,8 @@ What a launcher owes the scheduler:
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from midas_mp.errors import ProtocolError
 from midas_mp.permissions import what_lacks
@@ -39,9 +43,19 @@ from midas_mp.wire.messages import (
     WorkerUp,
 )
 
+KILLED: Final = "killed"
+"""The code with which a node is sent away that somebody killed."""
+
 
 def greet_launcher(state: State, peer: int, hello: Hello) -> None:
-    """Welcome a node, replace its older connection, or refuse a name that is taken."""
+    """Welcome a node, replace its older connection, or refuse one that was killed or whose name is
+    taken.
+    """
+    if hello.node_id in state.killed.nodes:
+        reason = state.killed.nodes[hello.node_id]
+        state.send(peer, Refused(KILLED, reason))
+        state.drop(peer, reason)
+        return
     for old in list(state.nodes.values()):
         if old.hello.node_id == hello.node_id:
             reason = "replaced by a newer connection of the same node"

@@ -17,24 +17,12 @@ from typing import Final
 
 from midas_mp import limits
 from midas_mp.scheduler import status
-from midas_mp.scheduler.records import ClientRecord, Job, Node, Worker
+from midas_mp.scheduler.records import Job, Node, Worker
 from midas_mp.scheduler.state import State
-from midas_mp.wire.management import AskPause, PauseAnswered, PauseJob, PauseWorker
+from midas_mp.wire.management import PauseJob, PauseWorker
 
 WHOLE_NODE: Final = 0
 """In the place of a worker's channel."""
-
-
-def ask(state: State, client: ClientRecord, message: AskPause) -> None:
-    """Pause what has that name, or let it go on."""
-    assert client.peer is not None
-    sentence = _obey(state, message.target, is_paused=message.is_paused)
-    if sentence is None:
-        known = "no job, node or worker here is called"
-        state.send(client.peer, PauseAnswered(is_done=False, sentence=f"{known} {message.target}"))
-        return
-    state.notice(f"{sentence} (asked by {client.name})")
-    state.send(client.peer, PauseAnswered(is_done=True, sentence=sentence))
 
 
 def greet(state: State, worker: Worker) -> None:
@@ -59,25 +47,8 @@ def part(state: State, node: Node, *, is_orderly: bool) -> None:
             _forget(state, next(iter(absent)))
 
 
-def _obey(state: State, target: str, *, is_paused: bool) -> str | None:
-    """What was done, as a sentence; None if nothing is called so."""
-    now = "is paused" if is_paused else "goes on"
-    job = state.jobs.get(target)
-    if job is not None:
-        _set_job(state, job, is_paused=is_paused)
-        return f"{job.label} {now}"
-    for node in state.nodes.values():
-        if node.name == target:
-            _set_node(state, node, is_paused=is_paused)
-            return f"{node.label} {now}"
-        for worker in node.workers.values():
-            if worker.name == target:
-                _set_worker(state, worker, is_paused=is_paused)
-                return f"{worker.label} {now}"
-    return None if is_paused else _release_absent(state, target)
-
-
-def _set_job(state: State, job: Job, *, is_paused: bool) -> None:
+def set_job(state: State, job: Job, *, is_paused: bool) -> None:
+    """It stands still, or goes on."""
     if job.is_paused == is_paused:
         return
     job.is_paused = is_paused
@@ -91,16 +62,16 @@ def _set_job(state: State, job: Job, *, is_paused: bool) -> None:
     status.tell(state, job, "the job is paused" if is_paused else "the job goes on")
 
 
-def _set_node(state: State, node: Node, *, is_paused: bool) -> None:
-    """Whatever was said of single workers is over."""
+def set_node(state: State, node: Node, *, is_paused: bool) -> None:
+    """All its workers stand still, or go on; whatever was said of single ones is over."""
     for channel in node.workers:
         _remember(state, node, channel, None)
     _remember(state, node, WHOLE_NODE, node.name if is_paused else None)
     _settle_all(state, node)
 
 
-def _set_worker(state: State, worker: Worker, *, is_paused: bool) -> None:
-    """What was said of its whole node then holds for the others."""
+def set_worker(state: State, worker: Worker, *, is_paused: bool) -> None:
+    """It stands still, or goes on; what was said of its whole node then holds for the others."""
     node = worker.node
     if not is_paused and (node.hello.node_id, WHOLE_NODE) in state.paused.seats:
         _remember(state, node, WHOLE_NODE, None)
@@ -110,14 +81,16 @@ def _set_worker(state: State, worker: Worker, *, is_paused: bool) -> None:
     _settle_all(state, node)
 
 
-def _release_absent(state: State, name: str) -> str | None:
-    """What was paused under that name is away, or called otherwise since it came back."""
+def release_absent(state: State, name: str) -> bool:
+    """Lets go on what was paused under that name and is away, or is called otherwise since it came
+    back; whether there was such a thing.
+    """
     keys = [key for key, paused in state.paused.seats.items() if paused == name]
     for key in keys:
         del state.paused.seats[key]
     for node in state.nodes.values():
         _settle_all(state, node)
-    return f"{name}, which is away, goes on" if keys else None
+    return bool(keys)
 
 
 def _forget(state: State, node_id: str) -> None:

@@ -271,19 +271,37 @@ class Paused:
         return bool(self.seats or self.jobs)
 
 
+class Killed:
+    """What somebody has killed, which may not have heard it: why, by id, first killed first."""
+
+    __slots__ = ("jobs", "nodes")
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, str] = {}
+        self.nodes: dict[str, str] = {}
+
+
 class ClientRecord:
     """One client, connected or expected back."""
 
-    __slots__ = ("jobs", "name", "node_id", "peer", "refused")
+    __slots__ = ("jobs", "may_manage", "name", "node_id", "peer", "refused", "token")
 
     def __init__(self, peer: int, node_id: str, name: str) -> None:
         self.peer: int | None = peer
         """None while it is away."""
         self.node_id = node_id
         self.name = name
+        self.token = ""
+        """By which it came in; empty where it needed none."""
+        self.may_manage = False
+        """It may pause and kill what is not its own."""
         self.jobs: dict[str, Job] = {}
         self.refused: set[str] = set()
-        """Job ids that were refused: what it says about them crossed the refusal."""
+        """Job ids that were refused, or killed: what it says about them crossed that."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} (token {self.token})" if self.token else self.name
 
 
 class BulkRecord:

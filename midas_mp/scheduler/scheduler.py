@@ -17,11 +17,11 @@ from midas_mp.errors import ProtocolError
 from midas_mp.scheduler import (
     cancelling,
     clients,
+    control,
     gaps,
     jobs,
     listing,
     nodes,
-    pausing,
     quarantine,
     results,
     returning,
@@ -37,7 +37,7 @@ from midas_mp.scheduler.status import report, start_jobs, wake_at
 from midas_mp.scheduler.stragglers import call_off_copies, copy_stragglers
 from midas_mp.scheduler.suspects import patience_ends
 from midas_mp.wire.framing import Frame
-from midas_mp.wire.management import AskPause, ListJobs, ListNodes
+from midas_mp.wire.management import Control, ListJobs, ListNodes
 from midas_mp.wire.messages import (
     Acknowledge,
     CancelTasks,
@@ -45,7 +45,6 @@ from midas_mp.wire.messages import (
     EndJob,
     FetchShared,
     Goodbye,
-    Hello,
     Message,
     NodeLeaving,
     OfferShared,
@@ -176,10 +175,10 @@ class Scheduler:
                 if bulk is not None:
                     _take_bulk(state, bulk, frame)
                 # None of these: it was dropped, and this was on its way.
-            case PeerGreeted(peer, hello):
+            case PeerGreeted(peer):
                 if peer in state.nodes or peer in state.clients or peer in state.bulks:
                     raise ProtocolError("greeted twice")
-                _greet(state, peer, hello)
+                _greet(state, event)
             case PeerLost(peer, reason):  # the last there is
                 _lose(state, peer, reason)
 
@@ -190,12 +189,13 @@ class Scheduler:
         _dismiss(self.state, peer, reason, is_orderly=False)
 
 
-def _greet(state: State, peer: int, hello: Hello) -> None:
+def _greet(state: State, event: PeerGreeted) -> None:
+    peer, hello = event.peer, event.hello
     match hello.role:
         case Role.LAUNCHER:
             nodes.greet_launcher(state, peer, hello)
         case Role.CLIENT:
-            clients.greet_client(state, peer, hello)
+            clients.greet_client(state, event)
         case Role.BULK:
             shared.greet_bulk(state, peer, hello)
         case role:
@@ -279,7 +279,7 @@ _FROM_CLIENT: Final[dict[type[Message], _Handler]] = {
     RunTasks: jobs.submit,
     Acknowledge: lambda _state, client, _frame, message: jobs.acknowledge(client, message),
     CancelTasks: lambda state, client, _frame, message: cancelling.cancel(state, client, message),
-    AskPause: lambda state, client, _frame, message: pausing.ask(state, client, message),
+    Control: lambda state, client, _frame, message: control.obey(state, client, message),
     ListJobs: lambda state, client, _frame, _message: listing.list_jobs(state, client),
     OpenJob: lambda state, client, _frame, message: jobs.open_job(state, client, message),
     PutBundle: lambda _state, client, frame, message: jobs.put_bundle(client, frame, message),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from midas_mp import limits
 from midas_mp.scheduler.events import Ready, Transfer
-from midas_mp.scheduler.records import BulkRecord, ClientRecord, Job, Node, Paused, Worker
+from midas_mp.scheduler.records import BulkRecord, ClientRecord, Job, Killed, Node, Paused, Worker
 from midas_mp.scheduler.runs import Copying
 from midas_mp.scheduler.strays import StrayJob
 from midas_mp.scheduler.tables import WORKER, JobState, WorkerState, advance
@@ -57,7 +57,7 @@ class State:
         """Registered workers that have the engine."""
         self.engine_since: dict[str, float] = {}
         """Since when there has been such a worker."""
-        self.paused = Paused()
+        self.paused, self.killed = Paused(), Killed()
         self.worker_count = self.awaited = 0
         """Registered workers, and those that are announced and have not been heard of yet."""
         self.is_membership_new = False

@@ -7,12 +7,12 @@ import contextlib
 import signal
 from collections.abc import Callable
 
-from midas_mp.client.question import pause
+from midas_mp.client.question import control
 from midas_mp.errors import MidasError
 from midas_mp.testing.actors import SimulatedClient, SimulatedHost, SimulatedNode, Stage
 from midas_mp.testing.connection import Site
 from midas_mp.testing.scenario import Fault, Scenario
-from midas_mp.wire.management import PauseAnswered
+from midas_mp.wire.management import Action, ControlAnswered
 from midas_mp.wire.messages import Role
 
 DOWN_S_MAX = 8.0
@@ -47,7 +47,7 @@ class Trouble:
         self._dial = stage.network.dial_from(Site("somebody"))
         self._paused: dict[str, None] = {}
         """Whatever was to be paused, sometime."""
-        self._questions: set[asyncio.Future[PauseAnswered]] = set()
+        self._questions: set[asyncio.Future[ControlAnswered]] = set()
         self._stopping: asyncio.Task[None] | None = None
         self._acts: dict[Fault, Callable[[], None]] = {
             Fault.CUT: self._cut,
@@ -199,16 +199,16 @@ class Trouble:
             self._trace.count("pauses")
             name = self._rng.choice(names)
             self._paused[name] = None
-            self._ask(name, is_paused=True)
+            self._ask(Action.PAUSE, name)
             self._loop.call_later(self._rng.uniform(0.1, PAUSED_S_MAX), self._resume, name)
 
     def _resume(self, name: str) -> None:
         if not self._is_over:
-            self._ask(name, is_paused=False)
+            self._ask(Action.RESUME, name)
 
-    def _ask(self, name: str, *, is_paused: bool) -> None:
-        self._trace.note("somebody", "pauses" if is_paused else "resumes", name)
-        question = pause(self._dial, name, is_paused=is_paused, node_id=self._new_id())
+    def _ask(self, action: Action, name: str) -> None:
+        self._trace.note("somebody", f"wants {action.name}", name)
+        question = control(self._dial, action, name, node_id=self._new_id())
         self._questions.add(asyncio.ensure_future(question))
 
     def _new_id(self) -> str:
@@ -223,7 +223,7 @@ class Trouble:
         for name in self._paused:
             while True:
                 with contextlib.suppress(MidasError):
-                    await pause(self._dial, name, is_paused=False, node_id=self._new_id())
+                    await control(self._dial, Action.RESUME, name, node_id=self._new_id())
                     break
                 await asyncio.sleep(1)
 

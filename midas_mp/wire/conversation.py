@@ -125,6 +125,10 @@ class Conversation:
         """The peer's name for people, once it greeted (a host calls itself nothing)."""
         self.proven_role: Role | None = None
         """What the peer has proved to be; None where nobody need prove anything."""
+        self.token = ""
+        """The name of the token by which it came in; empty where it needed none."""
+        self.may_manage = True
+        """Whether it may pause and kill what is not its own."""
         self._story: deque[str] = deque(maxlen=STORY_LENGTH)
         self._enter(_S.STARTING if Role.WORKER in (local, remote) else _S.NEW)
 

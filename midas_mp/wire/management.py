@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -62,18 +63,39 @@ class JobsListed(Message, frozen=True, tag=73):
     is_last: bool
 
 
-class AskPause(Message, frozen=True, tag=70):
-    """Client → host: have a job, a node or a worker stand still, or go on."""
+class Action(enum.IntEnum):
+    """What somebody wants of a job, a node or a worker."""
 
+    PAUSE = 0
+    """That it stands still, in the middle of whatever it is at."""
+    RESUME = 1
+    """That it goes on."""
+    KILL = 2
+    """That it ends at once: a job and a node for good, a worker to be replaced."""
+
+
+class ControlResult(enum.IntEnum):
+    """What became of it."""
+
+    DONE = 0
+    UNKNOWN = 1
+    """Nothing is called so."""
+    FORBIDDEN = 2
+    """Who asked may not have that done."""
+
+
+class Control(Message, frozen=True, tag=76):
+    """Client → host: do that to a job, a node or a worker."""
+
+    action: Action
     target: Annotated[str, Meta(min_length=1, max_length=128)]
     """The id of a job, or the name of a node or a worker."""
-    is_paused: bool
 
 
-class PauseAnswered(Message, frozen=True, tag=71):
-    """Host → client: what became of ``AskPause``."""
+class ControlAnswered(Message, frozen=True, tag=77):
+    """Host → client: what became of ``Control``."""
 
-    is_done: bool
+    result: ControlResult
     sentence: Text
 
 
@@ -91,3 +113,14 @@ class PauseWorker(Message, frozen=True, tag=75):
     """Host → launcher, on the worker's channel: likewise, whatever it is at."""
 
     is_paused: bool
+
+
+class KillWorker(Message, frozen=True, tag=78):
+    """Host → launcher, on the worker's channel: end this process now, whatever it is at.
+
+    ``WorkerDown`` answers it, and blames nothing; another process takes the place.
+    """
+
+    epoch: Count
+    """Of the process that is meant; the next one on its channel is not."""
+    reason: Text

@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION: Final = 5
+PROTOCOL_VERSION: Final = 6
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\w.@+-]+\Z")]
@@ -109,8 +109,9 @@ class Goodbye(Message, frozen=True, tag=4):
     reason: Text
     code: Name = "leaving"
     """``leaving``: it goes, and may be there again soon.  ``fault``: the other side broke the
-    rules.  ``replaced``: a newer connection of the same node took over.  Only after the first is
-    it any use to come back."""
+    rules.  ``replaced``: a newer connection of the same node took over.  ``sandbox``: its workers
+    are confined less than the host wants.  ``killed``: somebody wants this node to end.  Only after
+    the first is it any use to come back."""
 
 
 class Heartbeat(Message, frozen=True, tag=5):
@@ -255,6 +256,7 @@ class JobEnded(Message, frozen=True, tag=24):
 
     job: Name
     code: Name
+    """``job_exists``: another client has one of that id.  ``killed``: somebody wanted it to end."""
     reason: Text
 
 

@@ -14,12 +14,13 @@ from midas_mp.wire.local import (
     WorkerReady,
 )
 from midas_mp.wire.management import (
-    AskPause,
+    Control,
+    ControlAnswered,
     JobsListed,
+    KillWorker,
     ListJobs,
     ListNodes,
     NodesListed,
-    PauseAnswered,
     PauseJob,
     PauseWorker,
 )
@@ -94,12 +95,13 @@ AnyMessage = (
     | TaskProgress
     | TaskRunning
     | Acknowledge
-    | AskPause
-    | PauseAnswered
+    | Control
+    | ControlAnswered
     | ListJobs
     | JobsListed
     | PauseJob
     | PauseWorker
+    | KillWorker
     | OfferShared
     | FetchShared
     | SharedPart
@@ -142,6 +144,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         CancelTasks,
         PauseJob,
         PauseWorker,
+        KillWorker,
         Heartbeat,
         Goodbye,
     ),
@@ -156,7 +159,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         CancelTasks,
         Acknowledge,
         ListNodes,
-        AskPause,
+        Control,
         ListJobs,
         Heartbeat,
         Goodbye,
@@ -177,7 +180,7 @@ VOCABULARY: Final[dict[tuple[Role, Role], tuple[type[Message], ...]]] = {
         FetchShared,
         SharedHeld,
         NodesListed,
-        PauseAnswered,
+        ControlAnswered,
         JobsListed,
         Heartbeat,
         Goodbye,
@@ -216,6 +219,7 @@ WORKER_CHANNEL: Final = frozenset(
         RecallTasks,
         CancelTasks,
         PauseWorker,
+        KillWorker,
         TaskResults,
         TasksReturned,
         TaskPrinted,

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import pytest
 
-from midas_mp.client.question import list_jobs, list_nodes, pause
+from midas_mp.client.question import control, list_jobs, list_nodes
 from midas_mp.errors import ClusterLost, HostUnreachable, PeerRefused
 from midas_mp.transport import memory
 from midas_mp.transport.link import Link, Receiver
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.management import (
-    AskPause,
+    Action,
+    Control,
+    ControlAnswered,
+    ControlResult,
     JobReport,
     JobsListed,
     ListJobs,
     ListNodes,
     NodeReport,
     NodesListed,
-    PauseAnswered,
 )
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
@@ -69,14 +72,15 @@ class Host:
 
 def test_what_is_asked_is_answered_and_the_line_left(run: Callable) -> None:
     async def main() -> None:
-        host = Host(WELCOME, Heartbeat(), PauseAnswered(is_done=True, sentence="it stands still"))
-        answer = await pause(host.dial, "node", is_paused=True, node_id="ab12")
-        assert answer == PauseAnswered(is_done=True, sentence="it stands still")
+        answer = ControlAnswered(ControlResult.DONE, "it stands still")
+        host = Host(WELCOME, Heartbeat(), answer)
+        assert await control(host.dial, Action.PAUSE, "node", node_id="ab12") == answer
         await asyncio.sleep(0)
         hello, question, goodbye = host.heard[:3]
         assert isinstance(hello, Hello)
         assert (hello.role, hello.node_id) == (Role.CLIENT, "ab12")
-        assert question == AskPause("node", is_paused=True)
+        assert re.fullmatch(r"\S+@\S+", hello.name), "it says who asks"
+        assert question == Control(Action.PAUSE, "node")
         assert isinstance(goodbye, Goodbye)
 
     run(main())

@@ -5,7 +5,8 @@ from typing import Any
 from midas_mp import limits
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame, encode_all
 from midas_mp.wire.management import (
-    AskPause,
+    Action,
+    Control,
     JobReport,
     JobsListed,
     ListJobs,
@@ -69,7 +70,7 @@ def test_jobs_are_told_as_they_are(cluster: Any) -> None:
     cluster.open(bob, "b", engine="lua5.4")
     cluster.node(1)
     cluster.submit(ann, "a", range(3))
-    cluster.say(ann, AskPause("a", is_paused=True))
+    cluster.say(ann, Control(Action.PAUSE, "a"))
     cluster.say(bob, ListJobs())
     (answer,) = cluster.read_only(bob, JobsListed)
     assert answer.is_last

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from midas_mp import limits
-from midas_mp.wire.management import AskPause, PauseAnswered, PauseJob, PauseWorker
+from midas_mp.wire.management import (
+    Action,
+    Control,
+    ControlAnswered,
+    ControlResult,
+    PauseJob,
+    PauseWorker,
+)
 from midas_mp.wire.messages import BeginJob, EndJob, Goodbye, RunTasks, TaskRef
 
 
@@ -18,9 +25,9 @@ def admin(cluster: Any) -> int:
 
 def pause(cluster: Any, admin: int, target: str, *, is_paused: bool = True) -> bool:
     """Whether it was done."""
-    cluster.say(admin, AskPause(target, is_paused))
-    (answer,) = cluster.read_only(admin, PauseAnswered)
-    return answer.is_done
+    cluster.say(admin, Control(Action.PAUSE if is_paused else Action.RESUME, target))
+    (answer,) = cluster.read_only(admin, ControlAnswered)
+    return answer.result is ControlResult.DONE
 
 
 def test_a_job_may_be_paused_before_it_starts(cluster: Any, admin: int) -> None:

@@ -21,10 +21,12 @@ from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Recei
 from midas_mp.scheduler.scheduler import Scheduler
 from midas_mp.wire.framing import Frame, size_bytes
 from midas_mp.wire.management import (
-    AskPause,
+    Action,
+    Control,
+    ControlAnswered,
     JobsListed,
+    KillWorker,
     ListJobs,
-    PauseAnswered,
     PauseJob,
     PauseWorker,
 )
@@ -166,12 +168,17 @@ class Stage:
     ) -> Received:
         return Received(self.peers[peer], Frame(channel, message, buffers or []))
 
-    def greet(self, label: str, role: Role, owner: str, **fields: Any) -> PeerGreeted:
+    def greet(
+        self, label: str, role: Role, owner: str, *, token: str = "", **fields: Any
+    ) -> PeerGreeted:
         peer = self.peers[label] = len(self.labels) + 1
         self.labels[peer] = label
         node_id = self.node_ids.setdefault(label, self.node_ids.get(owner, f"{peer:x}"))
         return PeerGreeted(
-            peer, Hello(PROTOCOL_VERSION, role, "1.0", node_id, **({"name": owner} | fields))
+            peer,
+            Hello(PROTOCOL_VERSION, role, "1.0", node_id, **({"name": owner} | fields)),
+            token,
+            may_manage=not token,
         )
 
     # -- commands ------------------------------------------------------------------------------
@@ -200,8 +207,8 @@ class Stage:
             workers_announced=int(workers),
         )
 
-    def do_client(self, label: str, *, again: str = "") -> Event:
-        return self.greet(label, Role.CLIENT, again or label)
+    def do_client(self, label: str, *, again: str = "", token: str = "") -> Event:
+        return self.greet(label, Role.CLIENT, again or label, token=token)
 
     def do_bulk(self, label: str, *, of: str) -> Event:
         return self.greet(label, Role.BULK, of)
@@ -213,10 +220,13 @@ class Stage:
         return self.said(node, NodeLeaving(" ".join(reason) or "draining", float(grace)))
 
     def do_pause(self, client: str, target: str) -> Event:
-        return self.said(client, AskPause(target, is_paused=True))
+        return self.said(client, Control(Action.PAUSE, target))
 
     def do_resume(self, client: str, target: str) -> Event:
-        return self.said(client, AskPause(target, is_paused=False))
+        return self.said(client, Control(Action.RESUME, target))
+
+    def do_kill(self, client: str, target: str) -> Event:
+        return self.said(client, Control(Action.KILL, target))
 
     def do_jobs(self, client: str) -> Event:
         return self.said(client, ListJobs())
@@ -420,7 +430,8 @@ _DETAILS: Final[dict[type[Any], _Detail]] = {
     RunTasks: lambda m, _: run_tasks(m),
     TaskResults: lambda m, _: task_results(m),
     LimitTasks: lambda m, _: f"{m.job}/{m.round}: {m.timeout_s:.2f} s",
-    PauseAnswered: lambda m, _: f"{'done' if m.is_done else 'not done'}: {m.sentence}",
+    ControlAnswered: lambda m, _: f"({m.result.name}) {m.sentence}",
+    KillWorker: lambda m, _: f"process {m.epoch}: {m.reason}",
     PauseJob: lambda m, _: f"{m.job} {'stop' if m.is_paused else 'go on'}",
     PauseWorker: lambda m, _: "stop" if m.is_paused else "go on",
     JobsListed: lambda m, _: ", ".join(f"{job.job} {job.state}" for job in m.jobs),

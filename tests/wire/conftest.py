@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import strategies as st
 
+from midas_mp.wire import management
 from midas_mp.wire import messages as words
 from midas_mp.wire.messages import Message
 from midas_mp.wire.vocabulary import AnyMessage
@@ -51,6 +52,8 @@ _BY_TYPE = {
     words.Role: st.sampled_from(words.Role),
     words.Status: st.sampled_from(words.Status),
     words.CallForm: st.sampled_from(words.CallForm),
+    management.Action: st.sampled_from(management.Action),
+    management.ControlResult: st.sampled_from(management.ControlResult),
     dict[str, str]: st.dictionaries(texts, texts, max_size=3),
     words.Count | None: st.none() | counts,
     words.TaskRef | None: st.none() | st.builds(words.TaskRef, names, counts, counts),

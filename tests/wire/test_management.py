@@ -5,7 +5,7 @@ import pytest
 from midas_mp.errors import ProtocolError
 from midas_mp.wire import management
 from midas_mp.wire.framing import Frame, decode_header, encode
-from midas_mp.wire.management import AskPause
+from midas_mp.wire.management import Action, Control
 from midas_mp.wire.messages import Message, Role
 from midas_mp.wire.vocabulary import VOCABULARY
 
@@ -27,6 +27,6 @@ def test_nodes_never_manage():
 
 @pytest.mark.parametrize("target", ["", "x" * 129])
 def test_a_target_has_a_name_of_some_length(target):
-    (encoded,) = encode(Frame(0, AskPause(target, is_paused=True)))
+    (encoded,) = encode(Frame(0, Control(Action.KILL, target)))
     with pytest.raises(ProtocolError, match="not a message"):
         decode_header(encoded[8:])
