@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Self, TypeVar
 
 import msgpack
@@ -17,6 +19,7 @@ from midas_mp.lua.bundle import Bundle
 from midas_mp.participant import held_back
 from midas_mp.participant.launcher import Launcher, NodeSettings
 from midas_mp.participant.process import Supervisor
+from midas_mp.participant.seat import FRAME_TIME_TARGET_US
 from midas_mp.participant.zygote import Child, ChildExit, ChildSpec, Zygote
 from midas_mp.permissions import Permissions
 from midas_mp.transport import memory
@@ -46,6 +49,9 @@ M = TypeVar("M")
 
 PATIENCE_S: Final = 20.0
 MB: Final = 2**20
+
+SHORT_US: Final = FRAME_TIME_TARGET_US / 6
+"""So short that a frame holds several, also as long as it is no longer than it must be."""
 
 
 class Peer:
@@ -334,6 +340,19 @@ class Node:
         """A new host that has heard nothing yet."""
         return HostSide(self.launcher)
 
+    async def measure_short_tasks(self, host: HostSide) -> int:
+        """Runs tasks of the job, until they are known here as so short that several share a frame;
+        the index of the next one.
+
+        Those of no known length go one at a time, so that the rest can be recalled.
+        """
+        index = 0
+        while self.launcher._crew._seats[1].expected_us("job") > SHORT_US:
+            host.submit(1, {index: "x"})
+            index += 1
+            await host.results(index)
+        return index
+
     def worker(self, name: str = "laptop-000") -> psutil.Process:
         """The operating system's view of the process that sits on a seat."""
         pids = {
@@ -353,3 +372,20 @@ def bulk_side() -> type[BulkSide]:
 def node() -> type[Node]:
     """``async with node(workers=2) as n: host = n.meet()``."""
     return Node
+
+
+@pytest.fixture
+def at_work() -> Callable[..., AbstractAsyncContextManager[tuple[Node, HostSide]]]:
+    """``async with at_work(SOURCE, workers=2) as (n, host):``: its workers are registered at a host
+    that has begun a job.
+    """
+
+    @contextlib.asynccontextmanager
+    async def begin(source: str, **settings: object) -> AsyncIterator[tuple[Node, HostSide]]:
+        async with Node(**settings) as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin(source)
+            yield n, host
+
+    return begin

@@ -105,12 +105,9 @@ def test_a_new_process_on_a_seat_has_the_next_epoch(run: Callable, node: Callabl
 # -- tasks ---------------------------------------------------------------------------------------
 
 
-def test_results_come_on_the_channel_of_their_worker(run: Callable, node: Callable) -> None:
+def test_results_come_on_the_channel_of_their_worker(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node(workers=2) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(ECHO)
+        async with at_work(ECHO, workers=2) as (_, host):
             host.submit(1, {0: "a", 1: "b"})
             host.submit(2, {2: "c"})
             assert await host.results(3) == {0: ("OK", "a"), 1: ("OK", "b"), 2: ("OK", "c")}
@@ -129,7 +126,9 @@ def test_results_come_on_the_channel_of_their_worker(run: Callable, node: Callab
     run(main())
 
 
-def test_prints_arrive_before_the_result_that_follows_them(run: Callable, node: Callable) -> None:
+def test_prints_arrive_before_the_result_that_follows_them(
+    run: Callable, at_work: Callable
+) -> None:
     source = """
     function execute_code()
       for i = 1, 5 do print(("%d"):format(i) .. ("x"):rep(global_data)) end
@@ -138,10 +137,7 @@ def test_prints_arrive_before_the_result_that_follows_them(run: Callable, node: 
     """
 
     async def main() -> None:
-        async with node(workers=2) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(source)
+        async with at_work(source, workers=2) as (_, host):
             sizes = {0: 0, 1: 10, 2: 250_000, 3: MB - 1, 4: 3}
             host.submit(1, {0: sizes[0], 2: sizes[2], 4: sizes[4]})
             host.submit(2, {1: sizes[1], 3: sizes[3]})
@@ -160,12 +156,9 @@ def test_prints_arrive_before_the_result_that_follows_them(run: Callable, node: 
     run(main())
 
 
-def test_recall_gives_back_only_what_has_not_begun(run: Callable, node: Callable) -> None:
+def test_recall_gives_back_only_what_has_not_begun(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
+        async with at_work(BY_NAME) as (_, host):
             host.submit(1, {0: ["loop"], 1: ["echo", 1], 2: ["echo", 2], 3: ["echo", 3]})
             await host.printed(b"looping")
             host.say(RecallTasks(2), channel=1)
@@ -206,15 +199,12 @@ def test_however_many_go_back_the_headers_hold_them(
 
 
 def test_tasks_for_a_process_that_is_gone_are_not_given_to_the_next(
-    run: Callable, node: Callable
+    run: Callable, at_work: Callable
 ) -> None:
     """The host learns that it is gone, and gives them to somebody else."""
 
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(ECHO)
+        async with at_work(ECHO) as (n, host):
             n.worker().kill()
             await host.hear(WorkerUp, 2)
             host.submit(1, {0: "late"}, epoch=0)
@@ -319,13 +309,10 @@ def test_tasks_that_end_about_their_deadline_are_decided_once_each(
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_death_from_outside_names_the_task_that_ran(
-    signum: signal.Signals, run: Callable, node: Callable
+    signum: signal.Signals, run: Callable, at_work: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
+        async with at_work(BY_NAME) as (n, host):
             host.submit(1, {5: ["echo", 1], 6: ["loop"], 7: ["echo", 2]})
             await host.printed(b"looping")
             n.worker().send_signal(signum)
@@ -337,12 +324,9 @@ def test_a_death_from_outside_names_the_task_that_ran(
     run(main())
 
 
-def test_the_death_of_an_idle_worker_blames_nobody(run: Callable, node: Callable) -> None:
+def test_the_death_of_an_idle_worker_blames_nobody(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(ECHO)
+        async with at_work(ECHO) as (n, host):
             host.submit(1, {0: 1})
             await host.results(1)
             n.worker().kill()
@@ -369,7 +353,7 @@ def test_a_process_that_breaks_before_its_task_names_the_next(
 
 
 def test_a_process_with_a_full_state_is_replaced_and_blames_nobody(
-    run: Callable, node: Callable
+    run: Callable, at_work: Callable
 ) -> None:
     source = """
     function execute_code()
@@ -380,10 +364,7 @@ def test_a_process_with_a_full_state_is_replaced_and_blames_nobody(
     """
 
     async def main() -> None:
-        async with node(memory_bytes=64 * MB) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(source)
+        async with at_work(source, memory_bytes=64 * MB) as (_, host):
             host.submit(1, {0: False, 1: True, 2: False})
             (down,) = await host.hear(WorkerDown)
             outcomes = host.outcomes()
@@ -417,14 +398,11 @@ def test_workers_that_cannot_start_end_in_a_sentence(
 # -- processes that break the rules --------------------------------------------------------------
 
 
-def test_garbage_from_a_worker_costs_that_worker_only(run: Callable, node: Callable) -> None:
+def test_garbage_from_a_worker_costs_that_worker_only(run: Callable, at_work: Callable) -> None:
     """A script that broke out of Lua can write what it likes into its descriptors."""
 
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
+        async with at_work(BY_NAME) as (n, host):
             offences = (
                 *(_into_its_pipe, _into_its_socket, _with_an_answer_to_nothing),
                 *(_with_a_result_in_nobodys_memory, _with_memory_released_that_was_never_shown),

@@ -37,18 +37,10 @@ def test_what_cannot_be_sent_to_a_process_fails_with_the_reason_and_the_node_sta
     run(main())
 
 
-def test_only_what_cannot_be_sent_fails(run: Callable, node: Callable) -> None:
+def test_only_what_cannot_be_sent_fails(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(ECHO)
-            seat = n.launcher._crew._seats[1]
-            index = 0
-            while seat.expected_us("job") > 300:
-                host.submit(1, {index: "x"})
-                index += 1
-                await host.results(index)
+        async with at_work(ECHO) as (n, host):
+            index = await n.measure_short_tasks(host)
             host.submit(1, {index: "good"})
             calls = [Call(index + 1, 0, limits.BUFFERS_MAX + 1)]
             order = RunTasks("job", 0, 9, host._bundle.digest, "execute_code", calls)

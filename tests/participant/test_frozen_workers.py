@@ -176,15 +176,12 @@ def test_it_looks_only_while_somebody_has_something_to_do(play):
 
 
 def test_a_worker_that_somebody_stopped_is_replaced_and_its_task_given_back(
-    run: Callable, node: Callable, monkeypatch: pytest.MonkeyPatch
+    run: Callable, at_work: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 0.1)
 
     async def main() -> None:
-        async with node(workers=2) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
+        async with at_work(JOB, workers=2) as (n, host):
             host.submit(1, {0: "for ever"})
             host.submit(2, {1: "for ever"})
             await host.until(lambda: len(host.frames) and _printed(host) == 2)

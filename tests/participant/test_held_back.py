@@ -45,16 +45,6 @@ def soon(nothing_comes_back_unasked: None, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(held_back, "LONG_S", 0.05)
 
 
-async def measured(n: Node, host: HostSide) -> int:
-    """Until the job's tasks are known as short; the next index."""
-    index = 0
-    while n.launcher._crew._seats[1].expected_us("job") > 300:
-        host.submit(1, {index: "x"})
-        index += 1
-        await host.results(index)
-    return index
-
-
 def returned(host: HostSide) -> list[int]:
     return [ref.index for message in host.heard(TasksReturned) for ref in message.tasks]
 
@@ -73,14 +63,11 @@ async def give(host: HostSide, tasks: dict[int, object], until: Callable[[], boo
 
 
 def test_one_worker_delivers_what_is_finished_and_gives_the_rest_back(
-    run: Callable, node: Callable, eventually: Callable
+    run: Callable, at_work: Callable, eventually: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
-            first = await measured(n, host)
+        async with at_work(JOB) as (n, host):
+            first = await n.measure_short_tasks(host)
             seat = n.launcher._crew._seats[1]
             tasks = {first + i: "for ever" if i == 3 else str(i) for i in range(7)}
             behind = {first + 4, first + 5, first + 6}
@@ -110,14 +97,11 @@ def test_one_worker_delivers_what_is_finished_and_gives_the_rest_back(
 
 
 def test_a_call_that_ends_after_all_is_answered_once_and_what_was_returned_may_come_again(
-    run: Callable, node: Callable
+    run: Callable, at_work: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
-            first = await measured(n, host)
+        async with at_work(JOB) as (n, host):
+            first = await n.measure_short_tasks(host)
             tasks = {first + i: 0.5 if i == 2 else str(i) for i in range(6)}
             # outcomes() sees to it that none comes twice
             await give(host, tasks, lambda: len(host.outcomes()) == first + 6)
@@ -129,13 +113,12 @@ def test_a_call_that_ends_after_all_is_answered_once_and_what_was_returned_may_c
     run(main())
 
 
-def test_a_frame_that_waits_in_the_socket_is_given_back_too(run: Callable, node: Callable) -> None:
+def test_a_frame_that_waits_in_the_socket_is_given_back_too(
+    run: Callable, at_work: Callable
+) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
-            first = await measured(n, host)
+        async with at_work(JOB) as (n, host):
+            first = await n.measure_short_tasks(host)
             seat, last = n.launcher._crew._seats[1], first + 2
             tasks = {first + i: "for ever" if i == 2 else "x" for i in range(500)}
             await give(
@@ -152,14 +135,11 @@ def test_a_frame_that_waits_in_the_socket_is_given_back_too(run: Callable, node:
 
 
 def test_a_killed_worker_loses_nothing_that_was_delivered_early_and_names_its_task(
-    run: Callable, node: Callable
+    run: Callable, at_work: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
-            first = await measured(n, host)
+        async with at_work(JOB) as (n, host):
+            first = await n.measure_short_tasks(host)
             tasks = {first: "a", first + 1: "b", first + 2: "for ever", first + 3: "c"}
             await give(
                 host,
@@ -177,14 +157,11 @@ def test_a_killed_worker_loses_nothing_that_was_delivered_early_and_names_its_ta
 
 
 def test_prints_come_before_the_results_that_were_taken_early(
-    run: Callable, node: Callable
+    run: Callable, at_work: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
-            first = await measured(n, host)
+        async with at_work(JOB) as (n, host):
+            first = await n.measure_short_tasks(host)
             tasks = {first: 0, first + 1: "for ever"}
             await give(host, tasks, lambda: len(host.outcomes()) == first + 1)
             kinds = [
@@ -201,13 +178,10 @@ def test_prints_come_before_the_results_that_were_taken_early(
     run(main())
 
 
-def test_where_data_is_shared_only_calls_are_given_back(run: Callable, node: Callable) -> None:
+def test_where_data_is_shared_only_calls_are_given_back(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
-            first = await measured(n, host)
+        async with at_work(JOB) as (n, host):
+            first = await n.measure_short_tasks(host)
             process = n.worker()
             share(n)
             tasks = {first: "b", first + 1: "for ever", first + 2: "c"}
@@ -231,13 +205,10 @@ def share(n: Node) -> None:
 
 
 def test_a_process_that_returns_what_nobody_asked_back_is_ended(
-    run: Callable, node: Callable
+    run: Callable, at_work: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
+        async with at_work(JOB) as (n, host):
             host.submit(1, {0: "for ever"})
             await host.printed(b"looping")
             process = n.launcher._crew._seats[1].process
@@ -251,12 +222,9 @@ def test_a_process_that_returns_what_nobody_asked_back_is_ended(
     run(main())
 
 
-def test_who_has_one_call_in_hand_is_not_looked_at(run: Callable, node: Callable) -> None:
+def test_who_has_one_call_in_hand_is_not_looked_at(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
+        async with at_work(JOB) as (n, host):
             host.submit(1, {0: "for ever", 1: "x"})
             await host.printed(b"looping")
             assert not n.launcher._crew._held_back.is_watching

@@ -63,13 +63,10 @@ def channels(host, kind) -> list[int]:
 
 
 def test_the_end_of_a_job_returns_the_queue_and_kills_what_runs(
-    run: Callable, node: Callable
+    run: Callable, at_work: Callable
 ) -> None:
     async def main() -> None:
-        async with node(workers=2) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
+        async with at_work(BY_NAME, workers=2) as (_, host):
             host.submit(1, {0: ["loop"], 1: ["echo"], 2: ["echo"]})
             await host.printed(b"looping")
             host.say(EndJob("job"))
@@ -123,13 +120,10 @@ def test_a_job_may_come_again_under_the_same_id(run: Callable, node: Callable) -
 
 
 def test_what_is_queued_with_a_dropped_bundle_goes_back_and_the_bundle_may_come_again(
-    run: Callable, node: Callable
+    run: Callable, at_work: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
+        async with at_work(BY_NAME) as (n, host):
             host.submit(1, {0: ["loop"], 1: ["echo"]})
             await host.printed(b"looping")
             host.begin(ECHO)
@@ -434,12 +428,9 @@ def test_the_end_of_a_job_drops_what_was_kept_of_it(run: Callable, node: Callabl
     run(main())
 
 
-def test_a_lost_host_s_jobs_without_work_are_forgotten(run: Callable, node: Callable) -> None:
+def test_a_lost_host_s_jobs_without_work_are_forgotten(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(ECHO)
+        async with at_work(ECHO) as (n, host):
             host.submit(1, {0: 0})
             await host.results(1)
             host.link.abort()
@@ -656,13 +647,10 @@ end
 
 
 def test_a_node_that_leaves_finishes_what_runs_and_hands_back_the_rest(
-    run: Callable, node: Callable
+    run: Callable, at_work: Callable
 ) -> None:
     async def main() -> None:
-        async with node(workers=2) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(WAIT_OR_ECHO)
+        async with at_work(WAIT_OR_ECHO, workers=2) as (n, host):
             host.submit(1, {0: "wait", 1: "x", 2: "x"})
             await host.printed(b"running")
             draining = asyncio.create_task(n.launcher.drain("update", 20))
@@ -680,12 +668,11 @@ def test_a_node_that_leaves_finishes_what_runs_and_hands_back_the_rest(
     run(main())
 
 
-def test_a_node_that_leaves_waits_no_longer_than_its_grace(run: Callable, node: Callable) -> None:
+def test_a_node_that_leaves_waits_no_longer_than_its_grace(
+    run: Callable, at_work: Callable
+) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
+        async with at_work(BY_NAME) as (n, host):
             host.submit(1, {0: ["loop"]})
             await host.printed(b"looping")
             assert await n.launcher.drain("update", 0.1) == Undone(1, 0)
@@ -694,13 +681,10 @@ def test_a_node_that_leaves_waits_no_longer_than_its_grace(run: Callable, node: 
 
 
 def test_a_worker_that_dies_while_its_node_leaves_is_not_replaced(
-    run: Callable, node: Callable
+    run: Callable, at_work: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
+        async with at_work(BY_NAME) as (n, host):
             host.submit(1, {0: ["loop"]})
             await host.printed(b"looping")
             draining = asyncio.create_task(n.launcher.drain("update", 20))
@@ -715,13 +699,10 @@ def test_a_worker_that_dies_while_its_node_leaves_is_not_replaced(
 
 
 def test_a_node_that_loses_its_host_while_it_leaves_brings_the_next_what_it_finished(
-    run: Callable, node: Callable
+    run: Callable, at_work: Callable
 ) -> None:
     async def main() -> None:
-        async with node(workers=2) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(WAIT_OR_ECHO)
+        async with at_work(WAIT_OR_ECHO, workers=2) as (n, host):
             host.submit(1, {0: "wait"})
             await host.printed(b"running")
             draining = asyncio.create_task(n.launcher.drain("update", 20))

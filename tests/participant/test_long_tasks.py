@@ -23,13 +23,10 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_long_task_is_named_again_and_again(
-    run: Callable, node: Callable, eventually: Callable
+    run: Callable, at_work: Callable, eventually: Callable
 ) -> None:
     async def main() -> None:
-        async with node(workers=2) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
+        async with at_work(JOB, workers=2) as (n, host):
             host.submit(1, {7: "at once"}, round_=4)
             host.submit(2, {8: "at once", 9: "for ever"}, round_=4)
             notices = await host.hear(TaskRunning, 3)
@@ -50,13 +47,10 @@ def test_a_long_task_is_named_again_and_again(
 
 
 def test_what_runs_long_without_a_host_is_named_to_the_next_one_when_it_is_time(
-    run: Callable, node: Callable, eventually: Callable, monkeypatch: pytest.MonkeyPatch
+    run: Callable, at_work: Callable, eventually: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
+        async with at_work(JOB) as (n, host):
             host.submit(1, {0: "for ever"})
             (first, *_) = await host.hear(TaskRunning)
             host.link.abort()

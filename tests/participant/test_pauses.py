@@ -37,12 +37,9 @@ async def stopped(node, worker: str = "laptop-000") -> None:
         await asyncio.sleep(0.002)
 
 
-def test_a_worker_stops_in_the_middle_and_goes_on_there(run: Callable, node: Callable) -> None:
+def test_a_worker_stops_in_the_middle_and_goes_on_there(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
+        async with at_work(BY_NAME) as (n, host):
             host.submit(1, {0: ["spin", 0.2], 1: ["echo", 1]})
             await host.printed(b"spinning")
             host.say(PauseWorker(is_paused=True), channel=1)
@@ -81,13 +78,10 @@ def test_only_who_is_at_a_paused_job_stands_still(run: Callable, node: Callable)
 
 
 def test_a_worker_whose_task_is_over_does_not_stand_still_for_its_job(
-    run: Callable, node: Callable
+    run: Callable, at_work: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
+        async with at_work(BY_NAME) as (_, host):
             host.submit(1, {0: ["echo", 0]})
             await host.results(1)
             host.say(PauseJob("job", is_paused=True))
@@ -98,12 +92,9 @@ def test_a_worker_whose_task_is_over_does_not_stand_still_for_its_job(
     run(main())
 
 
-def test_what_is_paused_can_be_cancelled_and_ended(run: Callable, node: Callable) -> None:
+def test_what_is_paused_can_be_cancelled_and_ended(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node(workers=2) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
+        async with at_work(BY_NAME, workers=2) as (n, host):
             for channel in (1, 2):
                 host.submit(channel, {channel: ["spin", 100]})
             await host.until(lambda: len(host.printed_lines()) == 2)
@@ -123,12 +114,9 @@ def test_what_is_paused_can_be_cancelled_and_ended(run: Callable, node: Callable
     run(main())
 
 
-def test_the_next_host_has_paused_nothing(run: Callable, node: Callable) -> None:
+def test_the_next_host_has_paused_nothing(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(BY_NAME)
+        async with at_work(BY_NAME) as (n, host):
             host.submit(1, {0: ["spin", 0.1]})
             await host.printed(b"spinning")
             host.say(PauseWorker(is_paused=True), channel=1)

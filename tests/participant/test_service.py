@@ -480,7 +480,7 @@ def test_it_leaves_when_there_was_nothing_to_do(
     run(main())
 
 
-def test_who_computes_is_not_idle(run: Callable, node: Callable) -> None:
+def test_who_computes_is_not_idle(run: Callable, at_work: Callable) -> None:
     endless = """
     function execute_code()
       while true do
@@ -492,10 +492,7 @@ def test_who_computes_is_not_idle(run: Callable, node: Callable) -> None:
     """
 
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(endless)
+        async with at_work(endless) as (n, host):
             host.submit(1, {0: None})
             await host.hear(TaskPrinted)
             said: list[str] = []

@@ -58,12 +58,9 @@ async def held(host, round_: int, size: int) -> None:
     await host.until(lambda: wanted in host.heard(SharedHeld))
 
 
-def test_shared_data_come_once_for_all_workers(run: Callable, node: Callable) -> None:
+def test_shared_data_come_once_for_all_workers(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node(workers=2) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(SUM)
+        async with at_work(SUM, workers=2) as (n, host):
             await share(n, host, [1] * 10_000)
             host.submit(1, {0: "a", 1: "b"})
             host.submit(2, {2: "c"})
@@ -80,12 +77,9 @@ def test_shared_data_come_once_for_all_workers(run: Callable, node: Callable) ->
     run(main())
 
 
-def test_the_next_round_has_its_own_shared_data(run: Callable, node: Callable) -> None:
+def test_the_next_round_has_its_own_shared_data(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(SUM)
+        async with at_work(SUM) as (n, host):
             for round_ in range(3):
                 await share(n, host, [round_] * 100, round_, asked=round_ + 1)
                 host.submit(1, {round_: "x"}, round_=round_)
@@ -96,12 +90,9 @@ def test_the_next_round_has_its_own_shared_data(run: Callable, node: Callable) -
     run(main())
 
 
-def test_tasks_do_not_come_before_their_shared_data(run: Callable, node: Callable) -> None:
+def test_tasks_do_not_come_before_their_shared_data(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(SUM)
+        async with at_work(SUM) as (_, host):
             host.say(OfferShared("job", 0, [100]))
             host.submit(1, {0: 0})
             error = await host.lost
@@ -111,12 +102,9 @@ def test_tasks_do_not_come_before_their_shared_data(run: Callable, node: Callabl
     run(main())
 
 
-def test_a_broken_bulk_connection_goes_on_where_it_was(run: Callable, node: Callable) -> None:
+def test_a_broken_bulk_connection_goes_on_where_it_was(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(SUM)
+        async with at_work(SUM) as (n, host):
             data = msgpack.packb([2] * 1_000)
             host.say(OfferShared("job", 0, [len(data)]))
             n.bulk.send_part(await n.bulk.asked(), 0, data[:400])
@@ -133,13 +121,10 @@ def test_a_broken_bulk_connection_goes_on_where_it_was(run: Callable, node: Call
 
 
 def test_a_host_that_is_back_is_told_what_shared_data_are_here(
-    run: Callable, node: Callable, eventually: Callable
+    run: Callable, at_work: Callable, eventually: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(SUM)
+        async with at_work(SUM) as (n, host):
             size = await share(n, host, [3] * 100)
             process = n.worker()
             process.suspend()
@@ -162,12 +147,9 @@ def test_a_host_that_is_back_is_told_what_shared_data_are_here(
     run(main())
 
 
-def test_the_end_of_a_job_ends_its_fetching(run: Callable, node: Callable) -> None:
+def test_the_end_of_a_job_ends_its_fetching(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(ECHO)
+        async with at_work(ECHO) as (n, host):
             host.say(OfferShared("job", 0, [100]))
             question = await n.bulk.asked()
             assert n.launcher.idle_s == 0

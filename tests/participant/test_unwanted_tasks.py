@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from midas_mp.participant.seat import FRAME_TIME_TARGET_US
 from midas_mp.participant.unwanted_tasks import GRACE_S
 from midas_mp.wire.messages import (
     CancelTasks,
@@ -15,9 +13,6 @@ from midas_mp.wire.messages import (
     WorkerDown,
     WorkerUp,
 )
-
-if TYPE_CHECKING:
-    from tests.participant.conftest import HostSide, Node
 
 JOB = """
 function execute_code()
@@ -30,25 +25,11 @@ end
 """
 
 
-async def run_short_tasks(n: Node, host: HostSide) -> int:
-    """Until three of them fit one frame, by measure; the next index.
-
-    Tasks of no known length, or of a long one, go one at a time, so that the rest can be recalled.
-    """
-    index = 0
-    while n.launcher._crew._seats[1].expected_us("job") > FRAME_TIME_TARGET_US / 3:
-        host.submit(1, {index: "x"})
-        index += 1
-        await host.results(index)
-    return index
-
-
-def test_an_endless_task_costs_its_process_and_nobody_else(run: Callable, node: Callable) -> None:
+def test_an_endless_task_costs_its_process_and_nobody_else(
+    run: Callable, at_work: Callable
+) -> None:
     async def main() -> None:
-        async with node(workers=2) as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
+        async with at_work(JOB, workers=2) as (n, host):
             other = n.worker("laptop-001").pid
             host.submit(1, {0: "for ever", 1: "a", 2: "b"})
             await host.printed(b"for ever")
@@ -68,14 +49,11 @@ def test_an_endless_task_costs_its_process_and_nobody_else(run: Callable, node: 
 
 
 def test_what_has_not_begun_is_let_be_until_it_has(
-    run: Callable, node: Callable, eventually: Callable
+    run: Callable, at_work: Callable, eventually: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
-            first = await run_short_tasks(n, host)
+        async with at_work(JOB) as (n, host):
+            first = await n.measure_short_tasks(host)
             host.submit(1, {first: 0.3, first + 1: "for ever", first + 2: "y"})
             await host.printed(b"0.3")
             assert len(n.launcher._crew._seats[1].held()) == 3, "all of them are in hand"
@@ -88,12 +66,9 @@ def test_what_has_not_begun_is_let_be_until_it_has(
     run(main())
 
 
-def test_a_task_that_is_over_in_a_moment_gets_it(run: Callable, node: Callable) -> None:
+def test_a_task_that_is_over_in_a_moment_gets_it(run: Callable, at_work: Callable) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
+        async with at_work(JOB) as (n, host):
             host.submit(1, {0: GRACE_S / 10})
             await host.results(1)
             pid = n.worker().pid
@@ -110,13 +85,10 @@ def test_a_task_that_is_over_in_a_moment_gets_it(run: Callable, node: Callable) 
 
 
 def test_the_watch_ends_with_the_last_of_them(
-    run: Callable, node: Callable, eventually: Callable
+    run: Callable, at_work: Callable, eventually: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
+        async with at_work(JOB) as (n, host):
             unwanted = n.launcher._crew._unwanted_tasks
             host.say(CancelTasks("job", 0, [5]), channel=1)
             host.submit(1, {0: "for ever"})
@@ -133,14 +105,11 @@ def test_the_watch_ends_with_the_last_of_them(
 
 
 def test_what_is_cancelled_is_stopped_without_a_host_too(
-    run: Callable, node: Callable, eventually: Callable
+    run: Callable, at_work: Callable, eventually: Callable
 ) -> None:
     async def main() -> None:
-        async with node() as n:
-            host = n.meet()
-            await host.welcome()
-            host.begin(JOB)
-            first = await run_short_tasks(n, host)
+        async with at_work(JOB) as (n, host):
+            first = await n.measure_short_tasks(host)
             host.submit(1, {first: 0.2, first + 1: "for ever"})
             await host.printed(b"0.2")
             host.say(CancelTasks("job", 0, [first + 1]), channel=1)
