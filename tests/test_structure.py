@@ -25,7 +25,9 @@ WITHOUT_TEST = {
 """Modules that have no test of their own, by name or path below the package."""
 
 WITHOUT_MODULE = {
+    "chaos/test_frozen.py": "is about all kinds of processes",
     "chaos/test_nothing_left.py": "is about all processes at once",
+    "cli/test_refusals.py": "is about all commands, and both ends of a refusal",
     "conformance/test_conformance.py": "is about the script contract as a whole",
     "hostile/test_hostile.py": "is about the sandbox as a whole, and runs hostile/*.lua",
     "fuzz/test_host.py": "is about a real host among liars",
