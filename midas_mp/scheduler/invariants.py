@@ -27,6 +27,7 @@ def check(state: State) -> None:
         assert (job.state is JobState.STARTED) == (job_id in state.started), job.label
         _check_tasks(state, job)
         _check_shared(state, job)
+        _check_standings(state, job)
     for peer, client in state.clients.items():
         assert client.peer == peer, client.name
         assert all(state.jobs.get(name) is job for name, job in client.jobs.items()), client.name
@@ -153,6 +154,20 @@ def _check_shared(state: State, job: Job) -> None:
         for node in nodes:
             needs = any(job.spec.engine in worker.engines for worker in node.workers.values())
             assert not needs or node in shared.offered, f"{job.label}: {node.label} waits for data"
+
+
+def _check_standings(state: State, job: Job) -> None:
+    """It never does without all who could work for it."""
+    suitable = [
+        worker
+        for node in state.nodes.values()
+        for worker in node.workers.values()
+        if node.state is NodeState.CONNECTED
+        and job.spec.engine in worker.engines
+        and node.hello.node_id not in job.standings.set_aside
+    ]
+    assert state.suitable_count(job) == len(suitable), f"{job.label}: suitable workers"
+    assert suitable or not job.standings.set_aside, f"{job.label}: all nodes are set aside"
 
 
 def _check_worker(state: State, worker: Worker) -> None:

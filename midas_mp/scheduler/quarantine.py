@@ -41,7 +41,7 @@ def weigh(state: State, job: Job, task: Task, node: Node) -> None:
 
 def review(state: State) -> None:
     """Let back whose time is over, and who is needed."""
-    for job in state.started.values():
+    for job in state.jobs.values():
         set_aside = job.standings.set_aside
         if not set_aside:
             continue
@@ -54,7 +54,7 @@ def review(state: State) -> None:
 
 def ends(state: State) -> float | None:
     """When ``review`` has something to do next."""
-    every = [until for job in state.started.values() for until in job.standings.set_aside.values()]
+    every = [until for job in state.jobs.values() for until in job.standings.set_aside.values()]
     return min(every, default=None)
 
 

@@ -112,6 +112,7 @@ def _explain_shared_data(state: State, job: Job) -> str:
     count = sum(
         any(job.spec.engine in worker.engines for worker in node.workers.values())
         for node in state.nodes.values()
+        if node.hello.node_id not in job.standings.set_aside
     )
     return f"waiting for shared data: 0 of {count} node{'s have' if count > 1 else ' has'} it"
 

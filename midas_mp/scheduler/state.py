@@ -163,8 +163,17 @@ class State:
         return self.away.get(node_id)
 
     def suitable_count(self, job: Job) -> int:
-        """Registered workers that have the job's engine."""
-        return self.engine_counts.get(job.spec.engine, 0)
+        """Registered workers that have the job's engine, but for those it does without."""
+        engine, set_aside = job.spec.engine, job.standings.set_aside
+        count = self.engine_counts.get(engine, 0)
+        if not set_aside:
+            return count
+        return count - sum(
+            engine in worker.engines
+            for node in self.nodes.values()
+            if node.hello.node_id in set_aside and not node.is_leaving
+            for worker in node.workers.values()
+        )
 
     def credit_tasks(self, job: Job) -> int:
         """What the client may have submitted and not acknowledged; remembered as granted."""

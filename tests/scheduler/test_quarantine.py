@@ -6,7 +6,14 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.scheduler.quarantine import STREAK
-from midas_mp.wire.messages import JobStatus, NodeLeaving, RecallTasks, RunTasks
+from midas_mp.wire.messages import (
+    JobStarted,
+    JobStatus,
+    NodeLeaving,
+    RecallTasks,
+    RunTasks,
+    TaskRef,
+)
 
 
 class Shop:
@@ -78,6 +85,38 @@ def test_after_its_time_it_is_let_back_and_one_failure_is_enough(cluster: Any) -
     assert cluster.leased(shop.bad[0]) != []
     shop.work(4)
     assert shop.set_aside == shop.bad
+
+
+def test_who_is_set_aside_is_no_worker_of_the_job(cluster: Any) -> None:
+    """A round may have as many tasks as there are workers."""
+    shop = Shop(cluster, bad=1, good=1, tasks=500)
+    shop.work(12)
+    assert shop.set_aside == shop.bad
+    assert cluster.read_only(shop.client, JobStatus)[-1].workers == 1
+    cluster.wait(limits.QUARANTINE_S)
+    assert cluster.read_only(shop.client, JobStatus)[-1].workers == 2
+
+
+def test_a_job_can_start_though_it_knows_of_a_bad_node(cluster: Any) -> None:
+    """What its nodes brought along from an earlier host was evidence enough."""
+    refs = [TaskRef("job", 0, index) for index in range(STREAK)]
+    client = cluster.client()
+    cluster.open(client, workers_min=2 * STREAK + 1)
+    bad, good = (cluster.greet(workers_announced=STREAK) for _ in range(2))
+    for node in (bad, good):
+        for channel, ref in enumerate(refs, 1):
+            cluster.up(node, channel, held=[ref])
+    cluster.submit(client, "job", range(STREAK))
+    for channel, ref in enumerate(refs, 1):
+        cluster.down(bad, channel, running=ref)
+        cluster.finish(good, channel, ref)
+    standings = cluster.state.jobs["job"].standings
+    assert list(standings.set_aside) == [f"{bad:x}"]
+    cluster.lose(good)
+    assert not standings.set_aside
+    for channel in range(1, 2 * STREAK + 2):
+        cluster.up(bad, channel, 1)
+    assert [m.workers for m in cluster.read_only(client, JobStarted)] == [2 * STREAK + 1]
 
 
 def test_who_succeeds_once_is_as_good_as_ever(cluster: Any) -> None:
