@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
+import ipaddress
 import os
 import re
 import signal
@@ -21,6 +23,10 @@ from typing import IO, Any, Final, NamedTuple, TypeVar
 
 import psutil
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, settings
 
 from midas_mp.transport import loop
@@ -252,18 +258,24 @@ def commands(tmp_path: Path) -> Iterator[Commands]:
 
 
 @pytest.fixture(scope="session")
-def standing_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def standing_commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """For what outlives a test."""
+    with running_commands(tmp_path_factory.mktemp("standing")) as commands:
+        yield commands
+
+
+@pytest.fixture(scope="session")
+def standing_host(standing_commands: Commands) -> str:
     """The address of a host with two participants of one worker each, for tests that harm none of
     them.
     """
-    with running_commands(tmp_path_factory.mktemp("standing")) as commands:
-        where = commands.start("host", "--address", "127.0.0.1:0").address()
-        for name in ("left", "right"):
-            node = commands.start(
-                "participant", "--address", where, "--name", name, "--workers", "1"
-            )
-            node.wait_for("joined")
-        yield where
+    where = standing_commands.start("host", "--address", "127.0.0.1:0").address()
+    for name in ("left", "right"):
+        node = standing_commands.start(
+            "participant", "--address", where, "--name", name, "--workers", "1"
+        )
+        node.wait_for("joined")
+    return where
 
 
 @pytest.fixture
@@ -312,6 +324,66 @@ def script(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+# -- a site with an authority of its own -----------------------------------------------------------
+
+_Issuer = tuple[x509.Name, ec.EllipticCurvePrivateKey]
+
+
+def _certificate(
+    folder: Path,
+    name: str,
+    issuer: _Issuer | None = None,
+    *,
+    days: int = 1,
+    address: str = "127.0.0.1",
+) -> _Issuer:
+    """A certificate and its key, signed by an issuer or by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    signer, signing = issuer or (subject, key)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(signer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=9))
+        .not_valid_after(now + dt.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]),
+            critical=False,
+        )
+        .sign(signing, hashes.SHA256())
+    )
+    (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / f"{name}.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return subject, key
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with NAME.pem and NAME.key of an authority, ``ca``, and of what it has signed for
+    this machine: ``host``, ``node``, ``expired``; for another one: ``elsewhere``.  And of a
+    ``stranger``, who has signed his own.
+    """
+    folder = tmp_path_factory.mktemp("site")
+    authority = _certificate(folder, "ca")
+    for name in ("host", "node"):
+        _certificate(folder, name, authority)
+    _certificate(folder, "expired", authority, days=-1)
+    _certificate(folder, "elsewhere", authority, address="192.0.2.7")
+    _certificate(folder, "stranger")
+    return folder
 
 
 # -- in the loop of this process -------------------------------------------------------------------

@@ -87,27 +87,19 @@ class Ledger:
 
     def make(self, kind: Kind, *, label: str = "", lasts_s: float | None = None) -> TokenRecord:
         """A new token, good until it expires or is revoked."""
-        now_s = self._clock()
-        key = Key.of(secrets.token_bytes(SECRET_BYTES))
-        record = TokenRecord(
-            id=key.id,
-            kind=kind,
-            secret=key.secret,
-            label=label,
-            made_s=now_s,
-            expires_s=None if lasts_s is None else now_s + lasts_s,
-        )
         with self._locked():
-            self._write([*self.records(), record])
-        return record
+            return self._add(kind, label, lasts_s)
 
     def standing(self, kind: Kind, *, label: str) -> TokenRecord:
-        """The one with this label that is still good, made if there is none."""
-        now_s = self._clock()
-        for record in self.records():
-            if (record.kind, record.label) == (kind, label) and not record.fault(now_s):
-                return record
-        return self.make(kind, label=label)
+        """The one with this label that is still good, made if there is none: one for all hosts that
+        ask, also at once.
+        """
+        with self._locked():
+            now_s = self._clock()
+            for record in self.records():
+                if (record.kind, record.label) == (kind, label) and not record.fault(now_s):
+                    return record
+            return self._add(kind, label, None)
 
     def revoke(self, beginning: str) -> TokenRecord:
         """Ends a token by its id, or as much of it as is clear.
@@ -158,6 +150,21 @@ class Ledger:
                 refusal="role",
             )
         return Key(record.id, record.secret)
+
+    def _add(self, kind: Kind, label: str, lasts_s: float | None) -> TokenRecord:
+        """Under the lock."""
+        now_s = self._clock()
+        key = Key.of(secrets.token_bytes(SECRET_BYTES))
+        record = TokenRecord(
+            id=key.id,
+            kind=kind,
+            secret=key.secret,
+            label=label,
+            made_s=now_s,
+            expires_s=None if lasts_s is None else now_s + lasts_s,
+        )
+        self._write([*self.records(), record])
+        return record
 
     @staticmethod
     def _path() -> Path:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from midas_mp.errors import UsageError
 from midas_mp.join.identity import Identity
+from midas_mp.transport.handshake import Handshake
 
 
 class TlsFiles(NamedTuple):
@@ -51,6 +52,7 @@ def host_context(identity: Identity, authority: Path | None) -> ssl.SSLContext:
         UsageError: a file is not what it should be.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = Handshake
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0  # nobody resumes: a peer that comes back proves everything anew
     _show(context, identity)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, NamedTuple, cast
 
-from midas_mp import __version__
+from midas_mp import __version__, limits
 from midas_mp.errors import ConnectionLost, MidasError, PeerError, PeerRefused, ProtocolError
 from midas_mp.transport.owner import foreign_owner
 from midas_mp.transport.stream import StreamLink
@@ -68,14 +68,24 @@ class JoiningStream(asyncio.Protocol):
         self._make_link = make_link
         self._transport: asyncio.Transport | None = None
         self._joiner: Joiner | None = None
-        self._has_heard = False
-        self.joined: asyncio.Future[StreamLink] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.joined: asyncio.Future[StreamLink] = loop.create_future()
+        self._ended: asyncio.Future[None] = loop.create_future()
+        """Done when the connection is gone, and no link has come of it."""
 
     def close(self) -> None:
         """Gives up, if nothing has come of it."""
         if self._transport is not None and (not self.joined.done() or self.joined.cancelled()):
             self._transport.abort()
         self.joined.cancel()
+
+    async def wait_ended(self) -> None:
+        """Until last words are on their way and the connection is gone, which takes its time over
+        TLS: who dialled may be about to end, and the loop with it.
+        """
+        if self._transport is not None:
+            await asyncio.wait([self._ended], timeout=limits.LINGER_S)
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -105,7 +115,6 @@ class JoiningStream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.joined.done() or self._joiner is None or self._transport is None:
             return
-        self._has_heard = True
         try:
             answer = self._joiner.receive(data)
             if answer:
@@ -141,18 +150,15 @@ class JoiningStream(asyncio.Protocol):
             )
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._ended.set_result(None)
         if self.joined.done():
             return
         if isinstance(exc, ssl.SSLError):
-            self.joined.set_exception(tls_refusal(self._where, exc))
+            self.joined.set_exception(tls_failure(self._where, exc))
         else:
+            # A host that is crowded, frozen or restarting does so, or what stands in between.
             cause = f" ({exc})" if exc is not None else ""
             text = f"{self._where} hung up before it let us in{cause}"
-            # A host that is crowded, frozen or restarting does so, or what stands in between; also
-            # one that does not like our certificate, of which TLS 1.3 tells too late.  They cannot
-            # be told apart here, so nobody is blamed.
-            if self._badge.tls is not None and not self._has_heard:
-                text += _PERHAPS_CERTIFICATE
             self.joined.set_exception(ConnectionLost(text))
 
     def _fail(self, error: MidasError) -> None:
@@ -250,9 +256,12 @@ def hand_over(transport: asyncio.Transport, link: StreamLink, early: bytes) -> N
         link.data_received(early)
 
 
-def tls_refusal(where: str, error: ssl.SSLError) -> PeerRefused:
-    """Why there is no TLS with a host, for the peer."""
-    return PeerRefused(f"TLS with {where} failed: {tls_reason(error)}", refusal="tls")
+def tls_failure(where: str, error: ssl.SSLError) -> PeerRefused | ConnectionLost:
+    """Why there is no TLS with a host, for the peer: mostly for good, since one of them said so."""
+    text = f"TLS with {where} failed: {tls_reason(error)}"
+    if any(part in (getattr(error, "reason", None) or "") for part in _OF_THE_LINE):
+        return ConnectionLost(text)
+    return PeerRefused(text, refusal="tls")
 
 
 def tls_reason(error: ssl.SSLError) -> str:
@@ -272,15 +281,17 @@ _REASONS = (
     ("CERTIFICATE_REQUIRED", "the host wants a certificate (--tls-cert)"),
     ("PEER_DID_NOT_RETURN", "the peer showed no certificate, which --tls-ca demands"),
     ("UNKNOWN_CA", "the other side does not trust the certificate's authority"),
+    ("ALERT_CERTIFICATE_EXPIRED", "the other side finds that the certificate has expired"),
+    ("ALERT_CERTIFICATE", "the other side does not take the certificate"),
+    ("ALERT_BAD_CERTIFICATE", "the other side does not take the certificate"),
+    ("ALERT_UNSUPPORTED_CERTIFICATE", "the other side does not take the certificate"),
     ("PROTOCOL_VERSION", "the other side speaks no TLS 1.3"),
     ("UNSUPPORTED_PROTOCOL", "the other side speaks no TLS 1.3"),
 )
 
 
-_PERHAPS_CERTIFICATE: Final = (
-    ", right behind the TLS handshake; if that goes on, it wants a certificate (--tls-cert), or "
-    "another one"
-)
+_OF_THE_LINE: Final = ("RECORD_MAC", "UNEXPECTED_EOF", "INTERNAL_ERROR")
+"""In reasons that are no verdict of either side: what came was damaged or cut."""
 
 
 def _fingerprint_shown(transport: asyncio.BaseTransport) -> bytes:

@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from midas_mp import limits
 from midas_mp.errors import PeerRefused
+from midas_mp.transport import handshake
 from midas_mp.transport.address import Address
 from midas_mp.transport.complaints import Complaints
 from midas_mp.transport.guests import Guests
@@ -93,6 +94,8 @@ class _Arrival:
         """It has been given away: only what is left of it can be cut off here."""
         self.stream: AdmittingStream | None = None
         """By which it joins."""
+        self.is_told = False
+        """Why it does not come in is known: what else becomes of it follows from that."""
 
     @property
     def site(self) -> str:
@@ -267,6 +270,7 @@ class Reception:
     async def _serve(
         self, arrival: _Arrival, protocol: asyncio.Protocol, tls: ssl.SSLContext | None
     ) -> None:
+        handshake.failed.set(functools.partial(self._tls_failed, arrival))
         try:
             await self._loop.connect_accepted_socket(
                 lambda: protocol,
@@ -275,9 +279,6 @@ class Reception:
                 ssl_handshake_timeout=None if tls is None else limits.GREETING_TIMEOUT_S,
                 ssl_shutdown_timeout=None if tls is None else limits.LINGER_S,
             )
-        except ssl.SSLError as error:
-            self._complain(arrival, f"was refused: TLS failed: {tls_reason(error)}")
-            self._forget(arrival)
         except OSError:
             if self._is_here(arrival):  # else it was cut off
                 self._complain(
@@ -286,6 +287,10 @@ class Reception:
                     "trust the host's certificate",
                 )
                 self._forget(arrival)
+
+    def _tls_failed(self, arrival: _Arrival, error: ssl.SSLError) -> None:
+        """What OpenSSL has to say of it is sent next; then the peer hangs up, or is late."""
+        self._complain(arrival, f"was refused: TLS failed: {tls_reason(error)}")
 
     # -- going -------------------------------------------------------------------------------------
 
@@ -350,7 +355,9 @@ class Reception:
             arrival.timer.cancel()
 
     def _complain(self, arrival: _Arrival, what: str) -> None:
-        self._complaints.add(f"{arrival.where} {what}")
+        if not arrival.is_told:
+            arrival.is_told = True
+            self._complaints.add(f"{arrival.where} {what}")
 
 
 _UNPROVEN: Final = (

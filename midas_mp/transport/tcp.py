@@ -11,9 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 from midas_mp import limits
-from midas_mp.errors import AddressInUse, ConnectionLost, HostUnreachable, UsageError
+from midas_mp.errors import (
+    AddressInUse,
+    ConnectionLost,
+    HostUnreachable,
+    MidasError,
+    UsageError,
+)
 from midas_mp.transport.address import Address
-from midas_mp.transport.joining import Badge, JoiningStream, tls_refusal
+from midas_mp.transport.joining import Badge, JoiningStream, tls_failure
 from midas_mp.transport.link import Receiver
 from midas_mp.transport.neighbours import Neighbours
 from midas_mp.transport.reception import EVERYBODY, Entry, Reception
@@ -133,6 +139,10 @@ async def connect(
     stream = JoiningStream(badge, conversation.local, str(address), make_link)
     try:
         return await _join(stream, badge.tls, sock, address, timeout_s)
+    except MidasError:
+        stream.close()
+        await stream.wait_ended()
+        raise
     finally:
         stream.close()
 
@@ -168,7 +178,7 @@ async def _join(
             f"what listens at {address} said nothing within {timeout_s:g} s"
         ) from None
     except ssl.SSLError as error:
-        raise tls_refusal(str(address), error) from None
+        raise tls_failure(str(address), error) from None
     except OSError as error:
         raise ConnectionLost(f"{address} hung up before it let us in ({error})") from None
 

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import re
-import time
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from midas_mp.join.token import JoinToken
 
@@ -80,84 +73,6 @@ def test_what_cannot_be_revoked_is_told(midas, own_state):
 # -- who is not let in -----------------------------------------------------------------------------
 
 
-def expired(make, own_state):
-    text = make("participants", "--expires", "1ms")
-    time.sleep(0.001)
-    return text
-
-
-def forged(make, own_state):
-    return JoinToken(b"x" * 32, JoinToken.parse(make()).certificate).text
-
-
-def of_another_host(make, own_state):
-    return JoinToken(JoinToken.parse(make()).secret, b"x" * 32).text
-
-
-def for_clients(make, own_state):
-    return make("clients")
-
-
-@pytest.mark.parametrize(
-    ("bring", "sentence"),
-    [
-        (expired, r"the token \w+ expired on"),
-        (forged, r"this host knows no token \w+"),
-        (for_clients, r"is for clients: 'midas token new --for participants'"),
-    ],
-)
-def test_a_token_that_is_not_good_has_a_reason_on_both_sides(  # noqa: PLR0917 - as below
-    start, host, token, own_state, bring, sentence
-):
-    standing, where = host()
-    node = come(start, where, bring(token, own_state)).wait()
-    assert node.code == 3
-    assert re.search(sentence, node.err)
-    assert re.search(sentence, node.err.splitlines()[-1])
-    standing.wait_for(rf"midas: 127\.0\.0\.1:\d+ was refused: .*{sentence}")
-
-
-def test_a_token_for_participants_runs_no_script(start, host, token, script):
-    _, where = host()
-    run = start("run", script(), "--address", where, env={"MIDAS_TOKEN": token()}).wait()
-    assert run.code == 3
-    assert "is for participants: 'midas token new --for clients'" in run.err
-
-
-def test_a_certificate_that_the_token_does_not_name_has_a_reason_on_both_sides(
-    start, host, token, own_state
-):
-    standing, where = host()
-    node = come(start, where, of_another_host(token, own_state)).wait()
-    assert node.code == 3
-    assert "is not the one that this token names" in node.err
-    standing.wait_for("was refused: the peer does not trust this host")
-
-
-def test_tls_at_a_plain_host_has_a_reason_on_both_sides(start, host, token):
-    standing, where = host(address="127.0.0.1:0")
-    node = come(start, where, token()).wait()
-    assert node.code == 3
-    assert "the host listens there without TLS" in node.err
-    standing.wait_for("was refused: it speaks TLS, which this host does not")
-
-
-def test_without_tls_at_a_host_of_another_user_there_is_a_reason_on_both_sides(start, host):
-    standing, where = host()
-    node = come(start, where, "").wait()
-    assert node.code == 3
-    assert "for others it can listen at an address of the network" in node.err
-    standing.wait_for("was refused: this host is user")
-
-
-def test_who_proves_nothing_has_a_reason_on_both_sides(start, host):
-    standing, where = host()
-    node = come(start, where, "", "--insecure").wait()
-    assert node.code == 3
-    assert "leave --insecure out" in node.err
-    standing.wait_for("was refused: it proves nothing")
-
-
 def test_who_came_by_a_token_that_is_revoked_has_to_go_and_nobody_else_comes(
     start, host, token, midas, own_state
 ):
@@ -188,48 +103,6 @@ def test_secrets_are_the_users_alone(host, token, tmp_path):
 # -- sites with an authority of their own ----------------------------------------------------------
 
 
-def certificate(folder, name, issuer=None):
-    """A certificate for this machine and its key, signed by an issuer or by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    signer, signing = issuer or (subject, key)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(signer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(signing, hashes.SHA256())
-    )
-    (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / f"{name}.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return subject, key
-
-
-@pytest.fixture
-def site(tmp_path):
-    """Files of an authority, of a host and a node that it has signed, and of a stranger."""
-    authority = certificate(tmp_path, "ca")
-    certificate(tmp_path, "host", authority)
-    certificate(tmp_path, "node", authority)
-    certificate(tmp_path, "stranger")
-    return tmp_path
-
-
 def shown(site, name, authority="ca"):
     files = {
         "--tls-cert": f"{name}.pem",
@@ -242,32 +115,6 @@ def shown(site, name, authority="ca"):
 def test_a_site_with_its_own_authority_needs_no_fingerprint(start, host, token, site):
     _, where = host(*shown(site, "host"), address="127.0.0.1:0")
     come(start, where, token(), *shown(site, "node")).wait_for("joined")
-
-
-def test_a_host_that_cannot_be_verified_is_refused_with_a_reason_on_both_sides(
-    start, host, token, site
-):
-    standing, where = host(*shown(site, "host"), address="127.0.0.1:0")
-    node = come(start, where, token(), *shown(site, "node", "stranger")).wait()
-    assert node.code == 3
-    assert "certificate cannot be verified" in node.err
-    standing.wait_for("was refused: .*does not trust the host's")
-
-
-@pytest.mark.parametrize(
-    ("name", "of_host"),
-    [("stranger", "cannot be verified"), (None, "the peer showed no certificate")],
-)
-def test_who_shows_no_good_certificate_is_told_what_it_may_be_and_goes_on(  # noqa: PLR0917 - fixtures
-    start, host, token, site, name, of_host
-):
-    """In TLS 1.3 the peer sees of it as much as of a host that had no room."""
-    standing, where = host(*shown(site, "host"), address="127.0.0.1:0")
-    words = shown(site, name) if name else ["--tls-ca", site / "ca.pem"]
-    node = come(start, where, token(), *words)
-    node.wait_for(r"waiting for a host: .* if that goes on, it wants a certificate \(--tls-cert\)")
-    standing.wait_for(rf"was refused: .*{of_host}", count=2)
-    assert node.process.poll() is None
 
 
 def test_a_token_may_name_the_certificate_of_a_site(start, host, token, site):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +102,28 @@ def test_the_standing_one_is_made_once_and_again_when_it_is_gone(ledger):
     assert ledger.standing("participants", label="host") != first
     ledger.revoke(first.id)
     assert ledger.standing("clients", label="host").id != first.id
+
+
+def waiting_for(path):
+    """How many wait for its lock, as the kernel says."""
+    number = str(path.stat().st_ino)
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return sum(words[1] == "->" and words[-3].endswith(f":{number}") for words in lines)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells who waits")
+def test_hosts_that_start_at_once_share_the_standing_one(ledger, state_folder):
+    revoked = ledger.make("clients")
+    ledger.revoke(revoked.id)
+    path = state_folder / "tokens.lock"
+    with path.open("rb") as lock, ThreadPoolExecutor() as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        hosts = [pool.submit(ledger.standing, "clients", label="host") for _ in range(3)]
+        while waiting_for(path) < len(hosts):
+            time.sleep(0.001)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        (one,) = {host.result() for host in hosts}
+    assert [record for record in ledger.records() if record.id != revoked.id] == [one]
 
 
 def test_revoked_ones_are_forgotten_in_the_end(ledger, monkeypatch):

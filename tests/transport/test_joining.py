@@ -265,7 +265,7 @@ def test_who_is_cut_off_behind_the_tls_handshake_blames_nobody(run, recorder, se
     async def main():
         server = await asyncio.start_server(cut, "127.0.0.1", 0, ssl=tls.host())
         address = Address(*server.sockets[0].getsockname())
-        with pytest.raises(ConnectionLost, match=r"if that goes on, .* \(--tls-cert\)"):
+        with pytest.raises(ConnectionLost, match="hung up before it let us in"):
             await tcp.connect(
                 address, recorder(), Conversation(Role.CLIENT, Role.HOST), badge=badge
             )

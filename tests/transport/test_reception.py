@@ -22,6 +22,7 @@ from midas_mp.wire.messages import PROTOCOL_VERSION, Hello, Role
 from midas_mp.wire.records import RecordWriter
 
 KEY = Key.of(b"k" * 32)
+OTHER = Key.of(b"o" * 32)
 
 
 class Site:
@@ -29,6 +30,7 @@ class Site:
 
     def __init__(self, recorder, entry):
         self.told = []
+        self.told_something = asyncio.Event()
         self._recorder = recorder
         self._entry = entry
         self.strangers = []
@@ -38,7 +40,7 @@ class Site:
             Address(port=0),
             lambda: (self._recorder(), Conversation(Role.HOST, None)),
             entry=self._entry,
-            turned_away=self.told.append,
+            turned_away=self._tell,
         )
         return self
 
@@ -46,6 +48,10 @@ class Site:
         self.listener.close()
         for sock in self.strangers:
             sock.close()
+
+    def _tell(self, text):
+        self.told.append(text)
+        self.told_something.set()
 
     @property
     def reception(self):
@@ -126,6 +132,31 @@ def test_noise_is_told_and_answered_with_nothing(run, recorder, entry):
             assert await ended(sock) == b""
             (text,) = site.told
             assert text.endswith("was refused: what it said is not Midas' protocol")
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", "what it said is not Midas' protocol"),
+        (Joiner(OTHER, Role.CLIENT, release="0", nonce=b"n" * 32).opening, "knows no token"),
+    ],
+)
+def test_who_is_refused_and_does_not_hang_up_is_told_of_once(  # noqa: PLR0917 - fixtures and cases
+    run, recorder, entry, monkeypatch, said, reason
+):
+    monkeypatch.setattr(limits, "GREETING_TIMEOUT_S", 0.3)
+
+    async def main():
+        async with Site(recorder, entry) as site:
+            await site.strange(said)
+            await site.told_something.wait()
+            assert site.reception.arrival_count == 1
+            await asyncio.sleep(limits.GREETING_TIMEOUT_S)  # its time ends before this does
+            assert site.reception.arrival_count == 0
+            (text,) = site.told
+            assert reason in text
 
     run(main())
 
