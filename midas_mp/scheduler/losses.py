@@ -9,7 +9,7 @@ blamed ``limits.ATTEMPTS_MAX`` times, it has failed.
 from __future__ import annotations
 
 from midas_mp import limits
-from midas_mp.scheduler import copies, leases
+from midas_mp.scheduler import copies, deaths, leases
 from midas_mp.scheduler.records import Blame, Death, Job, Task, Worker, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import TASK
@@ -85,6 +85,8 @@ def _blame(state: State, job: Job, task: Task, worker: Worker, down: WorkerDown)
     blame.accuse(worker, state.now)
     if lose(state, worker, job, task) and blame.count >= limits.ATTEMPTS_MAX:
         _fail(state, job, task, worker, _evidence(blame, worker, down))
+    else:
+        deaths.tell(state, job, task, worker.name, cause)
 
 
 def _discredit(state: State, ref: TaskRef) -> None:

@@ -358,6 +358,17 @@ class SharedRound:
         self.received_bytes += len(part)
 
 
+class DeathNotices:
+    """Which deaths of workers at a job's tasks its client has heard of."""
+
+    __slots__ = ("due_at", "untold")
+
+    def __init__(self) -> None:
+        self.due_at = 0.0
+        """When the next one may be told."""
+        self.untold = 0
+
+
 class Job:
     """One run, or one Executor."""
 
@@ -366,9 +377,11 @@ class Job:
         "batch",
         "blames",
         "bundles",
+        "bundles_bytes",
         "client",
         "copies",
         "credit_max",
+        "deaths",
         "done_count",
         "estimate",
         "fresh",
@@ -422,6 +435,8 @@ class Job:
         self.credit_max = 0
         """The most that was ever granted: a client may act on an older, larger figure."""
         self.bundles: dict[str, Frame] = {}
+        self.bundles_bytes = 0
+        """What they weigh."""
         """Those that its client has not dropped; that of every open task is among them."""
         self.batch: Batch | None = None
         """The last one made, shared by the frames that follow it."""
@@ -435,14 +450,13 @@ class Job:
         self.suspects: dict[Task, None] = {}
         """Waiting for a worker of their own, because they may have killed one."""
         self.blames: dict[Task, Blame] = {}
+        self.deaths = DeathNotices()
         self.standings = Standings()
         self.copies: dict[Task, dict[Worker, Copy]] = {}
         """Of leased tasks: who else is at them.  None at all: a copy killed its worker."""
         self.prints: dict[Task, PrintTally] = {}
         """Of leased tasks that printed something."""
-        self.task_count = 0
-        self.leased_count = 0
-        self.done_count = 0
+        self.task_count = self.leased_count = self.done_count = 0
         self.size_bytes = 0
         """Payloads of open tasks and results that are not acknowledged."""
         self.estimate = Estimate()

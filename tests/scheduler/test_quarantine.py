@@ -53,7 +53,9 @@ class Shop:
 
 
 def notices(cluster: Any, client: int) -> list[str]:
-    return [m.notice for m in cluster.read_only(client, JobStatus) if m.notice]
+    """What its client hears, but of deaths."""
+    heard = [message.notice for message in cluster.read_only(client, JobStatus)]
+    return [notice for notice in heard if notice and " died (" not in notice]
 
 
 def test_a_node_on_which_tasks_fail_that_succeed_elsewhere_is_set_aside(cluster: Any) -> None:
