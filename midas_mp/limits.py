@@ -121,6 +121,9 @@ OUTPUT_BACKLOG_BYTES_MAX: Final = 16 * MB
 it while no host is there; some 200,000 lines.  So much the host also keeps of the prints of all
 runs together that do not count yet."""
 
+BACKLOGS_BYTES_MAX: Final = 64 * MB
+"""The same for all clients that are away together: what was kept first makes room."""
+
 # -- tasks -----------------------------------------------------------------------------------
 
 TASKS_PER_FRAME_MAX: Final = 256
@@ -185,6 +188,23 @@ small enough to say often how far it is."""
 CLIENT_PATIENCE_S: Final = 60.0
 """How long a host keeps the jobs of a client whose connection broke, and a client looks for a host
 that is gone: a restart of either, or a laptop that changes networks."""
+
+JOBS_PER_CLIENT_MAX: Final = 16
+"""Open at a time; a run or an Executor is one, and each has a client of its own."""
+
+REFUSED_JOBS_MAX: Final = 1_000
+"""Jobs that a client was refused and has not given up: it hears of that before it opens so many."""
+
+AWAY_JOBS_MAX: Final = 1_000
+AWAY_BYTES_MAX: Final = 2 * GB
+"""Jobs that wait for their clients, and what they keep: twice the largest that one may have.  Of
+more, those that have waited longest end; a client that comes back begins them anew."""
+
+STRAY_JOBS_MAX: Final = 1_000
+"""Jobs of an earlier host that wait for their clients; the same of those."""
+
+WORKERS_PER_NODE_MAX: Final = 1_024
+"""Far more than cores, which is what they are for."""
 
 ENDED_JOBS_MAX: Final = 1_000
 """Jobs whose end a host remembers: a node that comes back with work of one is told at once."""

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from midas_mp import limits
 from midas_mp.aio import AsyncClient
 from midas_mp.errors import ProcessLost, UsageError
 from midas_mp.executor import tether
@@ -139,8 +140,9 @@ class LocalCluster:
         faults: Faults | None = None,
     ) -> None:
         for name, count in (("workers", workers), ("participants", participants)):
-            if not isinstance(count, int) or count < 1:
-                raise UsageError(f"{name} must be a whole number of 1 or more, not {count!r}")
+            if not isinstance(count, int) or not 1 <= count <= limits.WORKERS_PER_NODE_MAX:
+                most = limits.WORKERS_PER_NODE_MAX
+                raise UsageError(f"{name} must be a whole number from 1 to {most}, not {count!r}")
         self._workers = workers
         self._start_timeout_s = start_timeout
         self._is_ready = False

@@ -326,8 +326,8 @@ def test_memory_is_that_of_each_lua_state(nothing_left):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"workers": 0}, "workers must be a whole number of 1 or more, not 0"),
-        ({"participants": 1.5}, "participants must be a whole number of 1 or more, not 1.5"),
+        ({"workers": 0}, "workers must be a whole number from 1 to 1024, not 0"),
+        ({"participants": 1.5}, "participants must be a whole number from 1 to 1024, not 1.5"),
         ({"memory": "much"}, "much"),
     ],
 )

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from midas_mp import limits
 from midas_mp.config import TaskCount, TimeLimit, parse_duration, parse_engine, parse_size
 from midas_mp.errors import UsageError
 from midas_mp.permissions import Grant, parse_kind
 
 T = TypeVar("T")
-
-WORKERS_MAX: Final = 1_024
-"""On one node; far more than cores, which is what they are for."""
 
 
 class Parsed(click.ParamType[T]):
@@ -38,9 +36,11 @@ def _parse_workers(text: str) -> int | None:
     """``auto`` is None: one per usable CPU."""
     if text.strip().lower() == "auto":
         return None
-    if text.isdecimal() and 1 <= int(text) <= WORKERS_MAX:
+    if text.isdecimal() and 1 <= int(text) <= limits.WORKERS_PER_NODE_MAX:
         return int(text)
-    raise UsageError(f"{text!r} is not a number of workers; write auto, or 1 to {WORKERS_MAX}")
+    raise UsageError(
+        f"{text!r} is not a number of workers; write auto, or 1 to {limits.WORKERS_PER_NODE_MAX}"
+    )
 
 
 def _parse_named(text: str) -> tuple[str, str]:

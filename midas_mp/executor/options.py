@@ -91,8 +91,9 @@ def make_site(
         raise UsageError("host_process is for this machine; at an address there is a host")
     if address is None and token is not None:
         raise UsageError("a token is for a host: say its address")
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise UsageError(f"max_workers must be a whole number of 1 or more, not {workers!r}")
+    most = limits.WORKERS_PER_NODE_MAX
+    if workers is not None and (not isinstance(workers, int) or not 1 <= workers <= most):
+        raise UsageError(f"max_workers must be a whole number from 1 to {most}, not {workers!r}")
     return WorkplaceSpec(
         Address.parse(address) if address is not None else None,
         workers,

@@ -7,6 +7,9 @@ client that says goodbye, or that breaks the rules, is not waited for.
 
 from __future__ import annotations
 
+from operator import attrgetter
+
+from midas_mp import limits
 from midas_mp.scheduler import jobs, shared
 from midas_mp.scheduler.events import PeerGreeted
 from midas_mp.scheduler.records import ClientRecord
@@ -61,11 +64,26 @@ def dismiss_client(state: State, client: ClientRecord, reason: str) -> None:
 
 
 def lose_patience(state: State) -> None:
-    """End jobs whose clients stayed away."""
-    for job in list(state.jobs.values()):
-        if job.away_until is not None and state.now >= job.away_until:
+    """End jobs whose clients stayed away, and where too much is kept for such clients."""
+    away = [job for job in state.jobs.values() if job.away_until is not None]
+    if not away:
+        return
+    away.sort(key=attrgetter("away_until"))
+    count, kept_bytes = len(away), sum(job.kept_bytes for job in away)
+    for job in away:
+        if count > limits.AWAY_JOBS_MAX or kept_bytes > limits.AWAY_BYTES_MAX:
+            reason = (
+                f"its client is away for longest, and the host keeps no more than "
+                f"{limits.AWAY_JOBS_MAX} jobs and {limits.AWAY_BYTES_MAX // limits.MB} MB for "
+                f"clients that are away"
+            )
+        elif job.away_until is not None and state.now >= job.away_until:
             reason = f"its client did not come back within {state.patience_s:g} s"
-            jobs.end(state, job, reason)
+        else:
+            return
+        count -= 1
+        kept_bytes -= job.kept_bytes
+        jobs.end(state, job, reason)
 
 
 def patience_ends(state: State) -> float | None:

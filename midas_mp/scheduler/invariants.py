@@ -49,6 +49,7 @@ def check(state: State) -> None:
     _check_sets(state, workers)
     _check_bulks(state)
     _check_strays(state, workers)
+    _check_backlogs(state)
     _check_names(state)
     _check_killed(state)
     for job in state.started.values():
@@ -260,6 +261,17 @@ def _check_killed(state: State) -> None:
     assert not set(killed.jobs) & set(state.jobs), "a job goes on that was killed"
     assert not set(killed.nodes) & {node.hello.node_id for node in state.nodes.values()}
     assert max(len(killed.jobs), len(killed.nodes)) <= limits.KILLED_MAX, "too many killed"
+
+
+def _check_backlogs(state: State) -> None:
+    """Only of jobs that can still be told of them, and no more than there is room for."""
+    backlogs = [job.printed for job in state.jobs.values()]
+    backlogs += [stray.printed for stray in state.strays.values()]
+    used_bytes = sum(backlog.used_bytes for backlog in backlogs)
+    assert used_bytes == state.backlogs.used_bytes, "bytes of kept prints"
+    assert used_bytes <= limits.BACKLOGS_BYTES_MAX, "too many kept prints"
+    unopened = [job_id for job_id in state.strays if job_id not in state.jobs]
+    assert len(unopened) <= limits.STRAY_JOBS_MAX, "too many strays"
 
 
 def _check_names(state: State) -> None:

@@ -37,6 +37,10 @@ _FORGET = TASK["forget"]
 _ATTEMPT_MAX: Final = 2**32
 """Of what a client says: the host counts on from there, and nodes must believe the number."""
 
+_OPEN_BYTES_MAX: Final = 2 * (limits.CREDIT_BYTES + limits.PAYLOAD_BYTES_MAX)
+"""Once for what the client has said on this connection, and once for what it said before and has
+not repeated yet."""
+
 
 def open_job(state: State, client: ClientRecord, message: OpenJob) -> None:
     """Queue a job, or take it up again, unless another client uses its id or it was killed."""
@@ -52,8 +56,13 @@ def open_job(state: State, client: ClientRecord, message: OpenJob) -> None:
         reason = state.killed.jobs[message.job]
         _refuse(state, client, JobEnded(message.job, KILLED, reason))
         return
+    if len(client.jobs) >= limits.JOBS_PER_CLIENT_MAX:
+        reason = f"a client may have {limits.JOBS_PER_CLIENT_MAX} jobs at a time, and this has them"
+        _refuse(state, client, JobEnded(message.job, "too_many_jobs", reason))
+        return
     client.refused.discard(message.job)
-    job = state.jobs[message.job] = client.jobs[message.job] = Job(client, message, state.now)
+    job = Job(client, message, state.backlogs, state.now)
+    state.jobs[job.id] = client.jobs[job.id] = job
     state.tell(job, JobOpened(job.id, state.credit_tasks(job), limits.CREDIT_BYTES))
     returning.welcome_job(state, job)
     state.notice(f"{_called(job)} queued for {client.name}")
@@ -61,8 +70,11 @@ def open_job(state: State, client: ClientRecord, message: OpenJob) -> None:
 
 
 def _refuse(state: State, client: ClientRecord, answer: JobEnded) -> None:
+    """What the client says about that job has crossed the answer."""
     assert client.peer is not None
     client.refused.add(answer.job)
+    if len(client.refused) > limits.REFUSED_JOBS_MAX:
+        raise ProtocolError(f"opened {len(client.refused)} jobs that were refused")
     state.send(client.peer, answer)
 
 
@@ -113,6 +125,7 @@ def submit(state: State, client: ClientRecord, frame: Frame, message: RunTasks) 
         raise ProtocolError(f"job {job.id} has no bundle {message.digest}")
     calls = message.calls
     _check_credit(job, message)
+    _check_bytes(job)
     batch = Batch(message.round, message.count, message.digest, message.entry, message.form)
     if batch == job.batch:
         batch = job.batch
@@ -148,6 +161,21 @@ def _check_credit(job: Job, message: RunTasks) -> None:
     if count > job.credit_max:
         raise ProtocolError(
             f"job {job.id}: {count} tasks not acknowledged, but the credit is {job.credit_max}"
+        )
+
+
+def _check_bytes(job: Job) -> None:
+    """A client that keeps to its credit sends nothing more while so much is not done: then one
+    payload may be on top of it.
+    """
+    if job.size_bytes < _OPEN_BYTES_MAX:
+        return
+    tasks = (task for tasks in job.rounds.values() for task in tasks.values())
+    open_bytes = sum(task.size_bytes for task in tasks if task.state is not TaskState.DONE)
+    if open_bytes >= _OPEN_BYTES_MAX:
+        raise ProtocolError(
+            f"job {job.id}: tasks of {open_bytes // limits.MB} MB that are not done, but the "
+            f"credit is {limits.CREDIT_BYTES // limits.MB} MB"
         )
 
 
@@ -201,6 +229,7 @@ def end(state: State, job: Job, reason: str) -> None:
     state.remember_end(job.id)
     returning.forget_stray(state, job.id)
     shared.free(state, job)
+    job.printed.forget()
     for runs in job.copies.values():
         for copy in runs.values():
             copy.forget()

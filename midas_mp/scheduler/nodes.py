@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from midas_mp import limits
 from midas_mp.errors import ProtocolError
 from midas_mp.permissions import what_lacks
 from midas_mp.scheduler import losses, pausing, returning, shared
@@ -173,6 +174,8 @@ def _free_name(state: State, hello: Hello) -> str | None:
 
 def _hear_of(state: State, node: Node, channel: int) -> None:
     if channel not in node.seen:
+        if len(node.seen) >= limits.WORKERS_PER_NODE_MAX:
+            raise ProtocolError(f"more than {limits.WORKERS_PER_NODE_MAX} workers of one node")
         node.seen.add(channel)
         if node.awaited:
             node.awaited -= 1

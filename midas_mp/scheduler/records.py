@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from midas_mp import limits
 from midas_mp.errors import IllegalTransition
-from midas_mp.scheduler.backlog import PrintBacklog
+from midas_mp.scheduler.backlog import BacklogRoom, PrintBacklog
 from midas_mp.scheduler.estimate import Estimate
 from midas_mp.scheduler.runs import Copy, PrintTally
 from midas_mp.scheduler.shelf import Shelf
@@ -34,6 +35,10 @@ class Batch:
     digest: str
     entry: str
     form: CallForm
+
+
+TASK_BYTES: Final = 512
+"""What a task weighs beside its payload."""
 
 
 class Task:
@@ -410,14 +415,16 @@ class Job:
         "workers_reported",
     )
 
-    def __init__(self, client: ClientRecord, message: OpenJob, now: float) -> None:
+    def __init__(
+        self, client: ClientRecord, message: OpenJob, room: BacklogRoom, now: float
+    ) -> None:
         self.id = message.job
         self.client = client
         self.peer = client.peer
         """The connection on which its client has opened it; None while the client is away."""
         self.away_until: float | None = None
         """When a client that is away has been waited for long enough."""
-        self.printed = PrintBacklog()
+        self.printed = PrintBacklog(room)
         """What its tasks print while the client is away."""
         self.title = message.title
         self.spec = message.spec
@@ -484,6 +491,12 @@ class Job:
     def task(self, round_: int, index: int) -> Task | None:
         tasks = self.rounds.get(round_)
         return tasks.get(index) if tasks is not None else None
+
+    @property
+    def kept_bytes(self) -> int:
+        """What the host keeps of it while its client is away."""
+        shared_bytes = self.shared.received_bytes if self.shared is not None else 0
+        return self.size_bytes + self.task_count * TASK_BYTES + shared_bytes
 
     @property
     def waiting_count(self) -> int:

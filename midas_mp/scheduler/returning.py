@@ -194,6 +194,7 @@ def forget_stray(state: State, job_id: str) -> None:
     if stray is None:
         return
     _drop_early(state, stray)
+    stray.printed.forget()
     for (round_, index), worker in stray.held.items():
         worker.orphans[TaskRef(job_id, round_, index)] = False
 
@@ -226,8 +227,19 @@ def _may_be_older(state: State, node: Node, job_id: str) -> bool:
 def _stray_of(state: State, job_id: str) -> StrayJob:
     stray = state.strays.get(job_id)
     if stray is None:
-        stray = state.strays[job_id] = StrayJob(job_id)
+        _make_room(state)
+        stray = state.strays[job_id] = StrayJob(job_id, state.backlogs)
         stray.until = state.now + state.patience_s
     elif job_id in state.jobs:
         stray.until = state.now + state.patience_s
     return stray
+
+
+def _make_room(state: State) -> None:
+    """For one more job: of those that nobody has opened here, the one known longest may end."""
+    if len(state.strays) < limits.STRAY_JOBS_MAX:
+        return
+    oldest = next((job_id for job_id in state.strays if job_id not in state.jobs), None)
+    if oldest is not None:
+        reason = f"more than {limits.STRAY_JOBS_MAX} jobs of an earlier host wait for their clients"
+        end_unopened(state, oldest, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from midas_mp import limits
+from midas_mp.scheduler.backlog import BacklogRoom
 from midas_mp.scheduler.events import Ready, Transfer
 from midas_mp.scheduler.records import BulkRecord, ClientRecord, Job, Killed, Node, Paused, Worker
 from midas_mp.scheduler.runs import Copying
@@ -45,8 +46,8 @@ class State:
         """Ids of the jobs that ended last."""
         self.strays: dict[str, StrayJob] = {}
         """By job id, whether the job is open here by now or not."""
-        self.early_bytes = 0
-        """Of all early results."""
+        self.early_bytes, self.backlogs = 0, BacklogRoom()
+        """Of all early results; prints of jobs, open or stray, that have no client here now."""
         self.idle: dict[Worker, None] = {}
         """Workers without leases, the one that has been idle longest first."""
         self.hungry: dict[Worker, None] = {}

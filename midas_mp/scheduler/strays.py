@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from midas_mp.scheduler.backlog import PrintBacklog
+from midas_mp.scheduler.backlog import BacklogRoom, PrintBacklog
 from midas_mp.scheduler.records import Node, Worker
 from midas_mp.wire import framing
 from midas_mp.wire.framing import Buffer
@@ -33,7 +33,7 @@ class StrayJob:
 
     __slots__ = ("early", "held", "id", "nodes", "printed", "until")
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, room: BacklogRoom) -> None:
         self.id = job_id
         self.until: float | None = None
         """How long it is kept for a client that does not claim it; None is for ever."""
@@ -43,5 +43,5 @@ class StrayJob:
         """Who has it in hand, by round and index; an orphan of that worker."""
         self.early: dict[tuple[int, int], EarlyResult] = {}
         """By round and index."""
-        self.printed = PrintBacklog()
+        self.printed = PrintBacklog(room)
         """What its tasks printed before a client opened it here."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 import pytest
 
-from midas_mp.cli.parameters import DURATION, ENGINE, NAMED, SIZE, TASKS, WORKERS, WORKERS_MAX
+from midas_mp import limits
+from midas_mp.cli.parameters import DURATION, ENGINE, NAMED, SIZE, TASKS, WORKERS
 from midas_mp.config import TaskCount
 
 
@@ -21,7 +22,7 @@ from midas_mp.config import TaskCount
         (NAMED, "empty=", ("empty", "")),
         (WORKERS, "7", 7),
         (WORKERS, " Auto ", None),
-        (WORKERS, str(WORKERS_MAX), WORKERS_MAX),
+        (WORKERS, str(limits.WORKERS_PER_NODE_MAX), limits.WORKERS_PER_NODE_MAX),
     ],
 )
 def test_words_become_values(kind, text, value):
@@ -33,7 +34,7 @@ def test_what_is_a_value_already_stays(kind):
     assert kind.convert(5, None, None) == 5
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "²", str(WORKERS_MAX + 1), "all"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "²", "1025", "all"])
 def test_what_is_no_number_of_workers_is_wrong_usage(text):
     with pytest.raises(click.UsageError, match="write auto, or 1 to 1024"):
         WORKERS.convert(text, None, None)

@@ -13,8 +13,11 @@ from midas_mp.wire.messages import (
     JobSpec,
     JobStarted,
     JobStatus,
+    OfferShared,
     OpenJob,
+    Role,
     RunTasks,
+    SharedPart,
     TaskPrinted,
     TaskProgress,
     TaskResults,
@@ -178,3 +181,119 @@ def test_who_comes_back_without_asking_for_the_job_gains_no_time_for_it(cluster:
     assert list(cluster.state.jobs) == ["job"]
     cluster.wait(1)
     assert cluster.state.jobs == {}
+
+
+def leave_a_job(cluster: Any, job: str, *, tasks: int = 0, payload: bytes = b"payload") -> str:
+    """A client that is away, and what it has to come back for; its node id."""
+    client = cluster.client(node_id=f"{len(cluster.state.jobs) + 100:x}")
+    cluster.open(client, job)
+    if tasks:
+        cluster.submit(client, job, range(tasks), payload=payload)
+    node_id = cluster.state.clients[client].node_id
+    cluster.lose(client)
+    cluster.now += 1
+    return str(node_id)
+
+
+LONGEST_AWAY = "its client is away for longest"
+
+
+def test_of_too_many_jobs_of_clients_that_are_away_the_longest_waiting_end(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AWAY_JOBS_MAX", 2)
+    here = cluster.client()
+    cluster.open(here, "here")
+    for name in "abc":
+        leave_a_job(cluster, name)
+    cluster.step()
+    assert list(cluster.state.jobs) == ["here", "b", "c"]
+    assert f"job a (primes) ended: {LONGEST_AWAY}, and the host" in cluster.notices[-1]
+    assert "no more than 2 jobs and 2048 MB" in cluster.notices[-1]
+
+
+@pytest.mark.parametrize("what", ["payloads", "tasks", "shared data", "results"])
+def test_of_too_many_bytes_for_clients_that_are_away_the_longest_waiting_go(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(limits, "AWAY_BYTES_MAX", 100_000)
+    if what == "results":
+        node = cluster.node(1)
+    client = cluster.client(node_id="abc")
+    cluster.open(client, "old")
+    match what:
+        case "payloads":
+            cluster.submit(client, "old", [0], payload=b"x" * 60_000)
+        case "tasks":
+            cluster.submit(client, "old", range(150), payload=b"")
+        case "shared data":
+            bulk = cluster.greet(Role.BULK, node_id="abc")
+            cluster.say(client, OfferShared("old", 0, [60_000]))
+            cluster.say(bulk, SharedPart("old", 0, 0), [b"x" * 60_000])
+        case "results":
+            cluster.submit(client, "old", [0])
+    cluster.lose(client)
+    if what == "results":
+        cluster.finish(node, 1, *cluster.leased(node), result=b"x" * 60_000)
+    cluster.now += 1
+    leave_a_job(cluster, "small", tasks=1)
+    assert list(cluster.state.jobs) == ["old", "small"]
+    leave_a_job(cluster, "large", tasks=1, payload=b"y" * 60_000)
+    cluster.step()
+    assert list(cluster.state.jobs) == ["small", "large"]
+
+
+def test_a_client_that_comes_back_too_late_for_that_begins_anew(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AWAY_JOBS_MAX", 1)
+    node_id = leave_a_job(cluster, "a", tasks=3)
+    leave_a_job(cluster, "b")
+    cluster.step()
+    again = cluster.client(node_id=node_id)
+    cluster.open(again, "a")
+    cluster.submit(again, "a", range(3))
+    assert len(cluster.leased(cluster.node(1))) > 0
+
+
+def test_a_client_that_is_here_may_keep_what_the_others_may_not(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AWAY_BYTES_MAX", 1_000)
+    client = cluster.client()
+    cluster.open(client)
+    cluster.submit(client, "job", [0], payload=b"x" * 2_000)
+    cluster.step()
+    assert "job" in cluster.state.jobs
+
+
+def test_prints_of_clients_that_are_away_have_one_limit_together(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BACKLOGS_BYTES_MAX", 1_500)
+    node = cluster.node(1)
+    ids = {job: leave_a_job(cluster, job, tasks=1) for job in ("a", "b")}
+    for job in ids:
+        cluster.say(node, TaskPrinted(job, 0, 0, "w"), [job.encode() * 1_000], 1)
+    assert cluster.state.backlogs.used_bytes < 1_500
+    texts = []
+    for job, node_id in ids.items():
+        client = cluster.client(node_id=node_id)
+        cluster.open(client, job)
+        texts += [
+            bytes(frame.buffers[0])
+            for frame in cluster.heard[client]
+            if isinstance(frame.message, TaskPrinted)
+        ]
+    note = b"... 1000 bytes of output were dropped: the client was away"
+    assert texts == [note, b"b" * 1_000]
+    assert cluster.state.backlogs.used_bytes == 0
+
+
+def test_what_the_tasks_of_an_ended_job_printed_is_forgotten(cluster: Any) -> None:
+    node = cluster.node(1)
+    leave_a_job(cluster, "a", tasks=1)
+    cluster.say(node, TaskPrinted("a", 0, 0, "w"), [b"hello"], 1)
+    assert cluster.state.backlogs.used_bytes
+    cluster.wait(limits.CLIENT_PATIENCE_S)
+    assert (cluster.state.jobs, cluster.state.backlogs.used_bytes) == ({}, 0)

@@ -72,7 +72,7 @@ DAMAGES: dict[str, Callable[[State], object]] = {
     "open task with a result": lambda s: setattr(_task(s), "outcome", "done"),
     "adopted task without a lease": lambda s: _worker(s).adopted.update({_task(s, 2): None}),
     "orphans of a busy worker": lambda s: _worker(s).orphans.update({TaskRef("x", 0, 0): True}),
-    "stray that is kept for ever": lambda s: s.strays.update(x=StrayJob("x")),
+    "stray that is kept for ever": lambda s: s.strays.update(x=StrayJob("x", s.backlogs)),
     "early bytes of nothing": lambda s: setattr(s, "early_bytes", 5),
     "lease without the shared data": lambda s: setattr(_job(s), "shared", SharedRound(0, [5], 0.0)),
     "started job unknown": lambda s: s.started.update(ghost=_job(s)),

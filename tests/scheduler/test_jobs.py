@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from midas_mp import limits
+from midas_mp.scheduler import jobs
 from midas_mp.wire.messages import (
     BeginJob,
     Call,
@@ -273,3 +274,48 @@ def test_an_attempt_that_a_client_makes_up_can_still_be_counted_on(cluster: Any)
     cluster.up(node, epoch=1)
     (*_, order) = cluster.read_only(node, RunTasks)
     assert order.calls == [Call(0, 2**32 + 1)]
+
+
+def test_a_client_has_only_so_many_jobs_at_a_time(cluster: Any) -> None:
+    client = cluster.client()
+    for number in range(limits.JOBS_PER_CLIENT_MAX):
+        cluster.open(client, f"j{number}")
+    cluster.heard.clear()
+    cluster.open(client, "more")
+    cluster.submit(client, "more", [0])  # it has not heard of it yet
+    (answer,) = cluster.read(client)
+    reason = f"a client may have {limits.JOBS_PER_CLIENT_MAX} jobs at a time, and this has them"
+    assert answer == JobEnded("more", "too_many_jobs", reason)
+    assert "more" not in cluster.state.jobs
+    cluster.say(client, EndJob("j0"))
+    cluster.open(client, "more")
+    assert [type(message) for message in cluster.read(client)] == [JobOpened]
+
+
+def test_who_opens_jobs_without_end_that_are_refused_is_thrown_out(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "REFUSED_JOBS_MAX", 2)
+    client = cluster.client()
+    for number in range(limits.JOBS_PER_CLIENT_MAX + 2):
+        cluster.open(client, f"j{number}")
+    assert cluster.dropped == {}
+    cluster.say(client, OpenJob("one too many", "", JobSpec()))
+    assert cluster.dropped == {client: "opened 3 jobs that were refused"}
+
+
+@pytest.mark.parametrize("are_done", [False, True])
+def test_who_submits_far_more_bytes_than_its_credit_is_thrown_out(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch, are_done: bool
+) -> None:
+    monkeypatch.setattr(jobs, "_OPEN_BYTES_MAX", 3 * limits.MB)
+    client = cluster.client()
+    cluster.open(client)
+    cluster.submit(client, "job", range(3), payload=bytes(limits.MB))
+    if are_done:
+        node = cluster.node(1)
+        while refs := cluster.leased(node):
+            cluster.finish(node, 1, *refs, result=bytes(limits.MB))
+    cluster.submit(client, "job", [3])
+    reason = "job job: tasks of 3 MB that are not done, but the credit is 256 MB"
+    assert cluster.dropped == ({} if are_done else {client: reason})

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from midas_mp import limits
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame, encode_all
 from midas_mp.wire.management import (
@@ -80,7 +82,10 @@ def test_jobs_are_told_as_they_are(cluster: Any) -> None:
     ]
 
 
-def test_many_jobs_are_told_in_parts_that_fit_a_header(cluster: Any) -> None:
+def test_many_jobs_are_told_in_parts_that_fit_a_header(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "JOBS_PER_CLIENT_MAX", limits.JOBS_PER_REPORT_MAX + 1)
     client = cluster.client(name="c" * 128)
     title = "\N{HOT BEVERAGE}" * 256
     for number in range(limits.JOBS_PER_REPORT_MAX + 1):

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from midas_mp import limits
 from midas_mp.scheduler.events import PeerGreeted
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
@@ -168,3 +171,13 @@ def test_a_suspect_is_not_given_to_a_node_that_leaves(cluster: Any) -> None:
     assert cluster.leased(leaving) == []
     cluster.up(first, 1, epoch=1)
     assert cluster.leased(first) == [TaskRef(job, 0, 0)]
+
+
+def test_a_node_has_only_so_many_workers(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WORKERS_PER_NODE_MAX", 2)
+    node = cluster.node(2)
+    cluster.down(node, 2)
+    cluster.up(node, 2, epoch=1)
+    assert cluster.dropped == {}
+    cluster.up(node, 3)
+    assert cluster.dropped == {node: "more than 2 workers of one node"}

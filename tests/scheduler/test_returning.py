@@ -459,3 +459,43 @@ def test_what_a_worker_names_twice_it_has_once(cluster: Any) -> None:
     assert cluster.leased(peer) == [ref(0)]
     cluster.finish(peer, 1, ref(0))
     assert len(cluster.read_only(client, TaskResults)) == 1
+
+
+def test_only_so_many_jobs_of_an_earlier_host_wait_for_their_clients(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STRAY_JOBS_MAX", 3)
+    node = come_back(cluster, ref(0, "opened"), ref(0, "a"))
+    client = cluster.client()
+    cluster.open(client, "opened")
+    cluster.heard.clear()
+    for job in "abc":
+        cluster.say(node, TaskPrinted(job, 0, 0, "w"), [b"hello"], 1)
+    assert list(cluster.state.strays) == ["opened", "b", "c"]
+    reason = "more than 3 jobs of an earlier host wait for their clients"
+    assert cluster.read_only(node, EndJob) == [EndJob("a", reason)]
+    assert cluster.notices[-1] == f"job a, of an earlier host, ended: {reason}"
+    kept = cluster.state.strays["b"].printed.used_bytes
+    assert cluster.state.backlogs.used_bytes == 2 * kept
+
+
+def test_jobs_that_their_clients_have_opened_make_no_room(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STRAY_JOBS_MAX", 1)
+    node = come_back(cluster, ref(0, "opened"))
+    client = cluster.client()
+    cluster.open(client, "opened")
+    cluster.say(node, TaskPrinted("a", 0, 0, "w"), [b"hello"], 1)
+    assert list(cluster.state.strays) == ["opened", "a"]
+
+
+def test_prints_of_all_jobs_of_an_earlier_host_have_one_limit(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BACKLOGS_BYTES_MAX", 10_000)
+    node = come_back(cluster)
+    for number in range(20):
+        cluster.say(node, TaskPrinted(f"j{number}", 0, 0, "w"), [b"x" * 3_000], 1)
+        assert cluster.state.backlogs.used_bytes <= 10_000
+    assert len(cluster.state.strays) == 20
