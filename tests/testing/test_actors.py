@@ -155,6 +155,8 @@ def test_a_node_whose_processes_never_get_ready_is_started_again(play):
 def test_a_step_after_which_the_tables_contradict_each_other_raises():
     scheduler = CheckedScheduler(Trace(lambda: 0.0, None))
     client = ClientRecord(1, "ab", "client")
-    scheduler.state.jobs["x"] = Job(client, OpenJob("y", "", JobSpec()), scheduler.state.backlogs, 0.0)
+    scheduler.state.jobs["x"] = Job(
+        client, OpenJob("y", "", JobSpec()), scheduler.state.backlogs, 0.0
+    )
     with pytest.raises(AssertionError):
         scheduler.step([PeerLost(7, "gone")], 0.0)
