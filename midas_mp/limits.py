@@ -263,6 +263,14 @@ BUNDLES_BYTES_MAX: Final = 64 * MB
 """Lua sources of one job that client, host and node each keep beyond those of open tasks.  What has
 not been used for longest is forgotten, and sent again when it is wanted again."""
 
+BUNDLES_BYTES_MAX_OPEN: Final = 256 * MB
+"""The same with those of open tasks, as much as their payloads: a client waits with the next
+bundle until there is room; one that is larger goes alone."""
+
+BUNDLES_BYTES_MAX_HOST: Final = 2 * BUNDLES_BYTES_MAX_OPEN
+"""A host takes no more from a client: one that was away may have let go of others than the host
+still needs."""
+
 BUNDLES_BYTES_MAX_PROCESS: Final = 8 * MB
 BUNDLES_MEMORY_SHARE_INVERSE: Final = 32
 """Likewise what a worker keeps compiled, and at most such a part of the memory of its Lua state:

@@ -53,14 +53,17 @@ class EngineJob(Protocol):
     async def wait_started(self) -> int:
         """The number of workers that the job starts with."""
 
-    async def submit(self, order: RunTasks, buffers: Sequence[Buffer]) -> None:
-        """Hands over a batch of calls, when there is credit for it."""
+    async def submit(
+        self, order: RunTasks, buffers: Sequence[Buffer], bundle: Bundle | None = None
+    ) -> None:
+        """Hands over a batch of calls, when there is credit for it and room for their bundle.
 
-    def put_bundle(self, bundle: Bundle) -> None:
-        """Says that tasks of this bundle are about to be submitted; idempotent, and cheap.
-
-        To be said right before each ``submit``, where there are more bundles than one: the engine
-        keeps those of open tasks, and of others only as many as it has room for.
+        Args:
+            order: the calls.
+            buffers: their payloads.
+            bundle: theirs, each time where there are more than the one that the job was opened
+                with: the engine keeps those of open tasks, and of others only as many as it has
+                room for.
         """
 
     def share(self, round_: int, buffers: Sequence[Buffer]) -> None:

@@ -115,14 +115,16 @@ class ClientJob:
     async def wait_started(self) -> int:
         return await asyncio.shield(self._started)
 
-    async def submit(self, order: RunTasks, buffers: Sequence[Buffer]) -> None:
-        """Hands over a batch of calls, when there is credit for it.
+    async def submit(
+        self, order: RunTasks, buffers: Sequence[Buffer], bundle: Bundle | None = None
+    ) -> None:
+        """Hands over a batch of calls, when there is credit for it and room for their bundle.
 
         Raises:
             MidasError: the job was lost or closed meanwhile.
         """
-        if not self._may_submit(len(order.calls)):
-            order, buffers = await self._wait_for_credit(Submission(order, buffers))
+        if not self._may_submit(len(order.calls), bundle):
+            order, buffers = await self._wait_for_credit(Submission(order, buffers), bundle)
             if not order.calls:
                 return
         if self._error is not None:
@@ -137,29 +139,30 @@ class ClientJob:
             total += size
         self._credit.charge(count, total)
 
-    def _may_submit(self, count: int) -> bool:
-        """Whether so many calls need not wait, if only for an error."""
-        return self._error is not None or (not self._unsaid and self._credit.allows(count))
+    def _may_submit(self, count: int, bundle: Bundle | None) -> bool:
+        """Whether so many calls need not wait, if only for an error; their bundle is there then."""
+        if self._error is not None:
+            return True
+        if self._unsaid or not self._credit.allows(count):
+            return False
+        return bundle is None or self._bundles.put(bundle)
 
-    async def _wait_for_credit(self, submission: Submission) -> tuple[RunTasks, Sequence[Buffer]]:
+    async def _wait_for_credit(
+        self, submission: Submission, bundle: Bundle | None
+    ) -> tuple[RunTasks, Sequence[Buffer]]:
         """What is left of it then: it can be cancelled as long as it waits."""
         self._waiting.append(submission)
         try:
-            while submission.count and not self._may_submit(submission.count):
+            while submission.count and not self._may_submit(submission.count, bundle):
                 self._credit_changed.clear()
                 await self._credit_changed.wait()
         finally:
             self._waiting.remove(submission)
         return submission.order, submission.buffers
 
-    def put_bundle(self, bundle: Bundle) -> None:
-        if self._error is None:  # else ``submit`` will say so
-            self._bundles.put(bundle)
-
     def _needed_bundles(self) -> set[str]:
-        """Of tasks that a host may have to be told again, or for the first time."""
-        orders = {task[0].digest for tasks in self._rounds.values() for task in tasks.open.values()}
-        return orders | {submission.order.digest for submission in self._waiting}
+        """Of tasks that a host may have to be told again."""
+        return {task[0].digest for tasks in self._rounds.values() for task in tasks.open.values()}
 
     def share(self, round_: int, buffers: Sequence[Buffer]) -> None:
         if self._error is not None:

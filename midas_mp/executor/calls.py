@@ -222,7 +222,7 @@ class FunctionCalls:
         """
         job = self._open_job(function.bundle)
         order = RunTasks(job.id, round_, count, function.bundle.digest, function.entry, calls, form)
-        await job.submit(order, buffers)
+        await job.submit(order, buffers, function.bundle)
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -252,13 +252,11 @@ class FunctionCalls:
         self.job_lost(error)
 
     def _open_job(self, bundle: Bundle) -> EngineJob:
-        """The job, which has the bundle."""
+        """The job; it is opened with the first bundle."""
         if self._error is not None:
             raise self._error
         if self._job is None:
             self._job = self._engine.open_job(self._title, self._spec, bundle, self)
-        else:
-            self._job.put_bundle(bundle)
         return self._job
 
     def _stop_tasks(self, round_: int, indices: Sequence[int]) -> None:

@@ -29,7 +29,7 @@ def prepare(state: State, node: Node, job: Job, digest: str) -> None:
     told = begin(state, node, job)
     if told.use(digest):
         return
-    bundle = job.bundles[digest]
+    bundle = job.bundles.frames[digest]
     told.put(digest, framing.size_bytes(bundle.buffers))
     state.send(node.peer, bundle.message, bundle.buffers)
     for gone in portions(told.trim(limits.BUNDLES_BYTES_MAX, lambda: _needed(node, job))):

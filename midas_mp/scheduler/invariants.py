@@ -9,8 +9,10 @@ from collections import Counter
 
 from midas_mp import limits
 from midas_mp.scheduler.records import Job, Node, Task, Worker
+from midas_mp.scheduler.shelf import weight
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import JobState, NodeState, TaskState, WorkerState
+from midas_mp.wire.framing import size_bytes
 from midas_mp.wire.messages import TaskRef
 
 
@@ -101,7 +103,9 @@ def _check_tasks(state: State, job: Job) -> None:
     assert sum(task.size_bytes for task in tasks) == job.size_bytes, job.label
     assert job.task_count <= job.credit_max, f"{job.label}: over its credit"
     needed = {task.batch.digest for task in tasks if task.state is not TaskState.DONE}
-    assert needed <= set(job.bundles), f"{job.label}: a bundle of an open task is gone"
+    assert needed <= set(job.bundles.frames), f"{job.label}: a bundle of an open task is gone"
+    weights = [weight(size_bytes(bundle.buffers)) for bundle in job.bundles.frames.values()]
+    assert sum(weights) == job.bundles.size_bytes, f"{job.label}: bytes of bundles"
 
 
 def _check_copies(job: Job, task: Task, workers: list[Worker]) -> None:

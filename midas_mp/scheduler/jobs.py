@@ -10,7 +10,7 @@ from typing import Final
 
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
-from midas_mp.scheduler import bundles, delivery, leases, returning, shared
+from midas_mp.scheduler import delivery, leases, returning, shared
 from midas_mp.scheduler.records import Batch, ClientRecord, Job, Task, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import JOB, TASK, JobState, TaskState, advance
@@ -84,7 +84,7 @@ def _take_up(state: State, job: Job) -> None:
         raise ProtocolError(f"job {job.id} is open already")
     job.peer = job.client.peer
     job.away_until = None
-    bundles.forget_unneeded(job)
+    job.bundles.forget_unneeded(_needed_bundles(job))
     state.tell(job, JobOpened(job.id, state.credit_tasks(job), limits.CREDIT_BYTES))
     job.workers_reported = 0
     if job.state is JobState.STARTED:
@@ -99,14 +99,24 @@ def put_bundle(client: ClientRecord, frame: Frame, message: PutBundle) -> None:
     """The client will submit tasks of this bundle."""
     job = _job_of(client, message.job)
     if job is not None:
-        bundles.put(job, frame, message)
+        job.bundles.put(frame, message)
 
 
 def drop_bundles(client: ClientRecord, message: DropBundles) -> None:
     """The client has no more use for these."""
     job = _job_of(client, message.job)
     if job is not None:
-        bundles.drop(job, message)
+        job.bundles.drop(message, _needed_bundles(job))
+
+
+def _needed_bundles(job: Job) -> set[str]:
+    """Of tasks that are open."""
+    return {
+        task.batch.digest
+        for tasks in job.rounds.values()
+        for task in tasks.values()
+        if task.state is not TaskState.DONE
+    }
 
 
 def offer_shared(state: State, client: ClientRecord, message: OfferShared) -> None:
@@ -121,7 +131,7 @@ def submit(state: State, client: ClientRecord, frame: Frame, message: RunTasks) 
     job = _job_of(client, message.job)
     if job is None:
         return
-    if message.digest not in job.bundles:
+    if message.digest not in job.bundles.frames:
         raise ProtocolError(f"job {job.id} has no bundle {message.digest}")
     calls = message.calls
     _check_credit(job, message)

@@ -16,13 +16,14 @@ from typing import Final
 from midas_mp import limits
 from midas_mp.errors import IllegalTransition
 from midas_mp.scheduler.backlog import BacklogRoom, PrintBacklog
+from midas_mp.scheduler.bundles import JobBundles
 from midas_mp.scheduler.estimate import Estimate
 from midas_mp.scheduler.runs import Copy, PrintTally
 from midas_mp.scheduler.shelf import Shelf
 from midas_mp.scheduler.standings import Standings
 from midas_mp.scheduler.tables import JobState, NodeState, Story, TaskState, WorkerState
 from midas_mp.scheduler.task_times import TaskTimes
-from midas_mp.wire.framing import Buffer, Frame
+from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import CallForm, Hello, OpenJob, Outcome, TaskRef, WorkerUp
 
 
@@ -382,7 +383,6 @@ class Job:
         "batch",
         "blames",
         "bundles",
-        "bundles_bytes",
         "client",
         "copies",
         "credit_max",
@@ -441,9 +441,7 @@ class Job:
         self.workers_reported = 0
         self.credit_max = 0
         """The most that was ever granted: a client may act on an older, larger figure."""
-        self.bundles: dict[str, Frame] = {}
-        self.bundles_bytes = 0
-        """What they weigh."""
+        self.bundles = JobBundles()
         """Those that its client has not dropped; that of every open task is among them."""
         self.batch: Batch | None = None
         """The last one made, shared by the frames that follow it."""

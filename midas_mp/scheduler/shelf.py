@@ -32,6 +32,11 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._sizes)
 
+    @property
+    def size_bytes(self) -> int:
+        """What all of them weigh."""
+        return self._size_bytes
+
     def use(self, digest: str) -> bool:
         """Whether it is here; if so, it is now the one used last."""
         if digest not in self._sizes:
@@ -41,8 +46,7 @@ class Shelf:
 
     def put(self, digest: str, source_bytes: int) -> None:
         """Add one that is not here, as the one used last."""
-        size = source_bytes + limits.BUNDLE_BYTES_EXTRA
-        self._sizes[digest] = size
+        self._sizes[digest] = size = weight(source_bytes)
         self._size_bytes += size
 
     def discard(self, digest: str) -> bool:
@@ -63,16 +67,25 @@ class Shelf:
         """
         if self._size_bytes <= max(bytes_max, self._bytes_allowed):
             return []
-        kept = needed()
-        gone: list[str] = []
-        for digest in list(self._sizes):
-            if self._size_bytes <= bytes_max // 2:
-                break
-            if digest not in kept:
-                self.discard(digest)
-                gone.append(digest)
+        gone = self.reduce(bytes_max // 2, needed())
         self._bytes_allowed = 2 * self._size_bytes
         return gone
+
+    def reduce(self, bytes_max: int, needed: Container[str]) -> list[str]:
+        """Take away what is not needed, oldest first, until there is no more than so much."""
+        gone: list[str] = []
+        for digest in list(self._sizes):
+            if self._size_bytes <= bytes_max:
+                break
+            if digest not in needed:
+                self.discard(digest)
+                gone.append(digest)
+        return gone
+
+
+def weight(source_bytes: int) -> int:
+    """What a bundle of so much source counts for."""
+    return source_bytes + limits.BUNDLE_BYTES_EXTRA
 
 
 def portions(digests: list[str]) -> Iterator[list[str]]:

@@ -136,10 +136,9 @@ class ScriptedJob:
     async def _submit(job: EngineJob, mates: Sequence[Orders], *, count: int) -> None:
         """Tasks of one round and one bundle."""
         bundle = tasks.bundle(mates[0].bundle)
-        job.put_bundle(bundle)
         calls = [Call(orders.index) for orders in mates]
         order = RunTasks(job.id, mates[0].round, count, bundle.digest, "execute_code", calls)
-        await job.submit(order, [tasks.encode(orders) for orders in mates])
+        await job.submit(order, [tasks.encode(orders) for orders in mates], bundle)
 
     def _cancel_later(self, job: EngineJob, round_: int, submitted: Sequence[Orders]) -> None:
         """Those that are to be cancelled after the same time are cancelled together."""

@@ -220,8 +220,10 @@ class Stage:
         payloads = [bytes([index]) * size for index in indices]
         return self.submitting(self.order(*indices, round_=round_), *payloads)
 
-    def submitting(self, order: RunTasks, *payloads: bytes) -> asyncio.Task[None]:
-        return asyncio.create_task(self.job.submit(order, payloads))
+    def submitting(
+        self, order: RunTasks, *payloads: bytes, bundle: Bundle | None = None
+    ) -> asyncio.Task[None]:
+        return asyncio.create_task(self.job.submit(order, payloads, bundle))
 
     @staticmethod
     async def a_while() -> None:

@@ -94,7 +94,8 @@ class JobUnderWay:
             calls = [Call(index) for index, _ in some]
             digest = self.bundle.digest
             order = RunTasks(self.job.id, round_, len(tasks), digest, "execute_code", calls)
-            await self.job.submit(order, [msgpack.packb(value) for _, value in some])
+            payloads = [msgpack.packb(value) for _, value in some]
+            await self.job.submit(order, payloads, self.bundle)
 
     async def until(self, condition: Callable[[], object]) -> None:
         while not condition():
@@ -463,8 +464,7 @@ def test_rounds_and_bundles_that_are_over_leave_nothing_here(
             async def play(rounds: range) -> int:
                 for round_ in rounds:
                     source = b"function execute_code() return %d end" % round_
-                    bundle = job.bundle = Bundle.from_sources("job.lua", [], [source])
-                    job.job.put_bundle(bundle)
+                    job.bundle = Bundle.from_sources("job.lua", [], [source])
                     await job.submit(dict.fromkeys(range(5)), round_=round_)
                     await job.until(lambda: len(job.results) == 5)
                     assert set(job.results.values()) == {round_}

@@ -11,6 +11,7 @@ from midas_mp.errors import ClusterLost
 from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.messages import (
     Acknowledge,
+    Call,
     CancelTasks,
     EndJob,
     JobOpened,
@@ -417,8 +418,9 @@ def test_a_further_bundle_is_said_once_and_again_to_a_host_that_may_not_have_it(
     async def main() -> None:
         here = await stage.started()
         other = Bundle.from_sources("other.lua", [], [b"return 2"])
-        for _ in range(2):
-            here.job.put_bundle(other)
+        for index in range(2):
+            order = RunTasks(here.job.id, 0, 2, other.digest, "f", [Call(index)])
+            await here.job.submit(order, [b"x"], other)
         await here.a_while()
         digests = [put.digest for put in here.side.heard(PutBundle)]
         assert digests == [here.bundle.digest, other.digest]
@@ -434,7 +436,10 @@ def test_of_a_job_that_is_over_its_host_hears_of_no_bundle(run: Callable, stage:
     async def main() -> None:
         here = await stage.started()
         here.job.close()
-        here.job.put_bundle(Bundle.from_sources("other.lua", [], [b"return 2"]))
+        with pytest.raises(ClusterLost):
+            await here.job.submit(
+                here.order(0), [b"x"], Bundle.from_sources("other.lua", [], [b"return 2"])
+            )
         await here.a_while()
         assert [put.digest for put in here.side.heard(PutBundle)] == [here.bundle.digest]
         here.client.close()

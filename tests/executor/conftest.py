@@ -44,12 +44,11 @@ class PlayedEngine:
         self._changed.set()
         return self
 
-    def put_bundle(self, bundle: Bundle) -> None:
+    async def submit(self, order: RunTasks, buffers: Sequence[Buffer], bundle: Bundle) -> None:
+        assert bundle.digest == order.digest
+        await self.until(lambda: self.has_credit)
         if bundle not in self.bundles:
             self.bundles.append(bundle)
-
-    async def submit(self, order: RunTasks, buffers: Sequence[Buffer]) -> None:
-        await self.until(lambda: self.has_credit)
         self.orders.append(order)
         for call, payload in payloads(order.calls, buffers):
             assert (order.round, call.index) not in self.sent, "submitted twice"

@@ -232,13 +232,12 @@ async def client_among_liars(rng):
         async with asyncio.timeout(120.0):
             await client.connect()
             job = observer.job = client.open_job("sums", JobSpec(), BUNDLE, observer)
-            job.put_bundle(BUNDLE)
             if rng.happens(0.5):
                 job.share(0, [b"\xc0", b"1234"])
             for start in range(0, 40, 5):
                 calls = [Call(index) for index in range(start, start + 5)]
                 order = RunTasks(job.id, 0, 40, BUNDLE.digest, "execute_code", calls)
-                await job.submit(order, [b"payload"] * 5)
+                await job.submit(order, [b"payload"] * 5, BUNDLE)
                 if rng.happens(0.2):
                     job.cancel(0, [start, start + 1])
             await job.wait_started()

@@ -152,7 +152,7 @@ class Crowd:
         job = client.jobs.get(name)
         if job is None or job.peer is None:
             return Frame(CONTROL_CHANNEL, OpenJob(name, "sums", JobSpec()))
-        if not job.bundles:
+        if not job.bundles.frames:
             put = PutBundle(name, self.rng.choice(DIGESTS), "main.lua", [])
             return Frame(CONTROL_CHANNEL, put, [b"return 1"])
         done = [
@@ -166,7 +166,7 @@ class Crowd:
             return Frame(CONTROL_CHANNEL, Acknowledge(name, round_, [index]))
         if done and self.rng.happens(0.2):
             return Frame(CONTROL_CHANNEL, CancelTasks(name, *done[0][:1], [*range(3)]))
-        digest = self.rng.choice(list(job.bundles))
+        digest = self.rng.choice(list(job.bundles.frames))
         calls = [self.call() for _ in range(self.rng.choice((1, 1, 3, 30)))]
         tasks = RunTasks(name, self.rng.choice((0, 0, 1)), 40, digest, "execute_code", calls)
         return Frame(CONTROL_CHANNEL, tasks, [b"payload"] * len(calls))

@@ -77,3 +77,12 @@ def test_frames_have_room_for_so_many() -> None:
     digests = [str(number) for number in range(limits.DIGESTS_PER_FRAME_MAX + 1)]
     assert list(portions(digests)) == [digests[:-1], digests[-1:]]
     assert list(portions([])) == []
+
+
+def test_room_is_made_by_what_is_not_needed_oldest_first() -> None:
+    shelf = filled("a", "b", "c", "d")
+    assert shelf.reduce(8 * KB, ()) == []
+    assert shelf.reduce(5 * KB, ("b",)) == ["a", "c"]
+    assert shelf.size_bytes == 4 * KB
+    assert shelf.reduce(-1, ("b",)) == ["d"]
+    assert list(shelf) == ["b"]

@@ -40,13 +40,11 @@ class Counter:
     async def wait_started(self) -> int:
         return 1
 
-    def put_bundle(self, bundle: Bundle) -> None:
-        self.put.append(bundle.digest)
-
     def share(self, round_: int, buffers: Sequence[Buffer]) -> None:
         self.shared.append((round_, buffers))
 
-    async def submit(self, order: RunTasks, buffers: Sequence[Buffer]) -> None:
+    async def submit(self, order: RunTasks, buffers: Sequence[Buffer], bundle: Bundle) -> None:
+        self.put.append(bundle.digest)
         self.submitted.append((order, buffers))
 
     def acknowledge(self, round_: int, indices: Sequence[int]) -> None:
