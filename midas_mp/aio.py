@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -51,13 +51,24 @@ class AsyncClient:
         retries: int = 0,
         raw: bool = False,
         sandbox_level_max: int = 3,
+        sandbox_level_min: int = 0,
+        allow: Collection[str] = (),
+        deny: Collection[str] = (),
         host_process: bool = False,
         token: str | Access | None = None,
     ) -> None:
         self._site = make_site(
-            address, max_workers, memory, sandbox_level_max, host_process=host_process, token=token
+            address,
+            max_workers,
+            memory,
+            sandbox_level_max,
+            host_process=host_process,
+            token=token,
+            allow=allow,
+            deny=deny,
+            sandbox_level_min=sandbox_level_min,
         )
-        self._spec = make_spec(timeout, memory, seed, lua, retries)
+        self._spec = make_spec(timeout, memory, seed, lua, retries, deny=deny)
         self._raw = raw
         self._packer = Packer()
         self._printer = Printer()
@@ -180,6 +191,7 @@ class AsyncClient:
         on_error: OnError | None = None,
         modules: Iterable[str] = (),
         journal: str | os.PathLike[str] | None = None,
+        allow_write: Iterable[str | os.PathLike[str]] = (),
         progress: Told | bool = False,
     ) -> str | bytes | float | None:
         """Runs a script of three functions; what ``interpret_results`` returns.
@@ -191,7 +203,7 @@ class AsyncClient:
             raise _not_open()
         self._printer.called()
         bar = Progress(progress)
-        options = ScriptOptions(args, tasks, arg, on_error, modules, journal)
+        options = ScriptOptions(args, tasks, arg, on_error, modules, journal, allow_write)
         plan = options.plan(script_path, self._spec)
         news: asyncio.Queue[ScriptNews] = asyncio.Queue()
         script = self._scripts.begin(plan, news.put_nowait)

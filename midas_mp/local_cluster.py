@@ -17,7 +17,7 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -33,7 +33,7 @@ from midas_mp.executor.cluster_process import (
     settings_word,
 )
 from midas_mp.executor.executor import Executor
-from midas_mp.executor.options import memory_bytes
+from midas_mp.executor.options import check_level, granted, memory_bytes
 from midas_mp.executor.tether import TetheredProcess, wait_heard
 from midas_mp.join.access import BY_USER
 from midas_mp.participant.cpus import default_memory_bytes
@@ -116,6 +116,10 @@ class LocalCluster:
         memory: bound of each Lua state, in bytes or as ``"256MB"``; None shares out what the
             machine has.
         sandbox_level_max: of the workers.
+        sandbox_level_min: where workers are confined less the cluster does not start.
+        allow: what tasks may use besides the clock and machine code: ``"read"``, ``"read=/data"``,
+            ``"write=/scratch"``.
+        deny: what they may not: ``"clock"``, ``"jit"``.
         start_timeout: seconds until all workers must be there.
         faults: what shall go wrong from when it is ready until ``calm`` is called; see
             ``midas_mp.testing.Faults``.
@@ -136,6 +140,9 @@ class LocalCluster:
         participants: int = 1,
         memory: int | str | None = None,
         sandbox_level_max: int = 3,
+        sandbox_level_min: int = 0,
+        allow: Collection[str] = (),
+        deny: Collection[str] = (),
         start_timeout: float = 60.0,
         faults: Faults | None = None,
     ) -> None:
@@ -155,6 +162,8 @@ class LocalCluster:
             workers=workers,
             memory_bytes=memory_bytes(memory) or default_memory_bytes(workers * participants),
             sandbox_level_max=sandbox_level_max,
+            permissions=granted(allow, deny),
+            sandbox_level_min=check_level(sandbox_level_min),
         )
         self._port = _Port()
         self._proxy: ProxyThread | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -92,6 +93,37 @@ def test_threads_have_executors_of_their_own(cluster):
     for thread in threads:
         thread.join()
     assert results == {n: [x * x for x in range(n, n + 500)] for n in range(6)}
+
+
+USES = """
+function(path)
+  local reads, why = pcall(io.open, path)
+  return { (pcall(os.clock)), reads or why }
+end
+"""
+
+
+def test_tasks_may_use_what_it_grants_and_an_executor_asks_for(tmp_path, midas):
+    (tmp_path / "a.txt").write_text("text")
+    path = str(tmp_path / "a.txt")
+    grants = {"allow": [f"read={tmp_path}"], "deny": ["clock", "jit"], "sandbox_level_min": 1}
+    with LocalCluster(workers=1, **grants) as cluster:
+        (node,) = json.loads(midas("workers", "--json", "--address", cluster.address).out)
+        assert node["permits"] == f"read={tmp_path}"
+        with cluster.executor() as executor, cluster.executor(deny=["read"]) as other:
+            assert executor.submit(USES, path).result() == [False, True]
+            assert (
+                "reading files is not what this job asks for"
+                in (other.submit(USES, path).result()[1])
+            )
+
+
+def test_a_cluster_that_is_confined_less_than_is_wanted_does_not_start():
+    with (
+        pytest.raises(ProcessLost, match="reaches only sandbox level 1 of 3"),
+        LocalCluster(workers=1, sandbox_level_max=1, sandbox_level_min=2),
+    ):
+        pass
 
 
 DOUBLED = """

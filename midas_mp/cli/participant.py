@@ -13,7 +13,6 @@ from midas_mp.cli.parameters import DURATION, SIZE, WORKERS
 from midas_mp.cli.sandbox import (
     allow_option,
     deny_option,
-    node_permissions,
     require_sandbox_option,
 )
 from midas_mp.errors import UsageError
@@ -110,6 +109,8 @@ def participant(
     badge = take_badge(said, where)
     if is_insecure:
         announce(f"warning: --insecure: whoever is at {where} can run scripts on this machine")
+    from midas_mp.participant.grants import node_permissions
+
     permissions = node_permissions(allowed, denied)
     announce(f"tasks may use {permissions}")
     from midas_mp.participant.zygote import Zygote

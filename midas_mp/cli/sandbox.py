@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from midas_mp.cli.parameters import GRANT, KIND
-from midas_mp.errors import UsageError
-from midas_mp.permissions import OF_TASKS, Grant, Permissions
 
 
 def require_sandbox_option(text: str) -> Callable[[Any], Any]:
@@ -59,20 +56,3 @@ allow_write_option = click.option(
     metavar="DIR",
     help="The script's own functions may write below it, too; may be said several times.",
 )
-
-
-def node_permissions(allowed: Iterable[Grant], denied: Iterable[str]) -> Permissions:
-    """What tasks may use on this node.
-
-    Raises:
-        UsageError: a folder that is none.
-    """
-    return OF_TASKS.allowing(map(_resolved, allowed)).denying(tuple(denied))
-
-
-def _resolved(grant: Grant) -> Grant:
-    if not grant.folder:
-        return grant
-    if not Path(grant.folder).is_dir():
-        raise UsageError(f"--allow {grant.kind}={grant.folder}: there is no such folder")
-    return grant._replace(folder=str(Path(grant.folder).resolve()))

@@ -6,7 +6,7 @@ import concurrent.futures
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -49,6 +49,12 @@ class Executor(concurrent.futures.Executor):
         retries: how often a call that failed is tried again, on another node if there is one.
         raw: every string of Lua comes as bytes.
         sandbox_level_max: of the workers here.
+        sandbox_level_min: processes here that the kernel confines less (see ``midas --version``)
+            are ended, and calls with them.
+        allow: what tasks may use here besides the clock and machine code: ``"read"``,
+            ``"read=/data"``, ``"write=/scratch"``.
+        deny: what neither calls nor scripts may use, wherever they run: ``"read"``, ``"write"``,
+            ``"clock"``, ``"jit"``.
         host_process: the host here has a process of its own.  For programs in which other threads
             compute in Python: there a map of calls of a millisecond is 2 to 4 times as fast, while
             a single call waits for the interpreter's lock as ever.  Where no thread computes, a
@@ -76,13 +82,24 @@ class Executor(concurrent.futures.Executor):
         retries: int = 0,
         raw: bool = False,
         sandbox_level_max: int = 3,
+        sandbox_level_min: int = 0,
+        allow: Collection[str] = (),
+        deny: Collection[str] = (),
         host_process: bool = False,
         token: str | Access | None = None,
     ) -> None:
         site = make_site(
-            address, max_workers, memory, sandbox_level_max, host_process=host_process, token=token
+            address,
+            max_workers,
+            memory,
+            sandbox_level_max,
+            host_process=host_process,
+            token=token,
+            allow=allow,
+            deny=deny,
+            sandbox_level_min=sandbox_level_min,
         )
-        spec = make_spec(timeout, memory, seed, lua, retries)
+        spec = make_spec(timeout, memory, seed, lua, retries, deny=deny)
         self._spec = spec
         self._raw = raw
         self._site = site
@@ -189,6 +206,7 @@ class Executor(concurrent.futures.Executor):
         on_error: OnError | None = None,
         modules: Iterable[str] = (),
         journal: str | os.PathLike[str] | None = None,
+        allow_write: Iterable[str | os.PathLike[str]] = (),
         progress: Told | bool = False,
     ) -> str | bytes | float | None:
         """Runs a script of three functions; what ``interpret_results`` returns.
@@ -206,6 +224,8 @@ class Executor(concurrent.futures.Executor):
             modules: to ship beside those that literal requires name.
             journal: file in which each result is recorded before it counts; where it exists, the
                 script goes on from there.
+            allow_write: folders below which its own functions may write, besides the working
+                directory.
             progress: called with how many tasks of the round are done, and of how many; True
                 draws a bar.
 
@@ -217,7 +237,7 @@ class Executor(concurrent.futures.Executor):
             ExecutorClosed: after ``shutdown``.
         """
         told = Progress(progress)
-        options = ScriptOptions(args, tasks, arg, on_error, modules, journal)
+        options = ScriptOptions(args, tasks, arg, on_error, modules, journal, allow_write)
         plan = options.plan(script_path, self._spec)
         return run_script(self._bridge, plan, told, raw=self._raw)
 

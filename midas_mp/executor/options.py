@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -28,6 +28,8 @@ from midas_mp.executor.progress import Told
 from midas_mp.executor.scripts import ScriptPlan
 from midas_mp.executor.workplace import WorkplaceSpec
 from midas_mp.join.access import Access
+from midas_mp.participant.grants import node_permissions
+from midas_mp.permissions import KINDS, SANDBOX_LEVELS, Grant, Permissions, parse_kind
 from midas_mp.transport.address import Address
 from midas_mp.wire.messages import JobSpec
 
@@ -79,6 +81,9 @@ def make_site(
     *,
     host_process: bool = False,
     token: str | Access | None = None,
+    allow: Collection[str] = (),
+    deny: Collection[str] = (),
+    sandbox_level_min: int = 0,
 ) -> WorkplaceSpec:
     """Where calls run.
 
@@ -89,6 +94,8 @@ def make_site(
         raise UsageError("max_workers is for this machine; at an address the host has workers")
     if address is not None and host_process:
         raise UsageError("host_process is for this machine; at an address there is a host")
+    if address is not None and allow:
+        raise UsageError("allow is for this machine; at an address the owners of nodes grant")
     if address is None and token is not None:
         raise UsageError("a token is for a host: say its address")
     most = limits.WORKERS_PER_NODE_MAX
@@ -101,7 +108,44 @@ def make_site(
         sandbox_level_max,
         host_process,
         token if isinstance(token, Access) else Access.of_environment(token),
+        granted(allow, deny),
+        check_level(sandbox_level_min),
     )
+
+
+def granted(allow: Collection[str], deny: Collection[str]) -> Permissions:
+    """What tasks may use on nodes of ours.
+
+    Raises:
+        TypeError: one word instead of a list of them.
+        UsageError: a word that is no permission, or a folder that is none.
+    """
+    if isinstance(allow, str):
+        raise TypeError("allow must be a list, such as ['read=/data']")
+    return node_permissions(map(Grant.parse, allow), denied_kinds(deny))
+
+
+def denied_kinds(deny: Collection[str]) -> tuple[str, ...]:
+    """What nobody may use.
+
+    Raises:
+        TypeError: one word instead of a list of them.
+        UsageError: a word that is none of them.
+    """
+    if isinstance(deny, str):
+        raise TypeError("deny must be a list, such as ['clock']")
+    return tuple(map(parse_kind, deny))
+
+
+def check_level(level: int) -> int:
+    """One of those that a sandbox has.
+
+    Raises:
+        UsageError: there is no such level.
+    """
+    if level not in range(len(SANDBOX_LEVELS)):
+        raise UsageError(f"sandbox_level_min must be 0 to {len(SANDBOX_LEVELS) - 1}, not {level!r}")
+    return level
 
 
 def make_spec(
@@ -110,6 +154,8 @@ def make_spec(
     seed: int,
     lua: str,
     retries: int = 0,
+    *,
+    deny: Collection[str] = (),
 ) -> JobSpec:
     """What the workers are told of the calls.
 
@@ -124,6 +170,7 @@ def make_spec(
         timeout_s=0.0 if timeout is None else parse_duration(_plain(timeout)),
         memory_bytes=memory_bytes(memory),
         retries=retries,
+        permissions=JobOptions(denied=denied_kinds(deny)).kinds_asked,
     )
 
 
@@ -136,6 +183,7 @@ class ScriptOptions(NamedTuple):
     on_error: OnError | None = None
     modules: Iterable[str] = ()
     journal: str | os.PathLike[str] | None = None
+    allow_write: Iterable[str | os.PathLike[str]] = ()
 
     def plan(self, path: str | os.PathLike[str], spec: JobSpec) -> ScriptPlan:
         """How the script is run, where an executor's calls run so.
@@ -150,8 +198,11 @@ class ScriptOptions(NamedTuple):
             raise UsageError(f"on_error must be 'stop' or 'continue', not {self.on_error!r}")
         if isinstance(self.modules, str):
             raise TypeError("modules must be a list of names")
+        if isinstance(self.allow_write, str):
+            raise TypeError("allow_write must be a list of folders")
         if self.arg is not None and not isinstance(self.arg, Mapping):
             raise TypeError(f"arg must be a dict of names and values, not {self.arg!r}")
+        asked = spec.permissions
         options = JobOptions(
             tasks=None if self.tasks is None else TaskCount.parse(str(self.tasks)),
             timeout=TimeLimit(spec.timeout_s) if spec.timeout_s else None,
@@ -163,6 +214,8 @@ class ScriptOptions(NamedTuple):
             engine=None if spec.engine == DEFAULT_ENGINE else parse_engine(spec.engine),
             modules=tuple(self.modules),
             retries=spec.retries or None,
+            denied=() if asked is None else tuple(kind for kind in KINDS if kind not in asked),
+            allow_write=tuple(map(_folder, self.allow_write)),
         )
         script = Path(path)
         check_arguments(script, options)
@@ -176,6 +229,12 @@ def _text(word: Word) -> str:
     if isinstance(word, bool) or not isinstance(word, str | int | float):
         raise TypeError(f"an argument of a script must be text or a number, not {word!r}")
     return str(word)
+
+
+def _folder(path: str | os.PathLike[str]) -> str:
+    if not Path(path).is_dir():
+        raise UsageError(f"allow_write: there is no folder {os.fspath(path)}")
+    return str(Path(path).resolve())
 
 
 def memory_bytes(memory: int | str | None) -> int:

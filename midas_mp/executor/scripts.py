@@ -155,6 +155,7 @@ class _RunningScript:
             self._workplace.supervisor(),
             memory_default_bytes=default_memory_bytes(site.workers_expected or 1),
             sandbox_level_max=site.sandbox_level_max,
+            sandbox_level_min=site.sandbox_level_min,
             working_directory=plan.working_directory,
             journal=plan.journal,
         ) as job:

@@ -21,6 +21,7 @@ from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.naming import node_name
 from midas_mp.participant.process import Supervisor
 from midas_mp.participant.zygote import Zygote
+from midas_mp.permissions import OF_TASKS, Permissions
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
 from midas_mp.transport.joining import Badge
@@ -38,6 +39,8 @@ class WorkplaceSpec(NamedTuple):
         sandbox_level_max: of the workers here.
         host_process: the host here has a process of its own.
         access: how to be let in at the address.
+        permissions: what tasks may use here.
+        sandbox_level_min: processes here that are confined less are of no use.
     """
 
     address: Address | None = None
@@ -46,6 +49,8 @@ class WorkplaceSpec(NamedTuple):
     sandbox_level_max: int = 3
     host_process: bool = False
     access: Access = BY_USER
+    permissions: Permissions = OF_TASKS
+    sandbox_level_min: int = 0
 
     @property
     def workers_expected(self) -> int:
@@ -186,6 +191,8 @@ def _node_settings(site: WorkplaceSpec) -> NodeSettings:
         workers=workers,
         memory_bytes=site.memory_bytes or default_memory_bytes(workers),
         sandbox_level_max=site.sandbox_level_max,
+        permissions=site.permissions,
+        sandbox_level_min=site.sandbox_level_min,
     )
 
 

@@ -540,3 +540,59 @@ def test_arrays_that_are_dropped_leave_room_for_the_next(executor):
     for _ in range(50):
         assert executor.submit("function(a) return a[2] end", array).result() == 1
         assert used() - before <= 3 * array.nbytes
+
+
+# -- what Lua may use ------------------------------------------------------------------------------
+
+USES = """
+function(path)
+  local function try(use, ...)
+    local ok, what = pcall(use, ...)
+    return ok and (type(what) == "number" and "yes" or what:read("*l")) or what
+  end
+  return { try(os.clock), try(io.open, path) }
+end
+"""
+
+REPORT = """
+config = { permissions = { "read", "clock", "write" } }
+function generate_data() return {} end
+function execute_code() return { pcall(os.clock) } end
+function interpret_results()
+  local file, why = io.open(arg[1], "w")
+  if file then file:write("written") file:close() end
+  return tostring(results[1][1]) .. " " .. tostring(pcall(os.clock)) .. " " .. tostring(why)
+end
+"""
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.txt").write_text("from the file\n")
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("host_process", [False, True])
+def test_calls_may_use_what_is_granted_and_not_denied(make_executor, data, host_process):
+    said = {"allow": [f"read={data}"], "deny": ["clock"], "host_process": host_process}
+    executor = make_executor(max_workers=1, **said)
+    clock, read = executor.submit(USES, str(data / "a.txt")).result()
+    assert "the clock is not permitted on this node" in clock
+    assert read == "from the file"
+
+
+def test_a_script_asks_in_vain_for_what_the_program_denies(make_executor, data, tmp_path):
+    path = tmp_path / "job.lua"
+    path.write_text(REPORT)
+    executor = make_executor(max_workers=1, deny=["clock"])
+    refused = executor.run(path, data / "out.txt")
+    assert refused == f"false false {data}/out.txt: Permission denied"
+    assert executor.run(path, data / "out.txt", allow_write=[data]) == "false false nil"
+    assert (data / "out.txt").read_text() == "written"
+
+
+def test_processes_that_are_confined_less_than_is_wanted_are_of_no_use(make_executor):
+    executor = make_executor(max_workers=1, sandbox_level_max=1, sandbox_level_min=2)
+    with pytest.raises(midas_mp.BrokenCluster, match="reaches only sandbox level 1 of 3"):
+        executor.submit(SQUARE, 1).result()

@@ -12,6 +12,7 @@ from midas_mp.errors import UsageError
 from midas_mp.executor.function import as_function
 from midas_mp.executor.options import MapOptions, ScriptOptions, make_site, make_spec
 from midas_mp.join.access import BY_USER, Access
+from midas_mp.permissions import KINDS, OF_TASKS, Permissions
 from midas_mp.transport.address import Address
 
 SQUARE = as_function("function(x) return x * x end")
@@ -69,8 +70,9 @@ def test_a_buffer_bounds_what_is_given_together():
 
 
 def test_no_address_is_this_machine():
-    assert make_site(None, None, None, 3) == (None, None, None, 3, False, BY_USER)
-    assert make_site(None, 4, "256MB", 2) == (None, 4, 256 * limits.MB, 2, False, BY_USER)
+    unsaid = (BY_USER, OF_TASKS, 0)
+    assert make_site(None, None, None, 3) == (None, None, None, 3, False, *unsaid)
+    assert make_site(None, 4, "256MB", 2) == (None, 4, 256 * limits.MB, 2, False, *unsaid)
     assert make_site(None, None, None, 3, host_process=True).host_process
 
 
@@ -80,6 +82,45 @@ def test_an_address_is_a_host():
         make_site("[::1]:4000", 2, None, 3)
     with pytest.raises(UsageError, match="at an address there is a host"):
         make_site("[::1]:4000", None, None, 3, host_process=True)
+
+
+def test_what_tasks_may_use_is_said_as_on_the_command_line(tmp_path):
+    said = {"allow": [f"read={tmp_path}"], "deny": ["clock"]}
+    site = make_site(None, None, None, 3, sandbox_level_min=2, **said)
+    assert site.permissions == Permissions(read=(str(tmp_path),), clock=False)
+    assert site.sandbox_level_min == 2
+    with pytest.raises(UsageError, match="at an address the owners of nodes grant"):
+        make_site("h:1", None, None, 3, allow=["read"])
+    assert make_site("h:1", None, None, 3, deny=["clock"]).permissions == Permissions(clock=False)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "text"),
+    [
+        ({"allow": "read"}, TypeError, "allow must be a list"),
+        ({"deny": "clock"}, TypeError, "deny must be a list"),
+        ({"allow": ["net"]}, UsageError, "'net' is no permission"),
+        ({"allow": ["write"]}, UsageError, "say below which folder"),
+        ({"allow": ["read=/no/such"]}, UsageError, "read=/no/such: there is no such folder"),
+        ({"deny": ["read=/data"]}, UsageError, "is no permission"),
+        ({"sandbox_level_min": 4}, UsageError, "sandbox_level_min must be 0 to 3, not 4"),
+    ],
+)
+def test_what_makes_no_sense_of_permissions_is_refused(said, kind, text):
+    with pytest.raises(kind, match=text):
+        make_site(None, None, None, 3, **said)
+
+
+def test_what_is_denied_no_call_and_no_script_asks_for(tmp_path):
+    spec = make_spec(None, None, 0, "luajit", deny=["clock", "read"])
+    assert spec.permissions == ["write", "jit"]
+    options = ScriptOptions(allow_write=[tmp_path]).plan("job.lua", spec).options
+    assert options.denied == ("read", "clock")
+    assert options.kinds_asked == ["write", "jit"]
+    assert options.allow_write == (str(tmp_path),)
+    everything = make_spec(None, None, 0, "luajit", deny=KINDS)
+    assert everything.permissions == []
+    assert ScriptOptions().plan("job.lua", everything).options.denied == KINDS
 
 
 def test_times_and_sizes_may_be_numbers_or_words():
@@ -138,6 +179,8 @@ def test_arguments_are_texts_in_the_end(tmp_path):
         ({"tasks": 1.5}, UsageError, "'1.5' is not a number of tasks"),
         ({"on_error": "stopp"}, UsageError, "on_error must be 'stop' or 'continue', not 'stopp'"),
         ({"modules": "abc"}, TypeError, "modules must be a list of names"),
+        ({"allow_write": "/tmp"}, TypeError, "allow_write must be a list of folders"),
+        ({"allow_write": ["/no/such"]}, UsageError, "allow_write: there is no folder /no/such"),
         ({"arg": ["a"]}, TypeError, "arg must be a dict of names and values"),
         ({"arg": {"a": None}}, TypeError, "must be text or a number, not None"),
         ({"args": (True,)}, TypeError, "must be text or a number, not True"),
