@@ -40,6 +40,7 @@ class Stage(NamedTuple):
 
     Attributes:
         is_calm: whether everything that is said arrives, once.
+        may_kill: whether somebody may kill a node.
         object_to: takes a sentence about what must never happen, and ends the run.
     """
 
@@ -49,6 +50,7 @@ class Stage(NamedTuple):
     blamed: Blamed
     object_to: Callable[[str], None]
     is_calm: bool = False
+    may_kill: bool = False
 
     def announce(self, site: Site) -> Callable[[str], None]:
         return lambda text: self.trace.note(site.name, "says:", text)
@@ -122,7 +124,7 @@ class SimulatedHost:
             self._stage.network.bury(self.site, is_silent=False)
 
     def names(self) -> list[str]:
-        """Of all that could be told to stand still."""
+        """Of all that could be told to stand still, or to end."""
         if self.host is None:
             return []
         state = self.host.scheduler.state
@@ -253,7 +255,10 @@ class SimulatedNode:
             return
         error = visits.exception()
         self._stage.trace.note(self.plan.name, "ends with", error)
-        if isinstance(error, PeerError) and self.site.is_glitched:
+        if error is None and self._stage.may_kill:
+            self._stage.trace.count("nodes killed")
+            self._start_again()
+        elif isinstance(error, PeerError) and self.site.is_glitched:
             self._start_again()
         else:
             self._stage.object_to(f"{self.plan.name} ended: {error!r}")

@@ -62,6 +62,7 @@ class Trouble:
             Fault.LEAVE_NODE: self._leave_node,
             Fault.DRAIN_NODE: self._drain_node,
             Fault.PAUSE: self._pause,
+            Fault.KILL: self._kill,
             Fault.CRASH_HOST: self._crash_host,
             Fault.STOP_HOST: self._stop_host,
             Fault.FREEZE_HOST: self._freeze_host,
@@ -99,8 +100,9 @@ class Trouble:
         sites = [self._host.site, *(client.site for client in self._clients)]
         for site in [*sites, *(node.site for node in self._nodes if node.site is not None)]:
             site.frozen_until = min(site.frozen_until, now)
-        if self._paused:
-            await self._resume_all()
+        if self._questions:
+            await self._be_answered()
+        await self._resume_all()
 
     def _thaws_at(self) -> float:
         most_s = self._rng.choice([FROZEN_S_MAX, NOTICED_S_MAX])
@@ -190,7 +192,7 @@ class Trouble:
             node.drain(self._rng.uniform(0.1, DOWN_S_MAX))
             self._loop.call_later(self._rng.uniform(DOWN_S_MAX, 2 * DOWN_S_MAX), node.start)
 
-    # -- standing still --------------------------------------------------------------------------
+    # -- what somebody asks for ------------------------------------------------------------------
 
     def _pause(self) -> None:
         """A job, a node or a worker, by some name that the host knows, for a while."""
@@ -206,6 +208,15 @@ class Trouble:
         if not self._is_over:
             self._ask(Action.RESUME, name)
 
+    def _kill(self) -> None:
+        names = self._host.names()
+        if names:
+            self._trace.count("kills asked for")
+            name = self._rng.choice(names)
+            for job in (job for client in self._clients for job in client.jobs):
+                job.is_killed(name)
+            self._ask(Action.KILL, name)
+
     def _ask(self, action: Action, name: str) -> None:
         self._trace.note("somebody", f"wants {action.name}", name)
         question = control(self._dial, action, name, node_id=self._new_id())
@@ -214,12 +225,15 @@ class Trouble:
     def _new_id(self) -> str:
         return self._rng.randbytes(16).hex()
 
-    async def _resume_all(self) -> None:
-        """Until a host has heard it; what it did not hear before it never will."""
+    async def _be_answered(self) -> None:
+        """What no host has heard by then it never will."""
         await asyncio.wait(self._questions, timeout=PAUSED_S_MAX)
         for question in self._questions:
             question.cancel()
         await asyncio.gather(*self._questions, return_exceptions=True)
+
+    async def _resume_all(self) -> None:
+        """Until a host has heard it."""
         for name in self._paused:
             while True:
                 with contextlib.suppress(MidasError):

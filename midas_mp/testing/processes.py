@@ -237,7 +237,10 @@ class SimulatedProcess:
         self._after(self._ground.rng.uniform(0, SIGNAL_S_MAX), lambda: self.die(signal.SIGKILL))
 
     def limit(self, deadline_s: float) -> None:
-        self.deadline_s = deadline_s
+        has_changed, self.deadline_s = deadline_s != self.deadline_s, deadline_s
+        if has_changed and deadline_s and self._running is not None:
+            serial = self._running.serial
+            self._after(WATCH_INTERVAL_S, lambda: self._kill_overdue(serial))
 
     def pause_output(self) -> None:
         self._is_output_paused = True
@@ -391,10 +394,17 @@ class SimulatedProcess:
             self.die(signal.SIGKILL)
 
     def _kill_overdue(self, serial: int) -> None:
-        if self._running is not None and self._running.serial == serial:
-            self._overdue = self._running
-            self.killed_on_purpose = True
-            self.die(signal.SIGKILL)
+        """Unless it may go on for a while by now."""
+        running = self._running
+        if running is None or running.serial != serial or not self.deadline_s:
+            return
+        left_s = self.deadline_s - self.time_spent_ns(running, self._now_ns()) / 1e9
+        if left_s > 0:
+            self._act_after(left_s + HOP_S, lambda: self._kill_overdue(serial))
+            return
+        self._overdue = running
+        self.killed_on_purpose = True
+        self.die(signal.SIGKILL)
 
     def _end_call(self, run: _Run, call: Call, orders: Orders, began_at: float) -> None:
         self._running = self._orders = None

@@ -33,6 +33,7 @@ class Fault(enum.StrEnum):
     LEAVE_NODE = "a node leaves, and another one joins"
     DRAIN_NODE = "a node leaves when it has done what it is at, and another one joins"
     PAUSE = "somebody has a job, a node or a worker stand still for a while"
+    KILL = "somebody has a job, a node or a worker end"
     CRASH_HOST = "the host is gone, and starts again with an empty memory"
     STOP_HOST = "the host is stopped in order, and starts again with an empty memory"
     FREEZE_HOST = "the host stands still for a while"
@@ -64,6 +65,7 @@ class JobPlan(NamedTuple):
         cancels: which tasks are cancelled, by round and index, so long after they were submitted.
         is_at_once: no round waits for the one before it.
         retries: how often a task that failed is tried again.
+        timeout_factor: how many medians of its round a task may take; 0 is no such bound.
     """
 
     title: str
@@ -79,6 +81,7 @@ class JobPlan(NamedTuple):
     cancels: dict[tuple[int, int], float]
     is_at_once: bool = False
     retries: int = 0
+    timeout_factor: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -151,7 +154,8 @@ BYTES_PER_S_MIN: Final = 200_000.0
 """Of a slow network: shared data take seconds."""
 
 SPEED_MIN: Final = 0.3
-"""Of a node, beside one that takes a task the seconds that its orders say."""
+SPEED_MAX: Final = 3.0
+"""Of nodes, beside one that takes a task the seconds that its orders say."""
 
 MOST_ROUNDS_OF_MANY: Final = 3
 """More rounds than that have few tasks each."""
@@ -171,7 +175,11 @@ def draw(seed: int) -> Scenario:
     clients = [_client(rng, name, fault_phase_s) for name in client_names]
     nodes = [_node(rng, f"node{n}", fault_phase_s) for n in range(rng.choice([1, 1, 2, 3, 5]))]
     share = rng.choice([0.0, 0.1, 0.1, 0.3, 0.3, 0.6])
-    kinds = [fault for fault in Fault if rng.happens(share)]
+    kinds: list[Fault] = [
+        fault for fault in Fault if fault is not Fault.KILL and rng.happens(share)
+    ]
+    if Chance(f"kills {seed}").happens(0.25):  # of its own, so that older seeds mean what they did
+        kinds.append(Fault.KILL)
     faults = {fault: fault_phase_s / rng.choice([1, 3, 10, 30]) for fault in kinds}
     weather = _weather(rng)
     shares = any(job.shared_bytes > CHUNKY_BYTES for plan in clients for job in plan.jobs)
@@ -203,7 +211,7 @@ def _node(rng: Chance, name: str, fault_phase_s: float) -> NodePlan:
     return NodePlan(
         name=name,
         workers=rng.choice([1, 2, 3, 4]),
-        speed=rng.choice([SPEED_MIN, 1.0, 1.0, 3.0]),
+        speed=rng.choice([SPEED_MIN, 1.0, 1.0, SPEED_MAX]),
         engines=engines,
         starts_at=_start(rng, fault_phase_s),
     )
@@ -255,7 +263,8 @@ def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
     retries = Chance(f"{title} {count} {abandoned_at_s}").choice([0, 0, 0, 1, 3])
     batch_max = rng.choice([1, 7, 100])
     batches = len(rounds) * -(-count // batch_max)
-    return JobPlan(
+    factor = Chance(f"factor {title} {count} {batch_max}").choice([0.0, 0.0, 0.0, 1.5, 5.0])
+    plan = JobPlan(
         title=title,
         engine=rng.choice(["luajit", "luajit", "lua5.4"]),
         rounds=rounds,
@@ -270,6 +279,7 @@ def _job(rng: Chance, title: str, fault_phase_s: float) -> JobPlan:
         is_at_once=rng.happens(0.5) and not style.is_shared and not style.prints,
         retries=retries,
     )
+    return plan._replace(timeout_s=0.0, timeout_factor=factor) if factor else plan
 
 
 def _cancels(rng: Chance, rounds: list[list[Orders]]) -> dict[tuple[int, int], float]:

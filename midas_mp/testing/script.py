@@ -9,12 +9,12 @@ from functools import partial
 from midas_mp import limits
 from midas_mp.client.client import Client
 from midas_mp.client.engine import EngineJob
-from midas_mp.errors import MidasError
+from midas_mp.errors import JobKilled, MidasError
 from midas_mp.testing import orders as tasks
 from midas_mp.testing.connection import Site
 from midas_mp.testing.orders import POISON, Orders
 from midas_mp.testing.processes import Blamed
-from midas_mp.testing.scenario import SPEED_MIN, JobPlan
+from midas_mp.testing.scenario import SPEED_MAX, SPEED_MIN, JobPlan
 from midas_mp.testing.trace import Trace
 from midas_mp.wire.framing import Buffer, payloads
 from midas_mp.wire.messages import Call, Failure, JobSpec, Outcome, RunTasks, Status, TaskResults
@@ -44,6 +44,7 @@ class ScriptedJob:
         self._object_to = object_to
         self._job: EngineJob | None = None
         self._is_over = False
+        self._is_to_be_killed = False
         self._has_changed_mind = False
         self._work: asyncio.Task[None] | None = None
         self._shared = ""
@@ -58,7 +59,12 @@ class ScriptedJob:
     async def run(self, client: Client) -> None:
         """From the opening to the end."""
         plan = self.plan
-        spec = JobSpec(engine=plan.engine, timeout_s=plan.timeout_s, retries=plan.retries)
+        spec = JobSpec(
+            engine=plan.engine,
+            timeout_s=plan.timeout_s,
+            retries=plan.retries,
+            timeout_factor=plan.timeout_factor,
+        )
         self._trace.note(self._site.name, "opens", plan.title)
         job = self._job = client.open_job(plan.title, spec, tasks.bundle(0), self)
         self._trace.alias(job.id, plan.title)
@@ -89,6 +95,11 @@ class ScriptedJob:
         """Nothing more is wanted of it."""
         self._is_over = True
         self._changed.set()
+
+    def is_killed(self, name: str) -> None:
+        """Somebody wants what is called so to end: perhaps this job."""
+        if self._job is not None and self._job.id == name:
+            self._is_to_be_killed = True
 
     def _close_early(self) -> None:
         """Somebody else ends the job, and ``run`` finds out wherever it is."""
@@ -214,8 +225,9 @@ class ScriptedJob:
 
     def job_lost(self, error: MidasError) -> None:
         self._trace.note(self._site.name, self.plan.title, "is lost:", error)
-        self._trace.count("jobs lost")
-        if not self._site.is_glitched:
+        was_killed = isinstance(error, JobKilled) and self._is_to_be_killed
+        self._trace.count("jobs killed" if was_killed else "jobs lost")
+        if not (was_killed or self._site.is_glitched):
             self._object_to(f"{self.plan.title} was lost: {error!r}")
         self.abandon()
 
@@ -254,9 +266,17 @@ class ScriptedJob:
             case "runtime":
                 possible = orders.fails
             case "timeout":
-                possible = 0 < self.plan.timeout_s < orders.seconds / SPEED_MIN
+                possible = 0 < self._timeout_s_min(orders) < orders.seconds / SPEED_MIN
             case "lost":
                 possible = self._blamed.get(orders.name, 0) >= limits.ATTEMPTS_MAX
             case _:
                 possible = False
         return "" if possible else f"it cannot have failed so: {failure.message}"
+
+    def _timeout_s_min(self, orders: Orders) -> float:
+        """What a task like that may take at least; 0 where it has no bound."""
+        factor = self.plan.timeout_factor
+        if not factor:
+            return self.plan.timeout_s
+        quickest_s = min(mate.seconds for mate in self.plan.rounds[orders.round]) / SPEED_MAX
+        return max(limits.MEDIAN_TIMEOUT_S_MIN, factor * quickest_s)

@@ -15,7 +15,7 @@ from midas_mp.testing.chance import Chance
 from midas_mp.testing.faults import Trouble
 from midas_mp.testing.network import Network
 from midas_mp.testing.processes import Blamed
-from midas_mp.testing.scenario import QUIET_S, Scenario, draw
+from midas_mp.testing.scenario import QUIET_S, Fault, Scenario, draw
 from midas_mp.testing.tightness import tightened
 from midas_mp.testing.trace import Trace
 from midas_mp.testing.virtual_time import Deadlock, Livelock, VirtualTimeLoop
@@ -112,7 +112,15 @@ class _World:
         witness = Witness(self._object_to)
         network = Network(scenario.weather, rng.branch(), self.trace, witness)
         blamed: Blamed = {}
-        stage = Stage(network, self.trace, rng, blamed, self._object_to, scenario.is_calm)
+        stage = Stage(
+            network,
+            self.trace,
+            rng,
+            blamed,
+            self._object_to,
+            scenario.is_calm,
+            may_kill=Fault.KILL in scenario.faults,
+        )
         self._host = SimulatedHost(stage)
         self._host.start()
         self._nodes = [SimulatedNode(stage, plan) for plan in scenario.nodes]

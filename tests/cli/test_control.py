@@ -96,3 +96,102 @@ def test_without_a_host_there_is_nothing_to_ask(midas):
     ended = midas("jobs", "--address", "127.0.0.1:1")
     assert (ended.code, ended.out) == (4, "")
     assert "no host listens at 127.0.0.1:1" in ended.err
+
+
+def test_a_job_that_is_killed_ends_in_tight_loops(start, midas, script, cluster):
+    host, node = cluster
+    at = ("--address", host.address())
+    run = start("run", script('print("spinning") while true do end'), *at, "--tasks", "4")
+    run.wait_for("spinning", count=2)
+    processes = node.busy_children(2)
+    job = host.wait_for(r"job (\w+) \(job.lua\) queued")[1]
+    assert midas("kill", job, *at) == (0, "", f"midas: job {job} is killed\n")
+    ended = run.wait()
+    assert (ended.code, ended.out) == (4, "")
+    assert re.search(r"\nmidas: the job was killed by \S+@\S+\n$", ended.err)
+    host.wait_for(rf"job {job} \(job.lua\) ended: killed by \S+@\S+")
+    node.wait_until(lambda: not any(p.is_running() for p in processes))
+    assert midas("jobs", *at).out == f"the host at {host.address()} has no jobs\n"
+    assert midas("run", script(), *at, "--tasks", "3").out == "0,1,2\n"
+    assert midas("kill", job, *at).err == f"midas: no job, node or worker here is called {job}\n"
+
+
+def test_a_job_that_was_killed_goes_on_from_its_journal(start, midas, script, cluster, tmp_path):
+    host, _ = cluster
+    at = ("--address", host.address())
+    journal = ("--journal", str(tmp_path / "job.journal"))
+    body = "if midas.index > 3 then {} end print('task ' .. midas.index .. '.') return midas.index"
+    path = script(body.format("print('stuck.') while midas.attempt == 0 do end"))
+    run = start("run", path, *at, "--tasks", "6", *journal)
+    run.wait_for(r"stuck\.", count=2)
+    run.wait_for(r"task 3\.")
+    node = midas("journal", "show", str(tmp_path / "job.journal"))
+    assert node.code in (0, 4)
+    job = host.wait_for(r"job (\w+) \(job.lua\) queued")[1]
+    assert midas("kill", job, *at).code == 0
+    ended = run.wait()
+    assert ended.code == 4
+    assert ended.err.endswith(f"midas: the same command goes on from {journal[1]}\n")
+    again = start("run", path, *at, "--tasks", "6", *journal)
+    again.wait_for(r"stuck\.", count=2)
+    for worker in ("node-000", "node-001"):
+        assert midas("kill", worker, *at).code == 0
+    ended = again.wait()
+    assert (ended.code, ended.out) == (0, "0,1,2,3,4,5\n")
+    assert not re.search(r"task [0-3]\.", ended.err), "these were done"
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_the_task_of_a_killed_worker_runs_again_and_is_not_to_blame(
+    start, midas, script, cluster, is_paused
+):
+    host, node = cluster
+    at = ("--address", host.address())
+    stuck = (
+        "if midas.index == 1 and midas.attempt < 4 then print('stuck on ' .. midas.worker .. '.')"
+    )
+    run = start(
+        "run", script(stuck + " while true do end end return midas.index"), *at, "--tasks", "3"
+    )
+    for count in range(1, 5):
+        worker = run.wait_for(r"stuck on (\S+)\.", count=count)[1]
+        (process,) = node.busy_children(1)
+        if is_paused:
+            assert midas("pause", worker, *at).code == 0
+            node.wait_until(lambda: len(stopped(node)) == 1)
+        assert midas("kill", worker, *at) == (0, "", f"midas: worker {worker} is killed\n")
+        node.wait_until(lambda process=process: not process.is_running())
+        if is_paused:
+            node.children(2)
+            assert midas("resume", worker, *at).code == 0
+    ended = run.wait()
+    assert (ended.code, ended.out) == (0, "0,1,2\n")
+    host.wait_for(r"worker node-\d+ killed by \S+@\S+", count=4)
+
+
+def test_a_node_that_is_killed_ends_and_its_tasks_go_elsewhere(start, midas, script, cluster):
+    host, node = cluster
+    at = ("--address", host.address())
+    stuck = "if midas.node == 'node' then print('stuck.') while true do end end return midas.index"
+    run = start("run", script(stuck), *at, "--tasks", "3")
+    run.wait_for(r"stuck\.", count=2)
+    processes = node.busy_children(2)
+    start("participant", *at, "--workers", "1", "--name", "other").wait_for("joined")
+    assert midas("kill", "node", *at) == (0, "", "midas: node node is killed\n")
+    ended = node.wait()
+    where = host.address()
+    assert ended.code == 0
+    assert re.search(
+        rf"\nmidas: the host at {where} ended this participant: killed by \S+@\S+\n$", ended.err
+    )
+    assert not any(process.is_running() for process in processes)
+    host.wait_for(r"node node left: killed by \S+@\S+")
+    ended = run.wait()
+    assert (ended.code, ended.out) == (0, "0,1,2\n")
+
+
+def test_who_is_not_there_cannot_be_killed(midas, cluster):
+    host, _ = cluster
+    ended = midas("kill", "nobody", "--address", host.address())
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "midas: no job, node or worker here is called nobody\n"

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from midas_mp.client.question import control
 from midas_mp.scheduler.events import PeerLost
 from midas_mp.scheduler.records import ClientRecord, Job
 from midas_mp.testing.actors import (
@@ -17,22 +18,31 @@ from midas_mp.testing.actors import (
     Stage,
 )
 from midas_mp.testing.chance import Chance
+from midas_mp.testing.connection import Site
 from midas_mp.testing.network import Network, Weather
 from midas_mp.testing.orders import Orders
 from midas_mp.testing.scenario import ClientPlan, JobPlan, NodePlan
 from midas_mp.testing.trace import Trace
+from midas_mp.wire.management import Action
 from midas_mp.wire.messages import JobSpec, OpenJob
 
 
 class Cluster:
     """One host, one node of two workers, one client of one job."""
 
-    def __init__(self, *, tasks: int = 6, seconds: float = 1.0) -> None:
+    def __init__(self, *, tasks: int = 6, seconds: float = 1.0, may_kill: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self.problems: list[str] = []
         self.trace = Trace(loop.time, None)
         self.network = Network(Weather(), Chance("network"), self.trace)
-        stage = Stage(self.network, self.trace, Chance("test"), {}, self.problems.append)
+        stage = Stage(
+            self.network,
+            self.trace,
+            Chance("test"),
+            {},
+            self.problems.append,
+            may_kill=may_kill,
+        )
         self.host = SimulatedHost(stage)
         self.node = SimulatedNode(stage, NodePlan("node0", 2, 1.0, ["luajit"], 0.0))
         orders = [Orders("job", 0, index, seconds) for index in range(tasks)]
@@ -147,6 +157,27 @@ def test_a_node_whose_processes_never_get_ready_is_started_again(play):
                 break
         assert cluster.node.site is None
         await cluster.until_over(60)
+        await cluster.close()
+
+    play(main())
+
+
+@pytest.mark.parametrize("may_kill", [True, False])
+def test_a_node_that_somebody_killed_comes_again_as_another(play, may_kill):
+    async def main() -> None:
+        cluster = Cluster(seconds=3.0, may_kill=may_kill)
+        await asyncio.sleep(2)
+        node_id = cluster.node.launcher._node_id
+        dial = cluster.network.dial_from(Site("somebody"))
+        await control(dial, Action.KILL, "node0", node_id="abcd")
+        await asyncio.sleep(1)
+        if not may_kill:
+            assert cluster.problems == ["node0 ended: None"]
+            return
+        assert cluster.node.site is None
+        await cluster.until_over(60)
+        assert cluster.node.launcher._node_id != node_id
+        assert cluster.trace.counts["nodes killed"] == 1
         await cluster.close()
 
     play(main())

@@ -25,6 +25,7 @@ COUNTED = {
     Fault.LEAVE_NODE: "nodes left",
     Fault.DRAIN_NODE: "nodes drained",
     Fault.PAUSE: "pauses",
+    Fault.KILL: "kills asked for",
     Fault.CRASH_HOST: "host restarts",
     Fault.STOP_HOST: "host restarts",
     Fault.FREEZE_HOST: "freezes",
@@ -41,7 +42,7 @@ def test_a_fault_happens_as_often_as_it_is_to_and_all_is_well_in_the_end(play, f
         problems: list[str] = []
         trace = Trace(loop.time, lines.append)
         network = Network(Weather(), Chance("network"), trace)
-        stage = Stage(network, trace, Chance("test"), {}, problems.append)
+        stage = Stage(network, trace, Chance("test"), {}, problems.append, may_kill=True)
         host = SimulatedHost(stage)
         nodes = [SimulatedNode(stage, NodePlan(f"node{n}", 2, 1.0, ["luajit"], 0)) for n in "01"]
         clients = []

@@ -279,6 +279,25 @@ def test_a_task_over_its_deadline_is_killed_for_it(play: Play) -> None:
     play(main())
 
 
+def test_a_deadline_that_changes_holds_for_what_runs(play: Play) -> None:
+    async def main() -> None:
+        desk = Desk()
+        await asyncio.sleep(1)
+        desk.begin()
+        desk.give(orders(0, 10))
+        await asyncio.sleep(3)
+        desk.process.limit(5.0)
+        await asyncio.sleep(1)
+        desk.process.limit(7.0)
+        await asyncio.sleep(2.5)
+        assert desk.ends == []
+        desk.process.limit(2.0)
+        await asyncio.sleep(0.2)
+        assert [end.overdue is not None for end in desk.ends] == [True]
+
+    play(main())
+
+
 def test_a_script_that_fails_says_so(play: Play) -> None:
     async def main() -> None:
         desk = Desk()

@@ -48,6 +48,13 @@ def test_some_jobs_have_many_rounds_some_all_at_once_and_some_many_bundles():
     assert 10 < sum(count > 5 for count in bundles) < 100
 
 
+def test_some_jobs_bound_their_tasks_by_seconds_and_some_by_medians():
+    jobs = [job for seed in range(100) for client in draw(seed).clients for job in client.jobs]
+    assert 20 < sum(job.timeout_s > 0 for job in jobs) < 100
+    assert 20 < sum(job.timeout_factor > 0 for job in jobs) < 100
+    assert not any(job.timeout_s and job.timeout_factor for job in jobs), "the second would win"
+
+
 def test_a_task_without_end_is_cancelled_or_in_a_job_that_is_ended():
     cancelled = ended = 0
     for seed in range(100):

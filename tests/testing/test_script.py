@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from midas_mp.errors import ClusterLost
+from midas_mp.errors import ClusterLost, JobKilled
 from midas_mp.lua.bundle import Bundle
 from midas_mp.testing import orders as tasks
 from midas_mp.testing.connection import Site
@@ -290,6 +290,46 @@ def test_a_job_is_only_lost_where_a_connection_made_mistakes(play, is_glitched):
         case.job.job_lost(ClusterLost("gone"))
         await asyncio.wait_for(case.work, 1)
         assert bool(case.objections) != is_glitched
+
+    play(main())
+
+
+@pytest.mark.parametrize("name", ["4f2a", "another"])
+def test_a_job_that_somebody_wants_to_end_may_be_lost(play, name):
+    async def main() -> None:
+        case = Case(some(1))
+        await asyncio.sleep(1)
+        case.job.is_killed(name)
+        case.job.job_lost(JobKilled("killed by somebody"))
+        await asyncio.wait_for(case.work, 1)
+        assert (case.objections == []) == (name == case.client.id)
+
+    play(main())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "may_fail"),
+    [(0.2, False), (2.0, True), (0.9, True)],
+)
+def test_a_task_over_several_medians_of_its_round_may_fail(play, seconds, may_fail):
+    """On the slowest node 0.2 s are less than a second, below which nothing is ended."""
+
+    async def main() -> None:
+        mates = [Orders("job", 0, 0, 0.1), Orders("job", 0, 1, seconds)]
+        case = Case(mates, timeout_factor=5.0)
+        await asyncio.sleep(1)
+        case.fail(mates[1], "timeout")
+        assert (case.objections == []) == may_fail
+
+    play(main())
+
+
+def test_a_task_that_takes_what_all_take_is_not_over_their_median(play):
+    async def main() -> None:
+        case = Case(some(3), timeout_factor=20.0)
+        await asyncio.sleep(1)
+        case.fail(case.plan.rounds[0][0], "timeout")
+        assert case.objections == ["job round 0 task 0: it cannot have failed so: why"]
 
     play(main())
 

@@ -58,7 +58,7 @@ def test_one_seed_prints_what_happened_in_numbers():
 def test_a_trace_has_every_event_with_its_time():
     result = invoke("--seed", "3", "--trace")
     assert "   0.000000      host starts\n" in result.stdout
-    assert "runs client0-job0 0 0 attempt=0" in result.stdout
+    assert "runs client1-job0 0 1 attempt=0" in result.stdout
 
 
 def test_many_seeds_add_up_and_tell_how_far_they_are():
