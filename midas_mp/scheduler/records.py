@@ -494,7 +494,8 @@ class Job:
     def kept_bytes(self) -> int:
         """What the host keeps of it while its client is away."""
         shared_bytes = self.shared.received_bytes if self.shared is not None else 0
-        return self.size_bytes + self.task_count * TASK_BYTES + shared_bytes
+        task_bytes = self.size_bytes + self.task_count * TASK_BYTES
+        return task_bytes + shared_bytes + self.bundles_bytes
 
     @property
     def waiting_count(self) -> int:

@@ -15,6 +15,7 @@ from midas_mp.wire.messages import (
     JobStatus,
     OfferShared,
     OpenJob,
+    PutBundle,
     Role,
     RunTasks,
     SharedPart,
@@ -212,7 +213,7 @@ def test_of_too_many_jobs_of_clients_that_are_away_the_longest_waiting_end(
     assert "no more than 2 jobs and 2048 MB" in cluster.notices[-1]
 
 
-@pytest.mark.parametrize("what", ["payloads", "tasks", "shared data", "results"])
+@pytest.mark.parametrize("what", ["payloads", "tasks", "bundles", "shared data", "results"])
 def test_of_too_many_bytes_for_clients_that_are_away_the_longest_waiting_go(
     cluster: Any, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -226,6 +227,8 @@ def test_of_too_many_bytes_for_clients_that_are_away_the_longest_waiting_go(
             cluster.submit(client, "old", [0], payload=b"x" * 60_000)
         case "tasks":
             cluster.submit(client, "old", range(150), payload=b"")
+        case "bundles":
+            cluster.say(client, PutBundle("old", "e" * 64, "main.lua", []), [b"x" * 60_000])
         case "shared data":
             bulk = cluster.greet(Role.BULK, node_id="abc")
             cluster.say(client, OfferShared("old", 0, [60_000]))
