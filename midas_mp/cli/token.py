@@ -27,11 +27,12 @@ def token() -> None:
 @click.option(
     "--for",
     "kind",
-    type=click.Choice(["participants", "clients"]),
+    type=click.Choice(["participants", "clients", "operators"]),
     default="participants",
     show_default=True,
     help="Participants lend their cores, and see the scripts and data that they work on; clients "
-    "run scripts on the cores of others.",
+    "run scripts on the cores of others, and may pause and kill what was started with the same "
+    "token; operators are clients that may pause and kill everything.",
 )
 @click.option(
     "--expires",

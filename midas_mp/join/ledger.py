@@ -29,13 +29,15 @@ SECRET_BYTES: Final = 32
 REVOKED_MAX: Final = 1_000
 """Remembered, so that who brings one is told what has become of it."""
 
-Kind = Literal["participants", "clients"]
+Kind = Literal["participants", "clients", "operators"]
 
 _ROLES: Final[dict[Kind, frozenset[Role]]] = {
     "participants": frozenset({Role.LAUNCHER, Role.BULK}),
     "clients": frozenset({Role.CLIENT, Role.BULK}),
+    "operators": frozenset({Role.CLIENT, Role.BULK}),
 }
-_OTHER: Final[dict[Kind, Kind]] = {"participants": "clients", "clients": "participants"}
+_FITTING: Final[dict[Role, Kind]] = {Role.LAUNCHER: "participants", Role.CLIENT: "clients"}
+"""What a peer should have brought that brought a token of another kind."""
 
 
 class TokenRecord(Struct, frozen=True, kw_only=True):
@@ -144,12 +146,13 @@ class Ledger:
             )
             raise PeerRefused(text, refusal="token")
         if role not in _ROLES[record.kind]:
+            kind = _FITTING[role]
             raise PeerRefused(
-                f"the token {record.id} is for {record.kind}: 'midas token new --for "
-                f"{_OTHER[record.kind]}' on the host's machine makes one for {_OTHER[record.kind]}",
+                f"the token {record.id} is for {record.kind}: 'midas token new --for {kind}' on "
+                f"the host's machine makes one for {kind}",
                 refusal="role",
             )
-        return Key(record.id, record.secret)
+        return Key(record.id, record.secret, may_manage=record.kind == "operators")
 
     def _add(self, kind: Kind, label: str, lasts_s: float | None) -> TokenRecord:
         """Under the lock."""

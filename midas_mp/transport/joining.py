@@ -183,7 +183,7 @@ class AdmittingStream(asyncio.Protocol):
         keyring: Keyring,
         certificate: bytes,
         *,
-        make_link: Callable[[Role, str], StreamLink],
+        make_link: Callable[[Role, Key], StreamLink],
         turned_away: Callable[[str], None],
         ended: Callable[[], None],
     ) -> None:

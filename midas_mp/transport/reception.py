@@ -238,10 +238,12 @@ class Reception:
     # -- being let in ------------------------------------------------------------------------------
 
     def _admit(self, arrival: _Arrival, keyring: Keyring, tls: ssl.SSLContext | None) -> None:
-        def make_link(role: Role, key: str) -> StreamLink:
+        def make_link(role: Role, key: Key) -> StreamLink:
             link = self._make_link(role, tls is None)
             if tls is not None:
-                self._guests.add(link, keyring, key, role)
+                conversation = link.conversation
+                conversation.token, conversation.may_manage = key.id, key.may_manage
+                self._guests.add(link, keyring, key.id, role)
             return link
 
         stream = AdmittingStream(

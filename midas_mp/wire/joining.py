@@ -99,6 +99,8 @@ class Key(NamedTuple):
 
     id: str
     secret: bytes
+    may_manage: bool = False
+    """What the host says of it: who has it may pause and kill what is not theirs."""
 
     @classmethod
     def of(cls, secret: bytes) -> Key:
@@ -235,7 +237,7 @@ class Doorkeeper:
 
     Attributes:
         role: what the peer has proved to be; None so far.
-        key: the name of the secret that it says it knows; empty so far.
+        key: the secret that it says it knows; that of nobody so far.
         farewell: as of ``Joiner``.
     """
 
@@ -249,7 +251,7 @@ class Doorkeeper:
         self._asked: tuple[Role, bytes] | None = None
         """Who wants in, and the proof that is due."""
         self.role: Role | None = None
-        self.key = ""
+        self.key = Key("", b"")
         self.farewell = b""
 
     @property
@@ -299,8 +301,7 @@ class Doorkeeper:
         if opening.role not in (Role.LAUNCHER, Role.CLIENT, Role.BULK):
             text = f"a {opening.role} has no business at a host's address"
             raise PeerRefused(text, refusal="role")
-        key = self._keyring.look_up(opening.key, opening.role)
-        self.key = opening.key
+        key = self.key = self._keyring.look_up(opening.key, opening.role)
         args = (key.secret, body, self._nonce, self._certificate)
         self._asked = (opening.role, _proof(b"peer", *args))
         challenge = Challenge(self._nonce, _proof(b"host", *args))

@@ -195,3 +195,40 @@ def test_who_is_not_there_cannot_be_killed(midas, cluster):
     ended = midas("kill", "nobody", "--address", host.address())
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == "midas: no job, node or worker here is called nobody\n"
+
+
+def test_with_a_token_one_manages_ones_own_jobs_and_with_one_for_operators_all(
+    start, midas, script, tmp_path
+):
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    host = start("host", "--address", "0.0.0.0:0", env=state)
+    at = ("--address", "127.0.0.1:" + host.wait_for(r"listening on .*:(\d+)")[1])
+
+    def token(kind):
+        return {"MIDAS_TOKEN": midas("token", "new", "--for", kind, env=state).out.strip()}
+
+    mine, yours, operator = token("clients"), token("clients"), token("operators")
+    node = start("participant", *at, "--workers", "1", "--name", "node", env=token("participants"))
+    node.wait_for("joined")
+    run = start("run", script("print('stuck') while true do end"), *at, "--tasks", "1", env=mine)
+    run.wait_for("stuck")
+    job = host.wait_for(r"job (\w+) \(job.lua\) queued")[1]
+    only = "midas: only the host's own user may kill {}, or who has a token for operators: 'midas "
+    for target, label, env in (
+        (job, f"job {job}", yours),
+        ("node", "node node", mine),
+        ("node-000", "worker node-000", mine),
+    ):
+        refused = midas("kill", target, *at, env=env)
+        assert refused.code == 3
+        assert refused.err.startswith(only.format(label))
+        assert refused.err.count("\n") == 1
+    assert midas("pause", job, *at, env=mine).code == 0
+    assert midas("kill", "node-000", *at, env=operator).code == 0
+    host.wait_for(r"worker node-000 killed by \S+@\S+ \(token [0-9a-f]{16}\)")
+    assert midas("resume", job, *at, env=operator).code == 0
+    run.wait_for("stuck", count=2)
+    assert midas("kill", job, *at, env=mine).code == 0
+    assert run.wait().code == 4
+    assert midas("kill", "node", *at, env=state).code == 0, "of the host's own user"
+    assert node.wait().code == 0

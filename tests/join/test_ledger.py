@@ -38,15 +38,22 @@ def ledger(clock):
 
 @pytest.mark.parametrize(
     ("kind", "roles"),
-    [("participants", {Role.LAUNCHER, Role.BULK}), ("clients", {Role.CLIENT, Role.BULK})],
+    [
+        ("participants", {Role.LAUNCHER, Role.BULK}),
+        ("clients", {Role.CLIENT, Role.BULK}),
+        ("operators", {Role.CLIENT, Role.BULK}),
+    ],
 )
-def test_a_token_is_for_participants_or_for_clients(ledger, kind, roles):
+def test_a_token_is_for_participants_for_clients_or_for_operators(ledger, kind, roles):
     record = ledger.make(kind)
+    may_manage = kind == "operators"
     for role in (Role.LAUNCHER, Role.CLIENT, Role.BULK):
         if role in roles:
-            assert ledger.look_up(record.id, role) == (record.id, record.secret)
+            assert ledger.look_up(record.id, role) == (record.id, record.secret, may_manage)
         else:
-            with pytest.raises(PeerRefused, match=f"is for {kind}: 'midas token new --for") as no:
+            other = "clients" if role is Role.CLIENT else "participants"
+            told = f"is for {kind}: 'midas token new --for {other}' on .* makes one for {other}"
+            with pytest.raises(PeerRefused, match=told) as no:
                 ledger.look_up(record.id, role)
             assert no.value.refusal == "role"
 

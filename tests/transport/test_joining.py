@@ -109,6 +109,35 @@ def test_both_prove_themselves_and_talk(run, recorder, way):
     run(main())
 
 
+@pytest.mark.parametrize("may_manage", [True, False])
+def test_what_a_peer_may_manage_its_token_says(run, recorder, secured, may_manage):
+    entry, badge = secured(host_key=KEY._replace(may_manage=may_manage))
+
+    async def main():
+        async with Site(recorder, entry) as site:
+            link = await site.dial(recorder(), badge)
+            link.send([HELLO])
+            await site.receiver.received(1)
+            conversation = site.links[0].conversation
+            assert (conversation.token, conversation.may_manage) == (KEY.id, may_manage)
+
+    run(main())
+
+
+def test_who_is_of_the_hosts_own_user_may_manage_all_and_has_no_token(run, recorder, plain):
+    entry, badge = plain()
+
+    async def main():
+        async with Site(recorder, entry) as site:
+            link = await site.dial(recorder(), badge)
+            link.send([HELLO])
+            await site.receiver.received(1)
+            conversation = site.links[0].conversation
+            assert (conversation.token, conversation.may_manage) == ("", True)
+
+    run(main())
+
+
 def test_what_is_large_arrives_whole_both_ways(run, recorder, secured):
     entry, badge = secured()
     data = bytes(range(256)) * 4_000
