@@ -495,7 +495,7 @@ class Job:
         """What the host keeps of it while its client is away."""
         shared_bytes = self.shared.received_bytes if self.shared is not None else 0
         task_bytes = self.size_bytes + self.task_count * TASK_BYTES
-        return task_bytes + shared_bytes + self.bundles_bytes
+        return task_bytes + shared_bytes + self.bundles.size_bytes
 
     @property
     def waiting_count(self) -> int:
