@@ -112,6 +112,11 @@ def take_badge(said: dict[str, Any], address: Address) -> Callable[[], Badge | N
     if source is click.core.ParameterSource.COMMANDLINE:
         token = None
     token_file, tls_cert, tls_key, tls_ca, is_insecure = (said.pop(n) for n in ACCESS_OPTIONS)
+    for path in (token_file, tls_key or tls_cert):
+        if path is not None:  # whether it is shown or not
+            from midas_mp.join import state
+
+            state.keep_from_scripts(path)
 
     def badge() -> Badge | None:
         from midas_mp.join.access import Access

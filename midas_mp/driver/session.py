@@ -220,7 +220,7 @@ async def open_script_job(
             permissions=Permissions.of_driver(working_directory, options.allow_write).denying(
                 options.denied
             ),
-            private=tuple(map(str, state.folders())),
+            private=state.private(),
             printed=lambda text: view.printed(0, "", text),
         )
         closing.callback(script.kill)

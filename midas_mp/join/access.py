@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from midas_mp.errors import UsageError
+from midas_mp.join import state
 from midas_mp.join.local import local_key
 from midas_mp.join.tls import NO_FILES, TlsFiles, peer_context
 from midas_mp.join.token import JoinToken
@@ -88,6 +89,7 @@ class Access:
             return JoinToken.parse(self.token)
         if self.token_file is None:
             return None
+        state.keep_from_scripts(self.token_file)
         try:
             return JoinToken.parse(self.token_file.read_text(encoding="ascii", errors="replace"))
         except OSError as error:

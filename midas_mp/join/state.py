@@ -24,6 +24,9 @@ FOLDER: Final = "midas"
 FILE_BYTES_MAX: Final = 2**20
 """None is nearly as large."""
 
+_kept_elsewhere: Final[set[Path]] = set()
+"""Files with secrets that this process was shown."""
+
 
 def folder() -> Path:
     """Made if it is not there.
@@ -43,12 +46,20 @@ def folder() -> Path:
     return _made(path)
 
 
-def folders() -> list[Path]:
-    """Where there are secrets of this user, perhaps from another time; none is made."""
+def keep_from_scripts(path: Path) -> None:
+    """A file with a secret that is not in the folder, such as one that somebody keeps a token in:
+    scripts that are started from now on cannot read it.
+    """
+    _kept_elsewhere.add(path.resolve())
+
+
+def private() -> tuple[str, ...]:
+    """Where there are secrets of this user, perhaps from another time; no folder is made."""
     candidates = [Path(os.environ.get("XDG_STATE_HOME", ""), FOLDER), _without_home()]
     with contextlib.suppress(RuntimeError):
         candidates.append(Path("~/.local/state").expanduser() / FOLDER)
-    return [path for path in candidates if path.is_absolute() and path.is_dir()]
+    folders = [path for path in candidates if path.is_absolute() and path.is_dir()]
+    return tuple(map(str, [*folders, *sorted(_kept_elsewhere)]))
 
 
 def _without_home() -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from midas_mp.errors import UsageError
+from midas_mp.join import state
 from midas_mp.join.identity import Identity
 from midas_mp.transport.handshake import Handshake
 
@@ -82,6 +83,7 @@ def peer_context(identity: Identity | None, authority: Path | None) -> ssl.SSLCo
 
 def _show(context: ssl.SSLContext, identity: Identity) -> None:
     certificate, key = identity
+    state.keep_from_scripts(key or certificate)
     try:
         context.load_cert_chain(certificate, key, password=_no_password)
     except ssl.SSLError as error:

@@ -140,7 +140,8 @@ def confine(
         permissions: what is granted; its folders are absolute.
         level_max: go no further than this level.
         memory_hard_bytes: ceiling of RLIMIT_DATA; 0 is none.
-        private: folders that nobody reads who may not write around them.
+        private: files that nobody reads, and folders that nobody does who may not write around
+            them.
 
     Returns:
         The level reached, 0 to 3: all steps up to it were taken completely.
@@ -211,12 +212,12 @@ def _restrict_access(permissions: Permissions, private: Sequence[str]) -> bool:
         return False
     fs = _landlock.AccessFS
     written = [os.path.realpath(folder) for folder in permissions.write]
-    unwritten = (
+    kept = (
         path
         for path in map(os.path.realpath, private)
-        if not any(_is_below(path, folder) for folder in written)
+        if not Path(path).is_dir() or not any(_is_below(path, folder) for folder in written)
     )
-    hidden = [_PROC, _DEVICES, *unwritten]
+    hidden = [_PROC, _DEVICES, *kept]
     read, write = fs.READ_FILE | fs.READ_DIR, fs.WRITE_FILE | fs.TRUNCATE | fs.MAKE_REG
     try:
         with _ruleset() as ruleset:
@@ -248,7 +249,7 @@ def _allow_below(ruleset: Any, path: str, access: Any, hidden: Sequence[str]) ->
             with contextlib.suppress(OSError):  # a mount that is dead, a folder of another user
                 if entry.is_dir(follow_symlinks=False):
                     _allow_below(ruleset, entry.path, access, hidden)
-                elif not entry.is_symlink():
+                elif not entry.is_symlink() and entry.path not in hidden:
                     _allow(ruleset, entry.path, access)
 
 

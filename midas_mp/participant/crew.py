@@ -305,7 +305,7 @@ class Crew:
             memory_hard_bytes=self._memory_bytes + limits.MEMORY_SLACK_BYTES,
             sandbox_level_max=self._sandbox_level_max,
             permissions=self._permissions,
-            private=tuple(map(str, state.folders())),
+            private=state.private(),
         )
         try:
             process = self._supervisor.start(spec, self)

@@ -40,7 +40,8 @@ class ChildSpec:
         sandbox_level_max: confine no further than this; see ``confinement``.
         working_directory: what relative paths of a script begin at; empty is the root.
         permissions: what it is granted.
-        private: folders that nobody reads who may not write around them.
+        private: files that nobody reads, and folders that nobody does who may not write around
+            them.
     """
 
     name: str

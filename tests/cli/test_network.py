@@ -78,23 +78,53 @@ def test_in_a_log_no_token_is_left(start, own_state, tmp_path, stream):
     assert "midas1." not in text
 
 
-def test_a_script_does_not_see_the_token(start, script, own_state, midas):
+LOOK = """
+    local found = {}
+    for _, name in ipairs { "/proc/self/environ", "/proc/self/cmdline", arg[1] } do
+      local has_found, file = pcall(io.open, name, "rb")
+      found[#found + 1] = has_found and file and file:read("*a") or ""
+    end
+    return table.concat(found)
+"""
+
+
+def environments(command):
+    """Of its zygote and of all that this has forked."""
+    zygote = command.zygote()
+    return [process.environ() for process in (zygote, *zygote.children())]
+
+
+@pytest.mark.parametrize("is_in_a_file", [False, True])
+def test_neither_scripts_nor_tasks_see_a_token(  # noqa: PLR0917 - fixtures
+    start, script, own_state, midas, tmp_path, is_in_a_file
+):
     host = start("host", "--address", "0.0.0.0:0", env=own_state)
     where = ["--address", f"127.0.0.1:{port_of(host)}"]
-    start("participant", *where, "--workers", "1", env=own_state).wait_for("joined")
-    token = midas("token", "new", "--for", "clients", env=own_state).out.strip()
-    look = """
-        local found = {}
-        for _, name in ipairs { "/proc/self/environ", "/proc/self/cmdline" } do
-          local file = io.open(name, "rb")
-          found[#found + 1] = file and file:read("*a") or ""
-        end
-        return table.concat(found)
-    """
-    path = script(interpret=look)
-    ended = midas("run", path, *where, "--tasks", "1", env={"MIDAS_TOKEN": token})
-    assert ended.code in (0, 1)
-    assert token not in ended.out + ended.err
+    tokens = {
+        kind: midas("token", "new", "--for", kind, env=own_state).out.strip()
+        for kind in ("clients", "participants")
+    }
+
+    def shown(kind):
+        """How a command comes by the token; and where a script could, beside itself."""
+        path = tmp_path / kind
+        if is_in_a_file:
+            path.write_text(tokens[kind])
+        return {"MIDAS_TOKEN_FILE": str(path)} if is_in_a_file else {"MIDAS_TOKEN": tokens[kind]}
+
+    words = [*where, "--workers", "1", "--allow", "read"]
+    node = start("participant", *words, env=shown("participants"))
+    node.wait_for("joined")
+    assert "midas1." not in str(environments(node))
+    both = shown("clients"), tmp_path / "participants"
+    of_task = midas("run", script(LOOK), *where, "--tasks", "1", "--", both[1], env=both[0])
+    of_script = midas(
+        *("run", script(interpret=LOOK), *where, "--tasks", "1", "--", tmp_path / "clients"),
+        env=both[0],
+    )
+    assert (of_task.code, of_script.code) == (0, 0)
+    assert "midas1." not in of_task.out + of_script.out
+    assert node.process.poll() is None
 
 
 def test_processes_of_this_user_come_to_a_host_of_the_network_too(start, script, own_state):

@@ -1,5 +1,6 @@
--- What a script's own function may not touch: arg.secret is a secret of Midas, arg.outside a file
--- beside the working directory, arg.inside one in it.
+-- What a script's own function may not touch: arg.secret is a secret of Midas, arg.token and arg.key
+-- are what its user keeps elsewhere, arg.outside is a file beside the working directory, arg.inside
+-- one in it.
 function generate_data() return {} end
 function execute_code() return 1 end
 
@@ -14,6 +15,7 @@ function interpret_results()
   local readable = { "/proc/self/environ", "/proc/self/mem", "/proc/self/maps", "/proc/1/environ",
     "/proc/self/fd/1", "/proc/self/fd/3", "/proc/self/task/../fd/4", "/proc/thread-self/environ",
     "/dev/fd/3", "/dev/tty", "/dev/ptmx", "/dev/mem", "/dev/kmsg", "/dev/sda", "/dev/vda",
+    arg.token, arg.key, arg.inside .. "/../" .. arg.token,
     arg.secret, arg.inside .. "/../" .. arg.secret, "/./" .. arg.secret }
   for i = 0, 9 do readable[#readable + 1] = "/dev/pts/" .. i end
   for _, path in ipairs(readable) do

@@ -114,17 +114,27 @@ def test_a_script_s_own_functions_find_no_way_out_either(midas, tmp_path, engine
     state.mkdir(parents=True, mode=0o700)
     (state / "secret").write_text("secret")
     (tmp_path / "outside.txt").write_text("outside")
+    token, key = inside / "token", tmp_path / "key.pem"
+    token.write_text("midas1.x")
+    key.write_text("a key")
     ended = midas(
         *("run", HOSTILE / "d01_out_of_the_script_process.lua"),
         *("--lua", engine, "--workers", "1", "--require-sandbox", "3"),
         *("--arg", f"secret={state}/secret", "--arg", f"inside={inside}"),
         *("--arg", f"outside={tmp_path}/outside.txt"),
+        *("--arg", f"token={token}", "--arg", f"key={key}"),
         cwd=inside,
-        env={"XDG_STATE_HOME": str(state.parent)},
+        env={
+            "XDG_STATE_HOME": str(state.parent),
+            "MIDAS_TOKEN_FILE": "token",
+            "MIDAS_TLS_KEY": str(key),
+        },
     )
     assert (ended.code, ended.out) == (0, "\n")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["inside", "outside.txt", "state"]
-    assert list(inside.iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("inside", "key.pem", "outside.txt", "state")
+    ]
+    assert list(inside.iterdir()) == [token]
 
 
 def rows_shown():
@@ -226,7 +236,7 @@ def test_l26_what_a_state_uses_is_never_negative(make):
         "function execute_code() local t = {} for i = 1, 2e5 do t[i] = { i } end return #t end"
     )
     assert call() == 200_000
-    runtime._collect()
+    runtime._memory.collect()
     assert 0 < runtime.memory_used < MEMORY_MB * limits.MB
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -26,15 +27,19 @@ def test_folder_and_files_are_the_users_own(state_folder):
     assert [path.name for path in state_folder.iterdir()] == ["secret"]
 
 
-def test_the_folders_with_secrets_are_told_and_none_is_made(state_folder, monkeypatch, tmp_path):
-    assert state_folder not in state.folders()
+def test_what_is_private_is_told_and_no_folder_is_made(state_folder, monkeypatch, tmp_path):
+    assert str(state_folder) not in state.private()
     state.folder()
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert state_folder in state.folders()
+    assert str(state_folder) in state.private()
     assert not (tmp_path / ".local").exists()
     (tmp_path / ".local" / "state" / "midas").mkdir(parents=True)
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
-    assert tmp_path / ".local" / "state" / "midas" in state.folders()
+    assert str(tmp_path / ".local" / "state" / "midas") in state.private()
+    (tmp_path / "link").symlink_to("token")
+    monkeypatch.chdir(tmp_path)
+    state.keep_from_scripts(Path("link"))
+    assert str(tmp_path / "token") in state.private()
 
 
 def test_what_is_there_stays(state_folder):

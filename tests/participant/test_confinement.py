@@ -240,3 +240,8 @@ def test_what_is_private_is_not_read_by_who_may_not_write_around_it(
     assert by_link == hidden
     all_mine = probe("driver", 3, private=["/etc"], permissions=usual_permissions("driver", "/"))
     assert all_mine["read a file"] == "done"
+    (tmp_path / "token").symlink_to("/etc/passwd")
+    for private in ("/etc/passwd", str(tmp_path / "token")):
+        everything = usual_permissions("driver", "/")
+        answer = probe("driver", 3, private=[private], permissions=everything)
+        assert (answer["read a file"], answer["level"]) == ("refused", 3)
