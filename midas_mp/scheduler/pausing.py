@@ -42,7 +42,7 @@ def part(state: State, node: Node, *, is_orderly: bool) -> None:
         _forget(state, node_id)
     elif any(key[0] == node_id for key in state.paused.seats):
         absent = state.paused.absent
-        absent[node_id] = None
+        absent[node_id] = node.name
         if len(absent) > limits.PAUSED_ABSENT_MAX:
             _forget(state, next(iter(absent)))
 
@@ -83,9 +83,11 @@ def set_worker(state: State, worker: Worker, *, is_paused: bool) -> None:
 
 def release_absent(state: State, name: str) -> bool:
     """Lets go on what was paused under that name and is away, or is called otherwise since it came
-    back; whether there was such a thing.
+    back, a node with all its workers; whether there was such a thing.
     """
-    keys = [key for key, paused in state.paused.seats.items() if paused == name]
+    paused = state.paused
+    away = {node_id for node_id, node_name in paused.absent.items() if node_name == name}
+    keys = [key for key, its_name in paused.seats.items() if its_name == name or key[0] in away]
     for key in keys:
         del state.paused.seats[key]
     for node in state.nodes.values():

@@ -267,8 +267,9 @@ class Paused:
     __slots__ = ("absent", "jobs", "seats")
 
     def __init__(self) -> None:
-        self.absent: dict[str, None] = {}
-        """Ids of nodes that were lost while some of that concerned them, first lost first."""
+        self.absent: dict[str, str] = {}
+        """Nodes that were lost while some of that concerned them: their names by their ids, first
+        lost first."""
         self.seats: dict[tuple[str, int], str] = {}
         """Nodes and workers: their names by node id and channel, 0 for all of the node."""
         self.jobs: set[Job] = set()

@@ -24,13 +24,15 @@ Lease = Callable[[State, Job, Task, Worker], None]
 def place_suspects(state: State, job: Job, reserved: set[Worker], lease_alone: Lease) -> None:
     """Lease what can be leased, and add to ``reserved`` the workers to keep free for the rest."""
     for task in list(job.suspects):
+        if not job.lease_allowance:  # others may have the workers until there is
+            return
         blame = job.blames[task]
         best = _best(state, job, blame, reserved, idle_only=False)
         if best is None:
             return
         if best.lease_count and state.now >= blame.since + PATIENCE_S:
             best = _best(state, job, blame, reserved, idle_only=True) or best
-        if best.lease_count or not job.lease_allowance:
+        if best.lease_count:
             reserved.add(best)
         else:
             lease_alone(state, job, task, best)

@@ -108,6 +108,19 @@ def test_who_is_away_can_be_let_go_on(cluster: Any, admin: int) -> None:
     assert cluster.read_only(again, PauseWorker) == []
 
 
+def test_a_node_that_is_away_can_be_let_go_on_with_all_its_workers(
+    cluster: Any, admin: int
+) -> None:
+    node = cluster.node(2, name="lab", node_id="abc")
+    pause(cluster, admin, "lab")
+    pause(cluster, admin, "lab-002", is_paused=False)
+    cluster.lose(node)
+    assert pause(cluster, admin, "lab", is_paused=False)
+    again = cluster.node(2, name="lab", node_id="abc")
+    assert cluster.read_only(again, PauseWorker) == []
+    assert not cluster.state.paused
+
+
 def test_who_comes_back_under_another_name_goes_on_under_either(cluster: Any, admin: int) -> None:
     for name in ("lab", "lab-2"):
         node = cluster.node(1, name="lab", node_id="abc")

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from midas_mp import limits
 from midas_mp.scheduler.suspects import PATIENCE_S
 from midas_mp.scheduler.tables import WorkerState
@@ -125,3 +127,22 @@ def test_of_workers_alike_the_first_has_it(cluster: Any) -> None:
     cluster.submit(client, "job", [0])
     cluster.down(one, 1, running=POISON)
     assert where(cluster) == (two, 1)
+
+
+def test_a_job_over_its_bytes_keeps_no_worker_free_for_a_suspect(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CREDIT_BYTES", 0)
+    client = cluster.client()
+    cluster.open(client)
+    cluster.open(client, "other")
+    node = cluster.node(1)
+    cluster.submit(client, "job", [0, 1])
+    cluster.submit(client, "other", [0])
+    cluster.down(node, 1, running=POISON)
+    cluster.up(node, 1, epoch=1)
+    cluster.up(node, 2)
+    assert [ref.job for channel in (1, 2) for ref in cluster.leased(node, channel)] == [
+        "job",
+        "other",
+    ]
