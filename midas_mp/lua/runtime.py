@@ -10,7 +10,6 @@ outside Lua's allocator, a crash of the engine itself) the process around it mus
 from __future__ import annotations
 
 import enum
-import resource
 import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
@@ -20,6 +19,7 @@ from midas_mp.errors import InternalError, ScriptError
 from midas_mp.held_buffer import HeldBuffer
 from midas_mp.lua.buffers import AddressPassage, Passage, ResultBuffer, StringPassage
 from midas_mp.lua.engines import engine
+from midas_mp.lua.memory import NO_LIMIT, LuaMemory
 from midas_mp.lua.settings import library_settings, library_sources
 from midas_mp.permissions import NO_FILES, Refusals
 from midas_mp.wire.messages import CallForm
@@ -34,14 +34,6 @@ if TYPE_CHECKING:
 
 INDEXED: Final = frozenset({"generate_data", "on_result"})
 """The driver's functions that are called for each index."""
-
-_NO_LIMIT: Final = 2**62
-"""Given at creation: only then does lupa count memory at all."""
-
-_HEADROOM_BYTES: Final = limits.MB
-"""Left free, besides half of what is used, when the window opens: lupa converts a call's arguments
-outside any protection, and an allocation that fails there ends the process.  The largest is the
-engine's table of strings, which doubles: 16 bytes for each string of 32 bytes or more."""
 
 RENEWED_NS_MIN: Final = 30_000_000
 RENEWED_TIMES: Final = 100
@@ -134,7 +126,6 @@ class Runtime:
         self._slot_last = 0
         self._names: dict[str, bytes] = {}
         self._started: int | None = None
-        self._collected_bytes = 0
         self._shared_held: Sequence[HeldBuffer] = ()
         self._error_type = lupa.LuaError
         self._lua = lupa.LuaRuntime(
@@ -143,7 +134,7 @@ class Runtime:
             register_eval=False,
             register_builtins=False,
             attribute_handlers=(_deny, _deny),
-            max_memory=_NO_LIMIT,
+            max_memory=NO_LIMIT,
         )
         self._lua.set_max_memory(0)
         settings = {
@@ -162,6 +153,7 @@ class Runtime:
         is_luajit = settings[b"engine"] == b"luajit"
         self._passage: Passage = AddressPassage() if is_luajit else StringPassage(self._lua)
         self._doors = _boot(self._lua, settings)
+        self._memory = LuaMemory(self._lua, memory_bytes, self._doors.forget)
         self._is_worker = profile is Profile.WORKER
         self._renews = self._is_worker and is_luajit and spec.isolate
 
@@ -278,7 +270,7 @@ class Runtime:
         is_task = self._is_worker or entry in INDEXED
         payload, places, lua_bytes, held = passed = self._passage.enter(buffers)
         try:
-            if self._memory_bytes and not self._open_window(lua_bytes):
+            if self._memory_bytes and not self._memory.open_window(lua_bytes):
                 self._fail(b"memory", b"", b"", entry, index if is_task else None)
             try:
                 if places is not None:
@@ -350,7 +342,7 @@ class Runtime:
         """
         payload, places, lua_bytes, held = passed = self._passage.enter(buffers)
         try:
-            if self._memory_bytes and not self._open_window(lua_bytes):
+            if self._memory_bytes and not self._memory.open_window(lua_bytes):
                 self._fail(b"memory", b"", b"")
             try:
                 if places is not None:
@@ -389,7 +381,7 @@ class Runtime:
         except ScriptError:
             self.unshare()
             raise
-        self._collect()
+        self._memory.collect()
 
     def _share(self, round_: int, buffers: Sequence[Buffer]) -> None:
         passed = self._passage.enter(buffers)
@@ -399,7 +391,7 @@ class Runtime:
                 round_, passed.payload, self._passage.told(passed.places)
             )
         if kind is None:
-            self._collect()  # the payload goes before its image comes
+            self._memory.collect()  # the payload goes before its image comes
             with self._window(0):
                 kind, self.output_bytes, text, trace = self._doors.watch_shared()
         if kind is not None:
@@ -408,7 +400,7 @@ class Runtime:
     def unshare(self) -> None:
         """Frees what was shared."""
         self._doors.share(0, None, None)
-        self._collect()
+        self._memory.collect()
         for buffer in self._shared_held:
             buffer.release()
         self._shared_held = ()
@@ -431,44 +423,19 @@ class Runtime:
     @property
     def memory_used(self) -> int:
         """Bytes that Lua's allocator has given out, garbage included."""
-        if self._lua is None:
-            return 0
-        used: int = self._lua.get_memory_used(total=True)
-        return used if used < _NO_LIMIT else 0
+        return self._memory.used_bytes
 
     def close(self) -> None:
         """Drops the state.  Its finalisers are the library's own: none of a script's runs."""
         self._doors = _Doors(*[_closed] * len(_Doors._fields))
+        self._memory.close()
         self._memory_bytes = 0
         self._lua = None
-
-    def _open_window(self, input_bytes: int) -> bool:
-        """From here to ``set_max_memory(0)`` the limit holds; only one call into Lua fits in.
-
-        LuaJIT does not collect garbage before it refuses an allocation, so what earlier calls
-        left is collected here once it fills half the room.  False: not even the inputs fit.
-        """
-        used = self.memory_used
-        is_tight = used + input_bytes > self._memory_bytes
-        is_half_full = used > max(self._memory_bytes // 2, self._collected_bytes * 5 // 4)
-        if is_tight or is_half_full:
-            used = self._collect()
-        if used + input_bytes > self._memory_bytes:
-            return False
-        floor = used + used // 2 + input_bytes + _HEADROOM_BYTES
-        self._lua.set_max_memory(max(self._memory_bytes, floor), total=True)
-        return True
-
-    def _collect(self) -> int:
-        self._doors.forget()
-        self._lua.gccollect()
-        self._collected_bytes = self.memory_used
-        return self._collected_bytes
 
     @contextmanager
     def _window(self, input_bytes: int) -> Iterator[None]:
         """The same around what is not done for every task, where each microsecond counts."""
-        if self._memory_bytes and not self._open_window(input_bytes):
+        if self._memory_bytes and not self._memory.open_window(input_bytes):
             self._fail(b"memory", b"", b"")
         try:
             yield
@@ -501,7 +468,7 @@ class Runtime:
         text = _message(message)
         if kind == b"memory":
             self.is_spoiled = True
-            text = self._memory_message()
+            text = self._memory.exhausted()
         raise ScriptError(
             _text(kind),
             text,
@@ -511,17 +478,6 @@ class Runtime:
             worker=self._worker,
             job=self._job,
         )
-
-    def _memory_message(self) -> str:
-        """The peak is the process's, from the kernel, which counts what Lua's allocator does not
-        see; the allocator's figure is the larger one where pages were never touched.
-        """
-        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * limits.KB
-        peak = round(max(resident, self.memory_used) / limits.MB)
-        if not self._memory_bytes:
-            return f"out of memory, peak {peak} MB"
-        limit = round(self._memory_bytes / limits.MB)
-        return f"memory limit of {limit} MB reached, peak {peak} MB"
 
 
 def _deny(*_: object) -> NoReturn:
