@@ -132,17 +132,16 @@ def test_of_workers_alike_the_first_has_it(cluster: Any) -> None:
 def test_a_job_over_its_bytes_keeps_no_worker_free_for_a_suspect(
     cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "CREDIT_BYTES", 0)
     client = cluster.client()
     cluster.open(client)
     cluster.open(client, "other")
-    node = cluster.node(1)
+    node = cluster.node(2)
     cluster.submit(client, "job", [0, 1])
+    for channel in (1, 2):
+        cluster.down(node, channel, running=TaskRef("job", 0, channel - 1))
     cluster.submit(client, "other", [0])
-    cluster.down(node, 1, running=POISON)
-    cluster.up(node, 1, epoch=1)
-    cluster.up(node, 2)
-    assert [ref.job for channel in (1, 2) for ref in cluster.leased(node, channel)] == [
-        "job",
-        "other",
-    ]
+    monkeypatch.setattr(limits, "CREDIT_BYTES", 0)
+    for channel in (1, 2):
+        cluster.up(node, channel, epoch=1)
+    assert cluster.leased(node, 1) == [POISON]
+    assert cluster.leased(node, 2) == [TaskRef("other", 0, 0)]
