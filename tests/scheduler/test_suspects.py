@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from midas_mp import limits
+from midas_mp.scheduler.events import Received
 from midas_mp.scheduler.suspects import PATIENCE_S
 from midas_mp.scheduler.tables import WorkerState
-from midas_mp.wire.messages import TaskRef
+from midas_mp.wire.framing import Frame
+from midas_mp.wire.messages import TaskRef, WorkerUp
 
 POISON = TaskRef("job", 0, 0)
 
@@ -141,7 +143,7 @@ def test_a_job_over_its_bytes_keeps_no_worker_free_for_a_suspect(
         cluster.down(node, channel, running=TaskRef("job", 0, channel - 1))
     cluster.submit(client, "other", [0])
     monkeypatch.setattr(limits, "CREDIT_BYTES", 0)
-    for channel in (1, 2):
-        cluster.up(node, channel, epoch=1)
+    ups = [WorkerUp(channel, f"w{channel}", 1, 3, ["luajit"]) for channel in (1, 2)]
+    cluster.step(*(Received(node, Frame(0, up)) for up in ups))
     assert cluster.leased(node, 1) == [POISON]
     assert cluster.leased(node, 2) == [TaskRef("other", 0, 0)]
