@@ -9,6 +9,8 @@ local find, gmatch, sub = string.find, string.gmatch, string.sub
 local DESCRIPTOR = ": a descriptor of Midas' own process cannot be opened; print and io.write reach"
   .. " the user"
 
+local OF_A_PROCESS = ": what the kernel knows of a process cannot be read"
+
 local may_read, may_write = settings.read_refusal == "", settings.write_refusal == ""
 local NO_READING = "reading files " .. settings.read_refusal
 local NO_WRITING = "writing files " .. settings.write_refusal
@@ -47,11 +49,13 @@ for _, name in ipairs({ "open", "lines" }) do
     .. (settings.is_driver and "" or "; generate_data and interpret_results may use files"))
 end
 
--- Whether a path names one of this process' descriptors; standard input is everybody's.  What is
--- printed goes through a pipe among them, and whoever writes something else there, or reads it,
--- has broken the agreement with the parent.
-local function is_descriptor(path)
-  if type(path) ~= "string" then return false end
+-- Why a path is not opened, if so, whatever the kernel would say, which is nothing where it is old:
+--   one of this process' descriptors; but standard input is everybody's.  What is printed goes through
+--   a pipe among them, and whoever writes something else there, or reads it, has broken the agreement
+--   with the parent;
+--   the environment or the memory of a process, where its secrets are.
+local function path_problem(path)
+  if type(path) ~= "string" then return nil end
   local parts, n, is_absolute = {}, 0, sub(path, 1, 1) == "/"
   local stop = find(path, "\0", 1, true) -- where the path ends for C
   for part in gmatch(stop and sub(path, 1, stop - 1) or path, "[^/]+") do
@@ -64,9 +68,18 @@ local function is_descriptor(path)
     end
   end
   local plain = concat(parts, "/", 1, n)
-  if not is_absolute or find(plain, "/fd/0$") then return false end
-  return find(plain, "^dev/fd/%d+$") or find(plain, "^dev/stdout$") or find(plain, "^dev/stderr$")
-    or find(plain, "^proc/.*/fd/%d+$")
+  if not is_absolute then return nil end
+  if find(plain, "^proc/.+/environ$") or find(plain, "^proc/.+/mem$") then return OF_A_PROCESS end
+  -- "/dev/fd" is a link into /proc, and ".." behind it begins there
+  if find(path, "fd/+%.%./") and (find(plain, "environ$") or find(plain, "mem$")) then
+    return OF_A_PROCESS
+  end
+  if find(plain, "/fd/0$") then return nil end
+  if find(plain, "^dev/fd/%d+$") or find(plain, "^dev/stdout$") or find(plain, "^dev/stderr$")
+      or find(plain, "^proc/.*/fd/%d+$") then
+    return DESCRIPTOR
+  end
+  return nil
 end
 
 local methods = {}
@@ -100,7 +113,8 @@ if may_read or may_write then
     if type(mode) ~= "string" or not find(mode, "^[rwa]%+?b?$") then
       error("bad argument #2 to 'open' (invalid mode)", 2)
     end
-    if is_descriptor(path) then return nil, path .. DESCRIPTOR end
+    local trouble = path_problem(path)
+    if trouble then return nil, path .. trouble end
     if not may_write and find(mode, "[wa+]") then return nil, tostring(path) .. ": " .. NO_WRITING end
     if not may_read and find(mode, "[r+]") then return nil, tostring(path) .. ": " .. NO_READING end
     local file, message, code = open_file(path, mode)
@@ -122,7 +136,8 @@ if may_read then
   local lines = native.lines
 
   function io.lines(path, ...)
-    if is_descriptor(path) then error(path .. DESCRIPTOR, 2) end
+    local trouble = path_problem(path)
+    if trouble then error(path .. trouble, 2) end
     return lines(path, ...)
   end
 end

@@ -125,6 +125,34 @@ def test_the_process_own_descriptors_are_not_opened(step, path, mode):
         assert refusal == path.replace(r"\0", "\0") + DESCRIPTOR
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/proc/self/environ",
+        "/proc/1/mem",
+        "/proc/self/task/1/environ",
+        "../../../../../../../../../proc/1/environ",
+        "/proc/self/cwd/../../1/environ",
+        "/dev/fd/../environ",
+        "/dev/fd//../../1/environ",
+    ],
+)
+def test_what_processes_were_given_and_hold_is_not_read(step, path):
+    """Not where the kernel cannot hide it, either."""
+    refusal = step(f"return select(2, io.open('{path}'))")
+    assert refusal == path + ": what the kernel knows of a process cannot be read"
+    assert step(f"return select(2, pcall(io.lines, '{path}'))") == refusal
+
+
+@pytest.mark.parametrize("name", ["environ", "mem"])
+def test_files_that_are_only_named_so_are_files(step, tmp_path, name):
+    (tmp_path / "proc").mkdir()
+    path = tmp_path / "proc" / name
+    path.write_text("mine")
+    for word in (path, f"{tmp_path}/proc/../proc/{name}"):
+        assert step(f"return io.open('{word}'):read('*a')") == "mine"
+
+
 def test_a_link_to_a_pipe_is_not_opened_to_be_written(step, tmp_path):
     read_fd, write_fd = os.pipe()
     link = tmp_path / "link"
