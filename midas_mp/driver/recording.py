@@ -17,8 +17,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import msgspec
-
 from midas_mp.config import JobOptions, TaskCount
 from midas_mp.errors import JournalRefused
 from midas_mp.journal.digests import payload_digest
@@ -241,7 +239,4 @@ class RoundRecording:
 
 
 def _is_repeatable(payload: Sequence[Buffer]) -> bool:
-    try:
-        return Failure.from_payload(bytes(payload[0])).kind in REPEATABLE_FAILURES
-    except msgspec.DecodeError:
-        return False  # whoever counts it says that it is no failure
+    return Failure.from_payload(bytes(payload[0])).kind in REPEATABLE_FAILURES

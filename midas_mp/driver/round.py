@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from midas_mp import limits
 from midas_mp.client.engine import EngineJob
 from midas_mp.driver.recording import RoundRecording
@@ -21,7 +23,7 @@ from midas_mp.driver.script_process import CallResults, ScriptProcess, script_er
 from midas_mp.errors import ScriptError
 from midas_mp.journal.file import RecordedResults
 from midas_mp.wire.framing import Buffer, payloads, size_bytes
-from midas_mp.wire.messages import Call, Outcome, RunTasks, Status, TaskResults
+from midas_mp.wire.messages import Call, Failure, Outcome, RunTasks, Status, TaskResults
 
 GENERATE: Final = "generate_data"
 EXECUTE: Final = "execute_code"
@@ -104,7 +106,6 @@ class Round:
 
         Raises:
             ScriptError: a task failed, and that shall end the job.
-            ProtocolError: a failure that is none.
         """
         for outcome, payload in payloads(results.outcomes, buffers):
             if outcome.status is not Status.OK:
@@ -281,10 +282,24 @@ class Round:
         return batch
 
     async def _store(self, batch: list[_Arrived]) -> None:
-        outcomes = [arrived.outcome for arrived in batch]
-        buffers = [buffer for arrived in batch for buffer in arrived.buffers]
-        await self._script.process.store(self._script.job, self.number, outcomes, buffers)
-        self._finish(batch)
+        """Sees these into the script's ``results``; one that is no value of Lua's is a failure."""
+        while batch:
+            outcomes = [arrived.outcome for arrived in batch]
+            buffers = [buffer for arrived in batch for buffer in arrived.buffers]
+            count, error = await self._script.process.store(
+                self._script.job, self.number, outcomes, buffers
+            )
+            if count:
+                self._finish(batch[:count])
+            if error is None:
+                return
+            if error.kind != "unsendable":  # the script has no room for it
+                raise error
+            self._task_failed(error)
+            spoilt, rest = batch[count], batch[count + 1 :]
+            outcome = msgspec.structs.replace(spoilt.outcome, status=Status.FAILED, buffer_count=1)
+            reason = Failure(error.kind, error.message).to_payload()
+            batch = [spoilt._replace(outcome=outcome, buffers=[reason]), *rest]
 
     def _finish(self, batch: list[_Arrived]) -> None:
         """The script has these: the engine need not keep them."""

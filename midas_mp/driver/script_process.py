@@ -212,22 +212,23 @@ class ScriptProcess:
 
     async def store(
         self, job: str, round_: int, outcomes: list[Outcome], buffers: Sequence[Buffer]
-    ) -> list[int]:
-        """Puts results into ``results`` (or ``errors``); the indices that are in.
+    ) -> tuple[int, ScriptError | None]:
+        """Puts results into ``results`` (or ``errors``), up to the first that does not fit there.
+
+        Returns:
+            How many of them are in, and what is wrong with the next one, if any.
 
         Raises:
-            ScriptError: one could not be stored (memory).
             ProcessLost: the process died.
         """
         frame: Frame = await self._ask(StoreResults(job, round_, outcomes), buffers)
         message = frame.message
         assert isinstance(message, ResultsStored)
-        if frame.buffers:
-            failed = outcomes[len(message.indices)]
-            raise script_error(
-                bytes(frame.buffers[0]), function=STORING, index=failed.index, worker=None
-            )
-        return message.indices
+        count = len(message.indices)
+        if not frame.buffers:
+            return count, None
+        failure, index = bytes(frame.buffers[0]), outcomes[count].index
+        return count, script_error(failure, function=STORING, index=index, worker=None)
 
     def _ask(
         self,
@@ -352,15 +353,8 @@ def script_error(
     index: int | None = None,
     worker: str | None,
 ) -> ScriptError:
-    """The exception that a ``Failure`` payload stands for.
-
-    Raises:
-        ProtocolError: the payload is no failure.
-    """
-    try:
-        failure = Failure.from_payload(payload)
-    except msgspec.DecodeError as error:
-        raise ProtocolError(f"not a failure: {error}") from None
+    """The exception that a ``Failure`` payload stands for."""
+    failure = Failure.from_payload(payload)
     return ScriptError(
         failure.kind,
         failure.message,

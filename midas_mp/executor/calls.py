@@ -14,8 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-import msgspec
-
 from midas_mp import limits
 from midas_mp.client.engine import Engine, EngineJob
 from midas_mp.client.values import Payload, refused_by_lua, unpack
@@ -321,10 +319,7 @@ class FunctionCalls:
 
 def task_error(outcome: Outcome, payload: Payload, *, worker: str) -> MidasError:
     """What the payload of a failed task says."""
-    try:
-        failure = Failure.from_payload(bytes(payload[0]))
-    except (msgspec.DecodeError, IndexError) as error:
-        return ProtocolError(f"not a failure: {error}")
+    failure = Failure.from_payload(b"".join(payload[:1]))
     return ScriptError(
         failure.kind,
         failure.message,

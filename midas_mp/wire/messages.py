@@ -484,11 +484,16 @@ class Failure(Struct, frozen=True):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Failure:
-        """Raises msgspec.DecodeError (ValidationError among them) on anything else."""
+        """What somebody said who need not tell the truth: anything else is a failure all the same,
+        of which nobody knows the cause.
+        """
         try:
             return _failure_decoder.decode(payload)
-        except (RecursionError, UnicodeDecodeError) as error:
-            raise msgspec.DecodeError(str(error)) from None
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            reason = str(error)[:_REASON_CHARACTERS_MAX]
+            return cls("lost", f"why it failed is not known: its worker said nonsense ({reason})")
 
+
+_REASON_CHARACTERS_MAX: Final = 1_000
 
 _failure_decoder = msgspec.msgpack.Decoder(Failure)

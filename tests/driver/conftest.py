@@ -164,10 +164,13 @@ class PlayedEngine:
 
     def finish(self, *results: tuple[int, object]) -> None:
         """These tasks are done, and this is what they returned."""
+        self.arrive(*((index, msgpack.packb(value)) for index, value in results))
+
+    def arrive(self, *results: tuple[int, bytes]) -> None:
+        """The same of payloads, whatever they are."""
         outcomes = [Outcome(index, 0, Status.OK, 1) for index, _ in results]
-        payloads = [msgpack.packb(value) for _, value in results]
-        results = TaskResults(self.id, self.round, "lab-000", outcomes)
-        self._observer.results_arrived(results, payloads)
+        message = TaskResults(self.id, self.round, "lab-000", outcomes)
+        self._observer.results_arrived(message, [payload for _, payload in results])
 
     def fail(self, index: int, message: str, kind: str = "runtime") -> None:
         self.fail_with(index, Failure(kind, message, "stack traceback:\n\t…").to_payload())

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from midas_mp import limits
@@ -186,6 +187,61 @@ def test_an_error_in_on_result_ends_the_job_or_counts_as_the_tasks(
             ]
             assert d.view.advances[-1] == (3, 2)
             assert sorted(engine.acknowledged) == [0, 1, 2]
+
+    run(main())
+
+
+@pytest.mark.parametrize("payload", [b"\xc1", b"\x91" * 2_000 + b"\x01", b"\x01\x02", b""])
+def test_a_result_that_is_no_value_fails_its_task_alone(
+    run: Callable, driver: Callable, listing: Callable, new_engine: Callable, payload: bytes
+) -> None:
+    async def end(top: str) -> None:
+        async with driver() as d:
+            engine = new_engine()
+            path = listing(top=top)
+            running = asyncio.create_task(d.run(path, engine, tasks=3, on_error="continue"))
+            await engine.submitted(3)
+            engine.arrive((0, msgpack.packb(1)), (1, payload), (2, msgpack.packb(3)))
+            answer = await running
+            assert answer.failed == 1
+            assert answer.value.startswith("1 nil 3 2: ")
+            (failure,) = d.view.failures
+            assert (failure.kind, failure.index) == ("unsendable", 1)
+            assert sorted(engine.acknowledged) == [0, 1, 2]
+
+    run(end(""))
+    run(end("function on_result(index, result) return result end"))
+
+
+def test_a_result_that_is_no_value_ends_a_job_that_stops_at_errors(
+    run: Callable, driver: Callable, listing: Callable, new_engine: Callable
+) -> None:
+    async def main() -> None:
+        async with driver() as d:
+            engine = new_engine()
+            running = asyncio.create_task(d.run(listing(), engine, tasks=1))
+            await engine.submitted(1)
+            engine.arrive((0, b"\xc1"))
+            with pytest.raises(ScriptError) as caught:
+                await running
+            assert (caught.value.kind, caught.value.index) == ("unsendable", 0)
+
+    run(main())
+
+
+def test_a_failure_that_is_none_fails_its_task_alone(
+    run: Callable, driver: Callable, listing: Callable, new_engine: Callable
+) -> None:
+    async def main() -> None:
+        async with driver() as d:
+            engine = new_engine()
+            running = asyncio.create_task(d.run(listing(), engine, tasks=2, on_error="continue"))
+            await engine.submitted(2)
+            engine.fail_with(0, b"\xc1")
+            engine.finish((1, 2))
+            answer = await running
+            assert answer.failed == 1
+            assert answer.value.startswith("nil 2 1: why it failed is not known")
 
     run(main())
 

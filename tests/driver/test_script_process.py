@@ -12,7 +12,7 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.driver.script_process import CallResults, script_error
-from midas_mp.errors import ProcessLost, ProtocolError, ScriptError
+from midas_mp.errors import ProcessLost, ScriptError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.messages import Call, Failure, JobSpec, Outcome, RunTasks, Status
 
@@ -67,17 +67,17 @@ def test_requests_are_answered_in_their_order(run: Callable, driver: Callable) -
     async def main() -> None:
         async with driver() as d:
             await d.script.load("j", JobSpec(), bundle())
-            stored = [Outcome(0, 0, Status.OK, 1), Outcome(2, 0, Status.FAILED, 1)]
+            outcomes = [Outcome(0, 0, Status.OK, 1), Outcome(2, 0, Status.FAILED, 1)]
             failure = Failure("runtime", "boom").to_payload()
-            first, indices, last, answer = await asyncio.gather(
+            first, stored, last, answer = await asyncio.gather(
                 d.script.call(order("generate_data", 0, 1)),
-                d.script.store("j", 0, stored, [msgpack.packb("zero"), failure]),
+                d.script.store("j", 0, outcomes, [msgpack.packb("zero"), failure]),
                 d.script.call(order("generate_data", 2)),
                 d.script.call(order("interpret_results", 0)),
             )
             assert [msgpack.unpackb(b) for b in first.buffers] == [[0, 3], [1, 3]]
             assert [outcome.index for outcome in first.outcomes] == [0, 1]
-            assert indices == [0, 2]
+            assert stored == (2, None)
             assert msgpack.unpackb(last.buffers[0]) == [2, 3]
             assert msgpack.unpackb(answer.buffers[0]) == "zero/nil nil/nil nil/boom"
 
@@ -210,6 +210,7 @@ def test_a_failure_becomes_the_exception_that_it_stands_for() -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xc0", b"\xc1", b"\x81\xa4kind\xa1x"])
-def test_what_is_no_failure_is_the_peers_fault(payload: bytes) -> None:
-    with pytest.raises(ProtocolError, match="not a failure"):
-        script_error(payload, worker=None)
+def test_what_is_no_failure_is_one_of_unknown_cause(payload: bytes) -> None:
+    error = script_error(payload, index=3, worker="lab-000")
+    assert (error.kind, error.place) == ("lost", "task 3, on lab-000")
+    assert "why it failed is not known" in error.message

@@ -8,7 +8,7 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.client.values import Packer, unpack
-from midas_mp.errors import ClusterLost, ProtocolError, ScriptError
+from midas_mp.errors import ClusterLost, ScriptError
 from midas_mp.executor.calls import SINGLE_CALLS, FunctionCalls, located, task_error
 from midas_mp.executor.function import as_function
 from midas_mp.wire.messages import CallForm, JobSpec, Outcome, Status
@@ -252,7 +252,9 @@ def test_until_it_knows_it_says_what_is_expected(run, engine):
     run(main())
 
 
-def test_a_failure_that_is_none_is_an_error_of_the_protocol():
+def test_a_failure_that_is_none_is_one_of_unknown_cause():
     outcome = Outcome(0, 0, Status.FAILED, 1)
     for payload in ([b"\xc1"], [b"\x80"], []):
-        assert isinstance(task_error(outcome, payload, worker="lab-000"), ProtocolError)
+        error = task_error(outcome, payload, worker="lab-000")
+        assert isinstance(error, ScriptError)
+        assert (error.kind, error.index, error.worker) == ("lost", 0, "lab-000")

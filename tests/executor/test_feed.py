@@ -276,8 +276,9 @@ def test_a_failure_that_is_none_is_an_error_of_the_map(run_with, engine):
         engine.arrive_broken(1, 0)
         ((start, failed),) = mapping.told[0]
         assert start == 0
-        assert not isinstance(failed.error, ScriptError)
-        assert "not a failure" in str(failed.error)
+        assert isinstance(failed.error, ScriptError)
+        assert failed.error.kind == "lost"
+        assert "why it failed is not known" in str(failed.error)
 
     run_with(work)
 
