@@ -21,8 +21,9 @@ from midas_mp.errors import MidasError, ProcessLost, ProtocolError, ScriptError,
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.output import Printed, Progressed
 from midas_mp.participant.postmortem import Bounds, own_failure
-from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
-from midas_mp.participant.zygote import WORKER_SPOILED, ChildSpec
+from midas_mp.participant.process import LuaProcess, ProcessEnd
+from midas_mp.participant.supervisor import Supervisor
+from midas_mp.participant.zygote_messages import WORKER_SPOILED, ChildSpec
 from midas_mp.permissions import Permissions, what_lacks
 from midas_mp.wire.framing import CONTROL_CHANNEL, Buffer, Frame
 from midas_mp.wire.local import LoadScript, ResultsStored, ScriptLoaded, StoreResults, WorkerReady

@@ -119,7 +119,7 @@ async def serve_both(tether: Tether, word: str) -> None:
         ProcessLost: workers cannot run here.
     """
     from midas_mp.client.cluster import InProcessCluster
-    from midas_mp.participant.process import Supervisor
+    from midas_mp.participant.supervisor import Supervisor
 
     settings = msgspec.json.decode(word, type=NodeSettings)
     lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -25,8 +25,9 @@ import weakref
 from typing import Final, Self
 
 from midas_mp.errors import ProcessLost
+from midas_mp.participant.child import ChildExit
 from midas_mp.participant.status_page import StatusPage
-from midas_mp.participant.zygote import ChildExit, python_environment
+from midas_mp.participant.zygote import python_environment
 
 CLOSE_TIMEOUT_S: Final = 5.0
 """For an orderly end, before it is killed."""

@@ -19,7 +19,7 @@ from midas_mp.join.access import BY_USER, Access
 from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.naming import node_name
-from midas_mp.participant.process import Supervisor
+from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.zygote import Zygote
 from midas_mp.permissions import OF_TASKS, Permissions
 from midas_mp.transport import tcp

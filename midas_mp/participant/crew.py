@@ -26,13 +26,14 @@ from midas_mp.participant.held_back import HeldBack
 from midas_mp.participant.long_tasks import LongTasks
 from midas_mp.participant.node_job import NodeJob
 from midas_mp.participant.pauses import Pauses
-from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
+from midas_mp.participant.process import LuaProcess, ProcessEnd
 from midas_mp.participant.reports import Reports
 from midas_mp.participant.seat import Seat
+from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.unwanted_tasks import UnwantedTasks
 from midas_mp.participant.uplink import Uplink
 from midas_mp.participant.verdict import FailedCall, verdict
-from midas_mp.participant.zygote import ChildSpec
+from midas_mp.participant.zygote_messages import ChildSpec
 from midas_mp.permissions import Permissions, what_lacks
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
 from midas_mp.wire.local import WorkerReady

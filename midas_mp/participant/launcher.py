@@ -25,8 +25,8 @@ from midas_mp import __version__, limits
 from midas_mp.errors import ClusterLost, ConnectionLost, MidasError, PeerRefused, ProtocolError
 from midas_mp.participant.crew import Crew
 from midas_mp.participant.node_job import NodeJob
-from midas_mp.participant.process import Supervisor
 from midas_mp.participant.shared import SharedCopy, SharedFetcher
+from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.uplink import Uplink
 from midas_mp.permissions import OF_TASKS, Permissions
 from midas_mp.transport.link import Dial, Link

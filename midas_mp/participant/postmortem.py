@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from midas_mp import limits
 from midas_mp.participant.process import ProcessEnd
-from midas_mp.participant.zygote import WORKER_SPOILED
+from midas_mp.participant.zygote_messages import WORKER_SPOILED
 from midas_mp.wire.messages import Failure
 
 CRASH_SIGNALS: Final = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS})

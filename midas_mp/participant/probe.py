@@ -8,8 +8,10 @@ from typing import Final
 
 from midas_mp.errors import ProcessLost
 from midas_mp.lua.output import Printed, Progressed
-from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
-from midas_mp.participant.zygote import ChildSpec, Zygote
+from midas_mp.participant.process import LuaProcess, ProcessEnd
+from midas_mp.participant.supervisor import Supervisor
+from midas_mp.participant.zygote import Zygote
+from midas_mp.participant.zygote_messages import ChildSpec
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.local import WorkerReady
 

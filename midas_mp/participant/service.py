@@ -23,7 +23,7 @@ from midas_mp.errors import (
     WorldError,
 )
 from midas_mp.participant.launcher import Launcher, NodeSettings
-from midas_mp.participant.process import Supervisor
+from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address

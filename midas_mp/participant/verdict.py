@@ -10,7 +10,7 @@ from midas_mp.participant.node_job import NodeJob
 from midas_mp.participant.postmortem import Bounds, broke_down, own_failure
 from midas_mp.participant.process import ProcessEnd
 from midas_mp.participant.seat import Seat
-from midas_mp.participant.zygote import WORKER_SPOILED
+from midas_mp.participant.zygote_messages import WORKER_SPOILED
 from midas_mp.wire.messages import Failure, TaskRef
 
 

@@ -16,7 +16,7 @@ from midas_mp.client.client import Client
 from midas_mp.errors import PeerError, WorldError
 from midas_mp.host.host import Host
 from midas_mp.participant.launcher import Launcher, NodeSettings
-from midas_mp.participant.process import Supervisor
+from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.service import visit_hosts
 from midas_mp.scheduler import invariants
 from midas_mp.scheduler.events import Event, Ready

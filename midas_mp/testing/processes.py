@@ -16,12 +16,13 @@ from typing import Final, NamedTuple
 
 from midas_mp import limits
 from midas_mp.lua.output import Printed
+from midas_mp.participant.child import ChildExit
 from midas_mp.participant.process import ProcessEnd, ProcessListener
 from midas_mp.participant.standstill import Standstill
 from midas_mp.participant.status_page import RunningTask
 from midas_mp.participant.unsent_results import UnsentResult
 from midas_mp.participant.vital_signs import VitalSigns
-from midas_mp.participant.zygote import ChildExit, ChildSpec
+from midas_mp.participant.zygote_messages import ChildSpec
 from midas_mp.testing import orders as tasks
 from midas_mp.testing.chance import Chance
 from midas_mp.testing.connection import Site

@@ -21,7 +21,7 @@ from midas_mp.client.cluster import InProcessCluster
 from midas_mp.errors import ClusterLost, MidasError, ProcessLost
 from midas_mp.lua.bundle import Bundle
 from midas_mp.participant.launcher import NodeSettings
-from midas_mp.participant.process import Supervisor
+from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.zygote import Zygote
 from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import Call, JobSpec, RunTasks, TaskResults

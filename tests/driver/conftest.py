@@ -20,7 +20,7 @@ from midas_mp.driver.script_process import ScriptProcess
 from midas_mp.errors import MidasError, ScriptError
 from midas_mp.journal.journal import Journal
 from midas_mp.lua.bundle import Bundle
-from midas_mp.participant.process import Supervisor
+from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.zygote import Zygote
 from midas_mp.permissions import Permissions
 from midas_mp.wire.framing import Buffer

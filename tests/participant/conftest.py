@@ -17,10 +17,12 @@ import pytest
 from midas_mp.errors import HostUnreachable, MidasError, ProcessLost
 from midas_mp.lua.bundle import Bundle
 from midas_mp.participant import held_back
+from midas_mp.participant.child import Child, ChildExit
 from midas_mp.participant.launcher import Launcher, NodeSettings
-from midas_mp.participant.process import Supervisor
 from midas_mp.participant.seat import FRAME_TIME_TARGET_US
-from midas_mp.participant.zygote import Child, ChildExit, ChildSpec, Zygote
+from midas_mp.participant.supervisor import Supervisor
+from midas_mp.participant.zygote import Zygote
+from midas_mp.participant.zygote_messages import ChildSpec
 from midas_mp.permissions import Permissions
 from midas_mp.transport import memory
 from midas_mp.transport.link import Link, Receiver

@@ -5,10 +5,11 @@ import signal
 import pytest
 
 from midas_mp import limits
+from midas_mp.participant.child import ChildExit
 from midas_mp.participant.postmortem import Bounds, broke_down, own_failure
 from midas_mp.participant.process import ProcessEnd
 from midas_mp.participant.status_page import RunningTask
-from midas_mp.participant.zygote import WORKER_BROKEN, WORKER_SPOILED, ChildExit
+from midas_mp.participant.zygote_messages import WORKER_BROKEN, WORKER_SPOILED
 from midas_mp.wire.messages import Failure
 
 RUNNING = RunningTask(1, 0, 7, 0)

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import msgpack
@@ -19,83 +19,18 @@ import pytest
 from midas_mp import limits
 from midas_mp.blobs import pool
 from midas_mp.blobs.mapping import locate
-from midas_mp.errors import ProcessLost
 from midas_mp.lua.bundle import Bundle
-from midas_mp.lua.output import Printed, Progressed
+from midas_mp.lua.output import Printed
 from midas_mp.participant import process as process_module
-from midas_mp.participant.process import LuaProcess, ProcessEnd, Supervisor
-from midas_mp.participant.zygote import WORKER_BROKEN, ChildExit, ChildSpec, Zygote
+from midas_mp.participant import supervisor as supervisor_module
+from midas_mp.participant.child import ChildExit
+from midas_mp.participant.process import LuaProcess, ProcessEnd
+from midas_mp.participant.supervisor import Supervisor
+from midas_mp.participant.zygote import Zygote
+from midas_mp.participant.zygote_messages import WORKER_BROKEN
 from midas_mp.wire.framing import Frame
-from midas_mp.wire.local import WorkerReady
 from midas_mp.wire.messages import BeginJob, Call, JobSpec, PutBundle, RunTasks, TaskResults
-
-SPEC = ChildSpec("laptop-000", "laptop", "worker", 0, 0)
-LOOP = b"function execute_code() print('looping') while true do end end"
-
-
-class Listener:
-    """Remembers what it is told, of one process."""
-
-    def __init__(self) -> None:
-        self.told: list[Frame | Printed | Progressed] = []
-        self.ends: list[ProcessEnd] = []
-        self._changed = asyncio.Event()
-
-    def process_frames(self, process: LuaProcess, frames: list[Frame]) -> None:
-        self.told += frames
-        self._changed.set()
-
-    def process_output(self, process: LuaProcess, records: Sequence[Printed | Progressed]) -> None:
-        self.told += records
-        self._changed.set()
-
-    def process_ended(self, process: LuaProcess, end: ProcessEnd) -> None:
-        assert not self.ends, "it ended twice"
-        self.ends.append(end)
-        self._changed.set()
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()
-
-    def messages(self, kind: type) -> list:
-        frames = [thing for thing in self.told if isinstance(thing, Frame)]
-        return [frame.message for frame in frames if isinstance(frame.message, kind)]
-
-    def buffers(self) -> list:
-        """Of all results."""
-        frames = [thing for thing in self.told if isinstance(thing, Frame)]
-        return [each for f in frames if isinstance(f.message, TaskResults) for each in f.buffers]
-
-    async def ready(self) -> psutil.Process:
-        await self.until(lambda: self.messages(WorkerReady))
-        return psutil.Process(self.messages(WorkerReady)[0].pid)
-
-    async def printed(self) -> None:
-        await self.until(lambda: any(isinstance(thing, Printed) for thing in self.told))
-
-    async def ended(self) -> ProcessEnd:
-        await self.until(lambda: self.ends)
-        return self.ends[0]
-
-
-def call(process: LuaProcess, source: bytes, count: int = 1, job: str = "job") -> None:
-    """Begins a job and lets it run so many tasks."""
-    digest = Bundle.from_sources("job.lua", [], [source]).digest
-    calls = [Call(index, 0, 0) for index in range(count)]
-    process.send(
-        [
-            Frame(0, BeginJob(job, JobSpec())),
-            Frame(0, PutBundle(job, digest, "job.lua", []), [source]),
-            Frame(0, RunTasks(job, 0, count, digest, "execute_code", calls)),
-        ]
-    )
-
-
-def open_descriptors() -> list[str]:
-    return sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are all that is wanted
-
+from tests.participant.listener import LOOP, SPEC, Listener, call, open_descriptors
 
 # -- ends ----------------------------------------------------------------------------------------
 
@@ -175,29 +110,6 @@ def test_a_bug_of_ours_leaves_its_last_line(run: Callable) -> None:
         assert end.cause.startswith("exit code 70: ")
         assert end.cause.endswith("job unknown is not open here")
         assert "Traceback" in end.last_words
-        supervisor.close()
-
-    run(main())
-
-
-def test_who_lives_by_the_zygote_hears_of_its_end_before_who_wants_a_process(
-    run: Callable,
-) -> None:
-    async def main() -> None:
-        losses: list[ProcessLost] = []
-        zygote = Zygote.start()
-        supervisor = Supervisor(zygote, zygote_lost=losses.append)
-        psutil.Process(zygote.pid).kill()
-
-        def start_until_it_is_dead() -> None:
-            while True:  # what it is told before is lost with it
-                supervisor.start(SPEC, Listener())
-
-        with pytest.raises(ProcessLost, match="the zygote ended: killed by SIGKILL"):
-            start_until_it_is_dead()
-        with pytest.raises(ProcessLost, match="the zygote ended: killed by SIGKILL"):
-            supervisor.start(SPEC, Listener())
-        assert len(losses) == 1
         supervisor.close()
 
     run(main())
@@ -318,103 +230,6 @@ def test_an_idle_process_has_no_deadline(run: Callable) -> None:
         await busy.ended()
         assert idle.ends == []
         supervisor.close()
-
-    run(main())
-
-
-# -- the supervisor ------------------------------------------------------------------------------
-
-
-def test_the_loss_of_the_zygote_is_the_end_of_all(run: Callable) -> None:
-    async def main() -> None:
-        zygote = Zygote.start()
-        lost: asyncio.Future[ProcessLost] = asyncio.get_running_loop().create_future()
-        supervisor = Supervisor(zygote, zygote_lost=lost.set_result)
-        idle, busy = Listener(), Listener()
-        supervisor.start(SPEC, idle)
-        process = supervisor.start(SPEC, busy)
-        await idle.ready()
-        await busy.ready()
-        process.limit(60)
-        call(process, LOOP)
-        await busy.printed()
-        os.kill(zygote.pid, signal.SIGKILL)
-        assert "the zygote ended: killed by SIGKILL" in str(await lost)
-        assert (await busy.ended()).exit.signal == signal.SIGKILL
-        assert (await idle.ended()).exit.signal == signal.SIGKILL
-        with pytest.raises(ProcessLost, match="the zygote ended"):
-            supervisor.start(SPEC, Listener())
-        supervisor.close()
-        supervisor.close()
-
-    run(main())
-
-
-def test_a_closed_supervisor_starts_nothing(run: Callable) -> None:
-    async def main() -> None:
-        supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
-        supervisor.close()
-        with pytest.raises(ProcessLost, match="closing"):
-            supervisor.start(SPEC, Listener())
-
-    run(main())
-
-
-async def _at_once(_listener: Listener, _process: LuaProcess) -> None:
-    """Before the process is even attached."""
-
-
-async def _when_attached(_listener: Listener, process: LuaProcess) -> None:
-    await process.attaching
-
-
-async def _when_ready(listener: Listener, _process: LuaProcess) -> None:
-    await listener.ready()
-
-
-async def _when_busy(listener: Listener, process: LuaProcess) -> None:
-    await listener.ready()
-    call(process, LOOP)
-    await listener.printed()
-
-
-async def _when_being_judged(listener: Listener, process: LuaProcess) -> None:
-    await _when_busy(listener, process)
-    process.limit(0.001)
-    while process._suspect is None:  # noqa: ASYNC110 - the moment that nobody is told of
-        await asyncio.sleep(0)
-
-
-async def _when_dying(listener: Listener, process: LuaProcess) -> None:
-    await listener.ready()
-    process.kill()
-
-
-@pytest.mark.parametrize(
-    "moment",
-    [_at_once, _when_attached, _when_ready, _when_busy, _when_being_judged, _when_dying],
-)
-def test_closing_leaves_no_process_descriptor_or_task(moment: Callable, run: Callable) -> None:
-    async def main() -> None:
-        before: list[str] = []
-        for round_ in range(6):
-            supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
-            zygote_pid = supervisor._zygote.pid
-            listeners = [Listener(), Listener()]
-            processes = [supervisor.start(SPEC, listener) for listener in listeners]
-            await asyncio.gather(*map(moment, listeners, processes))
-            told = [list(listener.ends) for listener in listeners]
-            supervisor.close()
-            supervisor.close()
-            attaching = [p.attaching for p in processes if p.attaching is not None]
-            await asyncio.gather(*attaching, return_exceptions=True)
-            await asyncio.sleep(0)  # what was due to happen to them must do no harm now
-            assert not psutil.pid_exists(zygote_pid)
-            assert [listener.ends for listener in listeners] == told, "nobody hears more"
-            if round_ == 0:
-                before = open_descriptors()
-        assert open_descriptors() == before
-        assert len(asyncio.all_tasks()) == 1
 
     run(main())
 
@@ -602,7 +417,7 @@ def test_results_stay_where_the_process_made_them(run: Callable) -> None:
 def test_what_a_process_wrote_is_given_back_when_nobody_reads_it_and_it_lies_idle(
     run: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_module, "TRIM_INTERVAL_S", 0.01)
+    monkeypatch.setattr(supervisor_module, "TRIM_INTERVAL_S", 0.01)
 
     async def main() -> None:
         supervisor = Supervisor(Zygote.start(), zygote_lost=pytest.fail)
@@ -645,8 +460,9 @@ def test_a_lost_zygote_leaves_no_shared_memory(run: Callable) -> None:
 
 OWNER = """
 import asyncio, sys
-from tests.participant.test_process import LARGE, SPEC, Listener, begin, submit
-from midas_mp.participant.process import Supervisor
+from tests.participant.listener import SPEC, Listener
+from tests.participant.test_process import LARGE, begin, submit
+from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.zygote import Zygote
 
 async def main():

@@ -7,12 +7,13 @@ import signal
 import pytest
 
 from midas_mp import limits
+from midas_mp.participant.child import ChildExit
 from midas_mp.participant.node_job import NodeJob
 from midas_mp.participant.process import ProcessEnd
 from midas_mp.participant.seat import Seat
 from midas_mp.participant.status_page import RunningTask
 from midas_mp.participant.verdict import FailedCall, verdict
-from midas_mp.participant.zygote import WORKER_BROKEN, WORKER_SPOILED, ChildExit
+from midas_mp.participant.zygote_messages import WORKER_BROKEN, WORKER_SPOILED
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
     BeginJob,

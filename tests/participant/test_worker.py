@@ -19,7 +19,8 @@ import pytest
 from midas_mp.lua.bundle import Bundle
 from midas_mp.lua.engines import ENGINES
 from midas_mp.lua.output import OutputParser
-from midas_mp.participant.zygote import WORKER_SPOILED, Zygote
+from midas_mp.participant.zygote import Zygote
+from midas_mp.participant.zygote_messages import WORKER_SPOILED
 from midas_mp.permissions import Permissions
 from midas_mp.wire.framing import Frame, payloads
 from midas_mp.wire.local import LoadScript, ResultsStored, ScriptLoaded, SharedData, StoreResults

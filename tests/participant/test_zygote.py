@@ -15,7 +15,8 @@ import pytest
 
 import midas_mp
 from midas_mp.errors import ProcessLost
-from midas_mp.participant.zygote import Child, ChildExit, ChildSpec, Zygote
+from midas_mp.participant.zygote import Zygote
+from midas_mp.participant.zygote_messages import ChildSpec
 from midas_mp.wire.local import WorkerReady
 
 MB = 2**20
@@ -263,14 +264,3 @@ def test_the_handle_needs_neither_a_loop_nor_lua() -> None:
 def test_a_further_worker_has_little_memory_of_its_own(spawn: Callable) -> None:
     pids = [spawn().receive().message.pid for _ in range(4)]
     assert psutil.Process(pids[-1]).memory_full_info().pss < 8 * MB
-
-
-def test_the_texts_of_ends() -> None:
-    end = ChildExit("w", 0, None, None, 0, "Cannot allocate memory")
-    assert str(end) == "could not be started: Cannot allocate memory"
-    assert str(ChildExit("w", 5, None, 63, 0)) == "killed by signal 63"
-
-
-def test_children_may_be_kept_in_sets(spawn: Callable) -> None:
-    children: set[Child] = {spawn().child, spawn().child}
-    assert len(children) == 2

@@ -19,7 +19,8 @@ from midas_mp.wire.local import WorkerReady
 
 PARENT = """
 import os, select, signal, sys, time
-from midas_mp.participant.zygote import ChildSpec, Zygote
+from midas_mp.participant.zygote import Zygote
+from midas_mp.participant.zygote_messages import ChildSpec
 zygote = Zygote.start()
 children = [zygote.spawn(ChildSpec(f"w{n}", "n", "worker", 0, 0), print) for n in range(3)]
 for child in children:

@@ -11,7 +11,7 @@ import pytest
 
 from midas_mp.errors import IllegalTransition
 from midas_mp.participant.process import ProcessEnd
-from midas_mp.participant.zygote import ChildSpec
+from midas_mp.participant.zygote_messages import ChildSpec
 from midas_mp.testing import orders as tasks
 from midas_mp.testing.chance import Chance
 from midas_mp.testing.connection import Site
