@@ -16,6 +16,18 @@ from midas_mp import __version__, limits
 from midas_mp.errors import UsageError
 from midas_mp.permissions import KINDS, parse_kind
 
+VARIABLES: Final[Mapping[str, str]] = {
+    "token": "MIDAS_TOKEN",
+    "token_file": "MIDAS_TOKEN_FILE",
+    "tls_cert": "MIDAS_TLS_CERT",
+    "tls_key": "MIDAS_TLS_KEY",
+    "tls_ca": "MIDAS_TLS_CA",
+    "insecure": "MIDAS_INSECURE",
+}
+"""By which both commands and programs are told how to be let in at a host."""
+
+_OFF: Final = frozenset({"", "0", "false", "f", "no", "n", "off"})
+
 UNSAID: Final = (None, ())
 """What an option is where the user said nothing."""
 
@@ -39,6 +51,11 @@ _SIZE_UNITS: Final = {"": 1, "K": limits.KB, "M": limits.MB, "G": limits.GB, "T"
 
 _SHOWN_CHARACTERS_MAX: Final = 60
 """Of a word that makes no sense: a script may have made it megabytes long."""
+
+
+def is_set(variable: str) -> bool:
+    """Whether what a variable says is more than what click takes for a flag that is not set."""
+    return variable.strip().lower() not in _OFF
 
 
 def parse_duration(text: str) -> float:

@@ -10,6 +10,7 @@ from midas_mp.config import (
     TaskCount,
     TimeLimit,
     check_arguments,
+    is_set,
     parse_duration,
     parse_engine,
     parse_size,
@@ -258,3 +259,13 @@ def test_arguments_must_be_able_to_travel(monkeypatch, tmp_path):
     gone.rmdir()
     with pytest.raises(UsageError, match="the working directory is gone"):
         check_arguments(Path("job.lua"), JobOptions())
+
+
+@pytest.mark.parametrize("said", ["1", "true", "yes", "on", " x "])
+def test_a_variable_sets_a_flag(said):
+    assert is_set(said)
+
+
+@pytest.mark.parametrize("said", ["", "0", "false", "No", " off ", "F", "n"])
+def test_a_variable_leaves_a_flag_as_it_is(said):
+    assert not is_set(said)

@@ -21,13 +21,11 @@ from midas_mp.cli.run import run
 from midas_mp.cli.token import token
 from midas_mp.cli.version import version_option
 from midas_mp.cli.workers import workers
+from midas_mp.config import is_set
 from midas_mp.errors import MidasError, WorldError
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
-
-_OFF: Final = frozenset({"", "0", "false", "f", "no", "n", "off"})
-"""What click takes for a flag that is not set."""
 
 _EXHAUSTED: Final = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -99,4 +97,4 @@ def run_command(args: list[str]) -> int:
 def _wants_traceback(args: list[str]) -> bool:
     """Looks only in front of the command: what follows may be the script's."""
     own = itertools.takewhile(lambda arg: arg.startswith("-"), args)
-    return "--debug" in own or os.environ.get("MIDAS_DEBUG", "").strip().lower() not in _OFF
+    return "--debug" in own or is_set(os.environ.get("MIDAS_DEBUG", ""))

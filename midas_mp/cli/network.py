@@ -15,6 +15,7 @@ from midas_mp import limits
 from midas_mp.cli.parameters import DURATION
 from midas_mp.cli.report import write_line
 from midas_mp.client.printable import printable_line
+from midas_mp.config import VARIABLES
 from midas_mp.transport.address import Address
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def insecure_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--insecure",
         is_flag=True,
-        envvar="MIDAS_INSECURE",
+        envvar=VARIABLES["insecure"],
         help="Neither prove anything nor ask for it, in plain: for networks that you trust.",
     )(command)
 
@@ -71,7 +72,7 @@ def certificate_options(authority: str) -> Callable[[Callable[..., Any]], Callab
             command = click.option(
                 f"--tls-{name}",
                 type=click.Path(dir_okay=False, path_type=Path),
-                envvar=f"MIDAS_TLS_{name.upper()}",
+                envvar=VARIABLES[f"tls_{name}"],
                 metavar="FILE",
                 help=text,
             )(command)
@@ -91,7 +92,7 @@ def access_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--token-file",
         type=click.Path(dir_okay=False, path_type=Path),
-        envvar="MIDAS_TOKEN_FILE",
+        envvar=VARIABLES["token_file"],
         metavar="FILE",
         help="Where the token is; the variable MIDAS_TOKEN can hold it too.  A host of the same "
         "user on the same machine needs none.",
@@ -107,7 +108,7 @@ def take_badge(said: dict[str, Any], address: Address) -> Callable[[], Badge | N
 
     To be called when others start beside this one, since much is imported for it.
     """
-    token = os.environ.pop("MIDAS_TOKEN", None)
+    token = os.environ.pop(VARIABLES["token"], None)
     source = click.get_current_context().get_parameter_source("token_file")
     if source is click.core.ParameterSource.COMMANDLINE:
         token = None
@@ -137,10 +138,16 @@ def take_badge(said: dict[str, Any], address: Address) -> Callable[[], Badge | N
 def make_dial(address: str, said: dict[str, Any]) -> Dial:
     """How to reach the host of whom something is asked; takes the options out of what was said."""
     where = Address.parse(address)
+    if said["insecure"]:
+        warn_unproven(where)
     badge = take_badge(said, where)()
     from midas_mp.transport import tcp
 
     return functools.partial(tcp.connect, where, badge=badge, timeout_s=limits.CONNECT_TIMEOUT_S)
+
+
+def warn_unproven(address: Address) -> None:
+    announce(f"warning: --insecure: whoever is between here and {address} can change everything")
 
 
 def warn_insecure(address: Address) -> None:

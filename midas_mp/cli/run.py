@@ -11,9 +11,9 @@ from midas_mp.cli.jobs import job_options, make_options, run_script, start_zygot
 from midas_mp.cli.network import (
     ACCESS_OPTIONS,
     access_options,
-    announce,
     patience_option,
     take_badge,
+    warn_unproven,
 )
 from midas_mp.cli.parameters import WORKERS
 from midas_mp.transport.address import Address
@@ -71,7 +71,7 @@ def run(
     target = Address.parse(address)
     badge = take_badge(said, target)
     if is_insecure:
-        announce(f"warning: --insecure: whoever is between here and {target} can change everything")
+        warn_unproven(target)
     zygote = start_zygote()
     from midas_mp.driver.session import run_at_host
 

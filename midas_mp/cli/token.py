@@ -10,6 +10,8 @@ import click
 
 from midas_mp.cli.network import announce
 from midas_mp.cli.parameters import DURATION
+from midas_mp.cli.table import table
+from midas_mp.config import VARIABLES
 
 if TYPE_CHECKING:
     from midas_mp.join.ledger import Kind
@@ -45,7 +47,7 @@ def token() -> None:
 @click.option(
     "--tls-cert",
     type=click.Path(dir_okay=False, path_type=Path),
-    envvar="MIDAS_TLS_CERT",
+    envvar=VARIABLES["tls_cert"],
     metavar="FILE",
     help="The certificate that the host shows, if not its own.",
 )
@@ -73,18 +75,14 @@ def list_tokens() -> int:
     """Show the tokens that were made here, without their secrets."""
     import time
 
-    from midas_mp.client.printable import printable_line
     from midas_mp.join.ledger import Ledger, date
 
-    rows = [("ID", "FOR", "MADE", "STATE", "LABEL")]
+    rows = []
     for record in Ledger().records():
         lasting = "good" if record.expires_s is None else f"until {date(record.expires_s)}"
         state = record.fault(time.time()) or lasting
         rows.append((record.id, record.kind, date(record.made_s), state, record.label))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        sys.stdout.write(printable_line("  ".join(cells).rstrip()) + "\n")
+    click.echo(table(("token", "for", "made", "state", "label"), rows))
     return 0
 
 

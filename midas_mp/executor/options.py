@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -32,6 +33,8 @@ from midas_mp.participant.grants import node_permissions
 from midas_mp.permissions import KINDS, SANDBOX_LEVELS, Grant, Permissions, parse_kind
 from midas_mp.transport.address import Address
 from midas_mp.wire.messages import JobSpec
+
+_log = logging.getLogger("midas_mp")
 
 Word = str | int | float | os.PathLike[str]
 """What may be an argument of a script, which reads all of them as text."""
@@ -101,13 +104,16 @@ def make_site(
     most = limits.WORKERS_PER_NODE_MAX
     if workers is not None and (not isinstance(workers, int) or not 1 <= workers <= most):
         raise UsageError(f"max_workers must be a whole number from 1 to {most}, not {workers!r}")
+    access = token if isinstance(token, Access) else Access.of_environment(token)
+    if address is not None and access.is_insecure:
+        _log.warning("insecure: whoever is between here and %s can change everything", address)
     return WorkplaceSpec(
         Address.parse(address) if address is not None else None,
         workers,
         memory_bytes(memory) or None,
         sandbox_level_max,
         host_process,
-        token if isinstance(token, Access) else Access.of_environment(token),
+        access,
         granted(allow, deny),
         check_level(sandbox_level_min),
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
+from midas_mp.config import VARIABLES, is_set
 from midas_mp.errors import UsageError
 from midas_mp.join import state
 from midas_mp.join.local import local_key
@@ -16,9 +17,7 @@ from midas_mp.join.token import JoinToken
 from midas_mp.transport.address import Address
 from midas_mp.transport.joining import Badge
 
-TOKEN: Final = "MIDAS_TOKEN"  # noqa: S105 - the variable's name
-
-_OFF: Final = frozenset({"", "0", "false", "f", "no", "n", "off"})
+_HOW_TO_SAY: Final = f"set {VARIABLES['token']}, or say --token-file"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +45,18 @@ class Access:
         cls, token: str | None = None, environment: Mapping[str, str] = os.environ
     ) -> Self:
         """What the variables say that the commands understand too; a token that is given wins."""
+        said = {name: environment.get(variable, "") for name, variable in VARIABLES.items()}
 
         def path(name: str) -> Path | None:
-            return Path(environment[name]) if environment.get(name) else None
+            return Path(said[name]) if said[name] else None
 
         return cls(
-            token=token or environment.get(TOKEN) or None,
-            token_file=None if token else path("MIDAS_TOKEN_FILE"),
-            tls_cert=path("MIDAS_TLS_CERT"),
-            tls_key=path("MIDAS_TLS_KEY"),
-            tls_ca=path("MIDAS_TLS_CA"),
-            is_insecure=environment.get("MIDAS_INSECURE", "").strip().lower() not in _OFF,
+            token=token or said["token"] or None,
+            token_file=None if token else path("token_file"),
+            tls_cert=path("tls_cert"),
+            tls_key=path("tls_key"),
+            tls_ca=path("tls_ca"),
+            is_insecure=is_set(said["insecure"]),
         )
 
     def badge(self, address: Address) -> Badge | None:
@@ -76,12 +76,12 @@ class Access:
             certificate = token.certificate if tls.authority is None else None
             return Badge(token.key, context, certificate)
         if tls != NO_FILES:
-            raise UsageError(f"certificates go with a token: set {TOKEN}, or say --token-file")
+            raise UsageError(f"certificates go with a token: {_HOW_TO_SAY}")
         if address.is_loopback or not address.host:
             return Badge(local_key())
         raise UsageError(
-            f"the host at {address} lets nobody in without a token: set {TOKEN}, or say "
-            "--token-file; 'midas token new' on the host's machine makes one"
+            f"the host at {address} lets nobody in without a token: {_HOW_TO_SAY}; "
+            "'midas token new' on the host's machine makes one"
         )
 
     def _token(self) -> JoinToken | None:

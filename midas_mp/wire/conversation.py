@@ -20,7 +20,7 @@ from midas_mp import limits
 from midas_mp.errors import IllegalTransition, ProtocolError
 from midas_mp.wire.checks import Check, check_of
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
-from midas_mp.wire.joining import version_text
+from midas_mp.wire.joining import VISITORS, role_text, version_text
 from midas_mp.wire.local import WorkerReady
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
@@ -239,8 +239,8 @@ def refusal(hello: Hello, proven_role: Role | None = None) -> Refused | None:
     if hello.protocol != PROTOCOL_VERSION:
         who = f"{hello.name} (release {hello.release})"
         return Refused("version", version_text(who, hello.protocol))
-    if hello.role not in (Role.LAUNCHER, Role.CLIENT, Role.BULK):
-        return Refused("role", f"a {hello.role} has no business at a host's address")
+    if hello.role not in VISITORS:
+        return Refused("role", role_text(hello.role))
     if proven_role not in (None, hello.role):
         return Refused("role", f"it says that it is a {hello.role}, and joined as a {proven_role}")
     return None

@@ -298,14 +298,22 @@ class Doorkeeper:
         if version != PROTOCOL_VERSION:
             raise PeerRefused(version_text("the peer", version), refusal="version")
         opening = _decode(body, Opening)
-        if opening.role not in (Role.LAUNCHER, Role.CLIENT, Role.BULK):
-            text = f"a {opening.role} has no business at a host's address"
-            raise PeerRefused(text, refusal="role")
+        if opening.role not in VISITORS:
+            raise PeerRefused(role_text(opening.role), refusal="role")
         key = self.key = self._keyring.look_up(opening.key, opening.role)
         args = (key.secret, body, self._nonce, self._certificate)
         self._asked = (opening.role, _proof(b"peer", *args))
         challenge = Challenge(self._nonce, _proof(b"host", *args))
         return _envelope(Word.CHALLENGE, _encoder.encode(challenge))
+
+
+VISITORS: Final = frozenset({Role.LAUNCHER, Role.CLIENT, Role.BULK})
+"""Who comes to a host's address."""
+
+
+def role_text(role: Role) -> str:
+    """Why nobody else does."""
+    return f"a {role} has no business at a host's address"
 
 
 def version_text(who: str, version: int) -> str:

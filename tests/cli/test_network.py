@@ -37,6 +37,13 @@ def test_with_insecure_it_listens_and_serves(start, script, own_state, how):
     assert "warning: --insecure" in node.err
 
 
+@pytest.mark.parametrize("command", [["workers"], ["jobs"], ["pause", "nobody"]])
+def test_whoever_asks_with_insecure_is_warned(start, midas, own_state, command):
+    host = start("host", "--address", "127.0.0.1:0", "--insecure")
+    ended = midas(*command, "--address", host.address(), "--insecure", env=own_state)
+    assert f"warning: --insecure: whoever is between here and {host.address()}" in ended.err
+
+
 def test_one_line_from_a_terminal_is_enough_on_another_machine(start, script, own_state, tmp_path):
     ours, theirs = pty.openpty()
     start("host", "--address", "0.0.0.0:0", env=own_state, stderr=theirs)

@@ -58,7 +58,7 @@ def test_the_list_shows_all_and_no_secret(midas, own_state):
     midas("token", "revoke", ids[0][:8], env=own_state)
     listed = midas("token", "list", env=own_state)
     head, first, second = listed.out.splitlines()
-    assert head.split() == ["ID", "FOR", "MADE", "STATE", "LABEL"]
+    assert head.split() == ["token", "for", "made", "state", "label"]
     assert re.fullmatch(rf"{ids[0]}  participants  .*  was revoked on .*", first)
     assert re.fullmatch(rf"{ids[1]}  clients .*  until 20.*  the\\x1b\[2J lab", second)
     assert all(ended.out.strip()[7:20] not in listed.out for ended in made)

@@ -193,10 +193,12 @@ def test_what_makes_no_sense_of_a_script_is_refused(said, kind, text):
         ScriptOptions(**said).plan("job.lua", make_spec(None, None, 0, "luajit"))
 
 
-def test_a_token_is_for_an_address(monkeypatch):
+def test_a_token_is_for_an_address(monkeypatch, caplog):
     assert make_site("h:1", None, None, 3, token="midas1.x").access == Access(token="midas1.x")
     access = Access(is_insecure=True)
     assert make_site("h:1", None, None, 3, token=access).access is access
+    (record,) = caplog.records
+    assert "insecure: whoever is between here and h:1 can change everything" in record.message
     monkeypatch.setenv("MIDAS_TOKEN", "midas1.y")
     assert make_site("h:1", None, None, 3).access == Access(token="midas1.y")
     with pytest.raises(UsageError, match="a token is for a host"):
