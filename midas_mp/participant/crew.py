@@ -238,15 +238,20 @@ class Crew:
         """
         self._pauses.pause_worker(self._seat(channel), is_paused=is_paused)
 
-    def kill_worker(self, channel: int, epoch: int, reason: str) -> None:
+    def kill_worker(self, channel: int, epoch: int, reason: str) -> str:
         """Ends that process, unless it is gone: its end brings the next one, and blames nothing.
+
+        Returns:
+            Its name; empty if it is gone.
 
         Raises:
             ProtocolError: there is no such worker.
         """
         seat = self._seat(channel)
-        if seat.process is not None and seat.is_alive and seat.epoch == epoch:
-            seat.process.put_away(reason, is_blameless=True)
+        if seat.process is None or not seat.is_alive or seat.epoch != epoch:
+            return ""
+        seat.process.put_away(reason, is_blameless=True)
+        return self._reports.worker(seat)
 
     def limit(self, job: str) -> None:
         """What the tasks of a job may take has changed, also for those that run."""

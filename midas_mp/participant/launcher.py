@@ -321,7 +321,9 @@ class Launcher:
             case PauseWorker(is_paused=is_paused):
                 self._crew.pause_worker(channel, is_paused=is_paused)
             case KillWorker(epoch=epoch, reason=reason):  # the last there is
-                self._crew.kill_worker(channel, epoch, reason)
+                name = self._crew.kill_worker(channel, epoch, reason)
+                if name:
+                    self._announce(f"worker {name} was {reason}")
 
     def _learn(self, job: NodeJob, frame: Frame) -> None:
         match frame.message:

@@ -7,8 +7,10 @@ a client or a participant that did not hear it is told when it comes back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from midas_mp import limits
-from midas_mp.scheduler import jobs, nodes
+from midas_mp.scheduler import jobs, nodes, status
 from midas_mp.scheduler.records import Job, Node, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.wire.management import KillWorker
@@ -25,6 +27,7 @@ def kill_job(state: State, job: Job, reason: str) -> None:
 
 def kill_node(state: State, node: Node, reason: str) -> None:
     """Send it away for good: its launcher ends, and all its workers with it."""
+    _warn(state, list(node.workers.values()), f"{node.label} was {reason}")
     _remember(state.killed.nodes, node.hello.node_id, reason)
     state.send(node.peer, Goodbye(reason, nodes.KILLED))
     state.drop(node.peer, reason)
@@ -33,8 +36,15 @@ def kill_node(state: State, node: Node, reason: str) -> None:
 
 def kill_worker(state: State, worker: Worker, reason: str) -> None:
     """Its launcher kills it, and says so: then what it had goes elsewhere."""
+    _warn(state, [worker], f"{worker.label} was {reason}")
     state.send(worker.node.peer, KillWorker(worker.epoch, reason), channel=worker.channel)
     state.notice(f"{worker.label} {reason}")
+
+
+def _warn(state: State, workers: Sequence[Worker], what: str) -> None:
+    """Tell whose tasks these have."""
+    for job in dict.fromkeys(job for worker in workers for job in worker.leases):
+        status.tell(state, job, f"{what}; what it was at runs again")
 
 
 def _remember(killed: dict[str, str], name: str, reason: str) -> None:

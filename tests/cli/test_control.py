@@ -166,7 +166,10 @@ def test_the_task_of_a_killed_worker_runs_again_and_is_not_to_blame(
             assert midas("resume", worker, *at).code == 0
     ended = run.wait()
     assert (ended.code, ended.out) == (0, "0,1,2\n")
+    told = r"midas: worker node-\d+ was killed by \S+@\S+"
+    assert len(re.findall(rf"{told}; what it was at runs again\n", ended.err)) == 4
     host.wait_for(r"worker node-\d+ killed by \S+@\S+", count=4)
+    node.wait_for(rf"{told}\n", count=4)
 
 
 def test_a_node_that_is_killed_ends_and_its_tasks_go_elsewhere(start, midas, script, cluster):
