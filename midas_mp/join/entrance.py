@@ -13,10 +13,15 @@ from midas_mp.join.local import LocalKeyring, local_key
 from midas_mp.join.tls import NO_FILES, TlsFiles, host_context
 from midas_mp.join.token import JoinToken
 from midas_mp.transport.address import Address
-from midas_mp.transport.reception import Entry
+from midas_mp.transport.reception import EVERYBODY, Entry
 
 STANDING_LABEL: Final = "midas host"
 """Of the tokens that a host makes by itself, once."""
+
+_BRING_ONE: Final = "others set MIDAS_TOKEN to what 'midas token new' prints for its user"
+    "others set MIDAS_TOKEN to what 'midas token new' prints for that user"
+)
+_SAY_SO: Final = "others say --insecure, as it was started with, if they trust it"
 
 _ELSEWHERE: Final = ("192.0.2.1", 9)
 """An address for documentation: no packet is sent there."""
@@ -58,17 +63,20 @@ def make_entrance(
     if is_insecure:
         if tls != NO_FILES:
             raise UsageError("--insecure goes without certificates")
-        return Entrance(Entry(local=LocalKeyring(), is_open=True))
+        return Entrance(
+            Entry(local=LocalKeyring(_SAY_SO), is_open=True, for_others=_SAY_SO)
+        )
     local_key()  # made now, not when somebody asks for it: what is wrong with it is told here
     identity = tls.identity
     if identity is None:
         if tls.authority is not None:
             raise UsageError("--tls-ca of a host goes with --tls-cert")
         if address.is_loopback:
-            return Entrance(Entry(local=LocalKeyring()))
+            return Entrance(Entry(local=LocalKeyring(EVERYBODY.for_others)))
         identity = own_identity()
     entry = Entry(
-        local=LocalKeyring(),
+        local=LocalKeyring(_BRING_ONE),
+        for_others=_BRING_ONE,
         tokens=Ledger(),
         tls=host_context(identity, tls.authority),
         certificate=identity.fingerprint(),

@@ -29,7 +29,14 @@ def local_key() -> Key:
 
 
 class LocalKeyring:
-    """Lets in whoever knows the secret of this user, in any role."""
+    """Lets in whoever knows the secret of this user, in any role.
+
+    Args:
+        for_others: what others are told to do.
+    """
+
+    def __init__(self, for_others: str) -> None:
+        self._for_others = for_others
 
     def look_up(self, key: str, _role: Role) -> Key:
         try:
@@ -39,8 +46,7 @@ class LocalKeyring:
         if key != ours.id:
             raise PeerRefused(
                 f"this host is {_user()}'s, and lets in here only processes of that user, with the "
-                f"same {state.folder()}; for others it can listen at an address of the network, "
-                "and take tokens",
+                f"same {state.folder()}; {self._for_others}",
                 refusal="user",
             )
         return ours

@@ -59,6 +59,7 @@ class Entry(NamedTuple):
         tls: how to speak it; None is not at all.
         certificate: fingerprint of the one that it shows.
         is_open: whoever comes in plain need not prove anything.
+        for_others: what another user of this machine is told to do.
     """
 
     local: Keyring | None = None
@@ -66,6 +67,7 @@ class Entry(NamedTuple):
     tls: ssl.SSLContext | None = None
     certificate: bytes = NO_CERTIFICATE
     is_open: bool = False
+    for_others: str = "for others it can listen at an address of the network, and take tokens"
 
 
 EVERYBODY: Final = Entry(is_open=True)
@@ -232,7 +234,10 @@ class Reception:
             user = foreign_owner(arrival.sock.getsockname(), arrival.peer)
             if user is None:
                 return self._entry.local
-            return _Closed(f"this connection comes from another user of the machine (uid {user})")
+            return _Closed(
+                "this host lets in here only processes of its own user, and this one is another's "
+                f"(uid {user}); {self._entry.for_others}"
+            )
         return _Closed(_INSECURE if self._entry.is_open else _FROM_ELSEWHERE)
 
     # -- being let in ------------------------------------------------------------------------------

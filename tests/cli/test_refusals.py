@@ -156,13 +156,19 @@ CASES = {
     "no TLS, another user": Case(
         "of tokens",
         no_token,
-        "lets in here only processes of that user",
+        "lets in here only processes of that user, .*; others set MIDAS_TOKEN",
         "lets in here only processes of that user",
     ),
     "no TLS, another user, plain host": Case(
         "plain",
         no_token,
+        "lets in here only processes of that user, .* it can listen at an address of the network",
         "lets in here only processes of that user",
+    ),
+    "proof, insecure host": Case(
+        "insecure",
+        no_token,
+        "lets in here only processes of that user, .*; others say --insecure",
         "lets in here only processes of that user",
     ),
     "no proof": Case(

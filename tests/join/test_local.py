@@ -16,7 +16,7 @@ def test_the_secret_is_made_once():
 
 @pytest.mark.parametrize("role", [Role.LAUNCHER, Role.CLIENT, Role.BULK])
 def test_who_knows_it_gets_in_in_any_role(role):
-    assert LocalKeyring().look_up(local_key().id, role) == local_key()
+    assert LocalKeyring("bring one").look_up(local_key().id, role) == local_key()
 
 
 def test_another_user_is_told_whose_host_it_is(monkeypatch, tmp_path, state_folder):
@@ -24,16 +24,16 @@ def test_another_user_is_told_whose_host_it_is(monkeypatch, tmp_path, state_fold
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
     assert local_key() != ours
     with pytest.raises(
-        PeerRefused, match=r"this host is user .*'s, and lets in here only"
+        PeerRefused, match=r"this host is user .*'s, and lets in here only .*; bring one"
     ) as caught:
-        LocalKeyring().look_up(ours.id, Role.LAUNCHER)
+        LocalKeyring("bring one").look_up(ours.id, Role.LAUNCHER)
     assert caught.value.refusal == "user"
 
 
 def test_a_user_without_a_name_has_a_number(monkeypatch):
     monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
     with pytest.raises(PeerRefused, match=r"this host is user \d+'s"):
-        LocalKeyring().look_up("00", Role.CLIENT)
+        LocalKeyring("bring one").look_up("00", Role.CLIENT)
 
 
 def test_a_damaged_secret_is_told_to_both(state_folder):
@@ -42,4 +42,4 @@ def test_a_damaged_secret_is_told_to_both(state_folder):
     with pytest.raises(UsageError, match="is damaged: remove it"):
         local_key()
     with pytest.raises(PeerRefused, match=r"the host has a fault: .*is damaged"):
-        LocalKeyring().look_up("00", Role.CLIENT)
+        LocalKeyring("bring one").look_up("00", Role.CLIENT)

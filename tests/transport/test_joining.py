@@ -411,7 +411,7 @@ def test_another_user_in_between_is_noticed_by_both(run, recorder, plain, monkey
                     finally:
                         os._exit(0)
                 address = Address(*listening.getsockname())
-                sentence = "from another user" if who == "the host" else "who stands between"
+                sentence = "this one is another's" if who == "the host" else "who stands between"
                 with pytest.raises(PeerRefused, match=sentence):
                     await tcp.connect(
                         address, recorder(), Conversation(Role.CLIENT, Role.HOST), badge=badge
