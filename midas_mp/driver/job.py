@@ -264,7 +264,7 @@ class ScriptJob:
 
     async def _begin_round(self, job: EngineJob, number: int) -> None:
         recorded = self._recording.round(number) if self._recording is not None else None
-        is_over = recorded is not None and recorded.is_complete
+        is_over = recorded is not None and recorded.is_over
         if not is_over:
             await self._start(job)
         count = recorded.count if recorded is not None else await self._settle_count()

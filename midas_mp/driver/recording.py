@@ -7,7 +7,8 @@ the script says must then be what it said before, so a digest of what each task 
 with its result.
 
 Recorded are results, and with ``on_error="continue"`` errors that the same task would make again.
-What was lost, or ended by a limit of time or memory, is tried again by the next run.
+What was lost, or ended by a limit of time or memory, is tried again by the next run, unless another
+round has begun: that builds on what there was, so these errors are recorded before it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from midas_mp.config import JobOptions, TaskCount
 from midas_mp.errors import JournalRefused
@@ -43,6 +44,7 @@ class Recording:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._summary = journal.summary
+        self._present: RoundRecording | None = None
 
     def adopt(self, options: JobOptions) -> JobOptions:
         """The options with seed and number of tasks from the journal.
@@ -109,6 +111,8 @@ class Recording:
         digest = payload_digest(shared) if shared else b""
         recorded = self.round(number)
         if recorded is None:
+            if self._present is not None:
+                self._present.settle()
             self._journal.begin_round(number, count, digest)
         elif recorded.shared != digest:
             raise JournalRefused(
@@ -116,7 +120,8 @@ class Recording:
                 f"was written: {_INPUT}",
                 str(self._journal.path),
             )
-        return RoundRecording(self._journal, recorded, count)
+        self._present = RoundRecording(self._journal, recorded, count)
+        return self._present
 
     def end(self, rounds_count: int) -> None:
         """The job has had so many rounds, and has no more.
@@ -169,6 +174,8 @@ class RoundRecording:
         self._unrecorded_count = count - self.done
         self._digests: dict[int, bytes] = {}
         """Of tasks that run."""
+        self._unsettled: list[tuple[ResultsRecord, list[Buffer]]] = []
+        """Errors that the next run may mend, if no other round begins."""
 
     @property
     def done(self) -> int:
@@ -197,16 +204,14 @@ class RoundRecording:
         digest = payload_digest(payload) if is_fine else b""
         if recorded is None:
             if is_fine:
+                if self._recorded is not None and self._recorded.is_over:
+                    raise self._refused(outcome.index)
                 self._digests[outcome.index] = digest
             else:
                 self._unrecorded_count -= 1
             return False
         if recorded != digest:
-            raise JournalRefused(
-                f"generate_data gives task {outcome.index} other data than when the journal was "
-                f"written: {_INPUT}",
-                str(self._journal.path),
-            )
+            raise self._refused(outcome.index)
         return True
 
     def write(
@@ -221,21 +226,54 @@ class RoundRecording:
 
         Also where nothing of them is recorded, after all that came before.
         """
-        outcomes: list[Outcome] = []
-        kept: list[Buffer] = []
-        digests: list[bytes] = []
+        final: list[_Result] = []
         for outcome, payload in payloads(results.outcomes, buffers):
-            digest = self._digests.pop(outcome.index)
+            result = _Result(outcome, payload, self._digests.pop(outcome.index))
             if outcome.status is Status.OK or (with_failures and _is_repeatable(payload)):
-                outcomes.append(outcome)
-                kept += payload
-                digests.append(digest)
+                final.append(result)
+            elif with_failures:
+                kept = result._replace(payload=[bytes(buffer) for buffer in payload])
+                self._unsettled.append(_record(results.worker, [kept]))
         self._unrecorded_count -= len(results.outcomes)
-        sizes = [size_bytes([buffer]) for buffer in kept]
-        record = ResultsRecord(results.worker, outcomes, b"".join(digests), sizes, time.time())
+        record, kept_buffers = _record(results.worker, final)
         self._journal.record(
-            record if outcomes else None, kept, written, is_urgent=not self._unrecorded_count
+            record if final else None,
+            kept_buffers,
+            written,
+            is_urgent=not self._unrecorded_count,
         )
+
+    def settle(self) -> None:
+        """Another round begins: what it saw of this one stays as it is."""
+        for record, buffers in self._unsettled:
+            self._journal.record(record, buffers, _nobody_waits, is_urgent=False)
+
+    def _refused(self, index: int) -> JournalRefused:
+        return JournalRefused(
+            f"generate_data gives task {index} other data than when the journal was written: "
+            f"{_INPUT}",
+            str(self._journal.path),
+        )
+
+
+class _Result(NamedTuple):
+    """Of one task, with the digest of what it was given."""
+
+    outcome: Outcome
+    payload: Sequence[Buffer]
+    digest: bytes
+
+
+def _record(worker: str, results: Sequence[_Result]) -> tuple[ResultsRecord, list[Buffer]]:
+    outcomes = [result.outcome for result in results]
+    digests = b"".join(result.digest for result in results)
+    buffers = [buffer for result in results for buffer in result.payload]
+    sizes = [size_bytes([buffer]) for buffer in buffers]
+    return ResultsRecord(worker, outcomes, digests, sizes, time.time()), buffers
+
+
+def _nobody_waits() -> None:
+    """What follows is written after it."""
 
 
 def _is_repeatable(payload: Sequence[Buffer]) -> bool:

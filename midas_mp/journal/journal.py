@@ -10,7 +10,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -33,7 +33,7 @@ class Journal:
         failed: done when something could not be written; holds why.
     """
 
-    def __init__(self, file: JournalFile, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, file: JournalFile, thread: Executor) -> None:
         self._file = file
         self._thread = thread
         self._loop = asyncio.get_running_loop()
@@ -48,14 +48,18 @@ class Journal:
         self.failed: asyncio.Future[None] = self._loop.create_future()
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
+    async def open(cls, path: Path, thread: Executor | None = None) -> Self:
         """Opens what is there, or a new one.
+
+        Args:
+            path: of the file.
+            thread: does one thing at a time, and is the journal's; a new one if None.
 
         Raises:
             JournalRefused: there is something else, which stays as it is.
             JournalFailed: it is damaged, another run writes it, or it cannot be read or written.
         """
-        thread = ThreadPoolExecutor(1, "journal")
+        thread = thread or ThreadPoolExecutor(1, "journal")
         try:
             file = await asyncio.get_running_loop().run_in_executor(thread, JournalFile, path)
         except BaseException:

@@ -32,7 +32,8 @@ class RoundSummary:
 
     Attributes:
         sequences: of its results in the journal.
-        failed: how many of the results are errors of the script.
+        failed: how many of the results are errors.
+        is_followed: whether another round has begun after it.
     """
 
     def __init__(self, record: RoundRecord, sequence: int) -> None:
@@ -43,12 +44,16 @@ class RoundSummary:
         self.sequences = range(sequence + 1, sequence + 1)
         self.done = 0
         self.failed = 0
+        self.is_followed = False
         self._digests: dict[int, bytearray] = {}
         """Of tasks next to each other; only where there are any, whatever indices a record says."""
 
     @property
-    def is_complete(self) -> bool:
-        return self.done == self.count
+    def is_over(self) -> bool:
+        """Nothing more comes to it: its tasks are done, but for those that generate_data failed
+        at.
+        """
+        return self.is_followed or self.done == self.count
 
     def digest(self, index: int) -> bytes | None:
         """Of what the task was given; None where its result is not recorded."""
@@ -107,7 +112,9 @@ class JournalSummary:
         match record:
             case PartRecord():
                 self._parts_missing -= 1
-            case RoundRecord(round=number) if number == len(self.rounds) and self._may_begin:
+            case RoundRecord(round=number) if number == len(self.rounds):
+                if self.rounds:
+                    self.rounds[-1].is_followed = True
                 self.rounds.append(RoundSummary(record, sequence))
                 self.last_s = record.recorded_s
             case ResultsRecord() if self.rounds:
@@ -127,7 +134,3 @@ class JournalSummary:
         """
         if self._parts_missing:
             raise JournalFailed("damaged: its last record is not whole")
-
-    @property
-    def _may_begin(self) -> bool:
-        return not self.rounds or self.rounds[-1].is_complete

@@ -10,20 +10,22 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple, cast
 
 from midas_mp.client.client import Client
 from midas_mp.errors import PeerError, WorldError
 from midas_mp.host.host import Host
 from midas_mp.participant.launcher import Launcher, NodeSettings
-from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.service import visit_hosts
+from midas_mp.participant.supervisor import Supervisor
 from midas_mp.scheduler import invariants
 from midas_mp.scheduler.events import Event, Ready
 from midas_mp.scheduler.scheduler import Scheduler
 from midas_mp.scheduler.tables import WorkerState
 from midas_mp.testing.chance import Chance
 from midas_mp.testing.connection import Site
+from midas_mp.testing.diary import Diary
 from midas_mp.testing.network import Network
 from midas_mp.testing.processes import Blamed, Ground, SimulatedSupervisor
 from midas_mp.testing.scenario import ClientPlan, NodePlan
@@ -41,6 +43,7 @@ class Stage(NamedTuple):
     Attributes:
         is_calm: whether everything that is said arrives, once.
         may_kill: whether somebody may kill a node.
+        folder: for the journals of clients that keep some.
         object_to: takes a sentence about what must never happen, and ends the run.
     """
 
@@ -51,6 +54,7 @@ class Stage(NamedTuple):
     object_to: Callable[[str], None]
     is_calm: bool = False
     may_kill: bool = False
+    folder: Path = Path()
 
     def announce(self, site: Site) -> Callable[[str], None]:
         return lambda text: self.trace.note(site.name, "says:", text)
@@ -281,38 +285,44 @@ class SimulatedClient:
         stage.trace.alias(f"client-{os.getpid()}", "client")
         self.plan = plan
         self.site = Site(plan.name)
-        self.jobs = [
-            ScriptedJob(
-                job,
-                self.site,
-                stage.trace,
-                stage.blamed,
-                stage.object_to,
-                must_hear_prints=stage.is_calm,
-            )
-            for job in plan.jobs
-        ]
         self._stage = stage
+        self._lives = 0
+        self._diaries: list[Diary | None] = [None] * len(plan.jobs)
+        if plan.keeps_journals:
+            self._diaries = [
+                Diary(stage.folder / job.title, stage.rng.branch(), stage.object_to)
+                for job in plan.jobs
+            ]
+        self.jobs = self._make_jobs()
         self._client: Client | None = None
         self._work: asyncio.Task[None] | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more comes of it."""
-        return self.site.is_dead or (self._work is not None and self._work.done())
+        if self.site.is_dead:
+            return not self.plan.keeps_journals
+        return self._work is not None and self._work.done()
 
     def story(self) -> str:
         """How far its jobs are."""
         return "; ".join(job.story() for job in self.jobs)
 
     def start(self) -> None:
+        """For the first time, or again: then it goes on by its journals."""
         if self.site.is_dead:
+            if not self.plan.keeps_journals:
+                return
+            self.site = Site(self.plan.name)
+            self.jobs = self._make_jobs()
+        elif self._work is not None:
             return
+        self._lives += 1
         self._work = asyncio.ensure_future(self._run())
         self._work.add_done_callback(self._ended)
 
     def crash(self, *, is_silent: bool) -> None:
-        """It is gone for good."""
+        """It is gone, and for good if it keeps no journals."""
         if not self.site.is_dead:
             self._stage.trace.note(self.plan.name, "crashes")
             self._stage.network.bury(self.site, is_silent=is_silent)
@@ -320,6 +330,24 @@ class SimulatedClient:
                 self._work.cancel()
             for job in self.jobs:
                 job.abandon()
+            for diary in self._diaries:
+                if diary is not None:
+                    diary.crash()
+
+    def _make_jobs(self) -> list[ScriptedJob]:
+        stage = self._stage
+        return [
+            ScriptedJob(
+                plan,
+                self.site,
+                stage.trace,
+                stage.blamed,
+                stage.object_to,
+                must_hear_prints=stage.is_calm,
+                diary=diary,
+            )
+            for plan, diary in zip(self.plan.jobs, self._diaries, strict=True)
+        ]
 
     async def _run(self) -> None:
         client = self._client = await self._connect()
@@ -332,7 +360,7 @@ class SimulatedClient:
         number = 0
         while True:
             number += 1
-            source = Chance(f"{self.plan.name} {number}")
+            source = Chance(f"{self.plan.name} {self._lives} {number}")
             dial = self._stage.network.dial_from(self.site)
             client = Client(dial, node_id=source.randbytes(16).hex(), jitter=source)
             try:

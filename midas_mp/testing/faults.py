@@ -96,6 +96,8 @@ class Trouble:
         self._host.start()
         for node in self._nodes:
             node.start()
+        for client in self._clients:
+            client.start()
         now = self._loop.time()
         sites = [self._host.site, *(client.site for client in self._clients)]
         for site in [*sites, *(node.site for node in self._nodes if node.site is not None)]:
@@ -275,6 +277,11 @@ class Trouble:
     def _crash_client(self) -> None:
         client = self._rng.choice(self._clients)
         is_last = all(other.is_over for other in self._clients if other is not client)
-        if not client.is_over and (not is_last or self._rng.happens(0.2)):
+        if client.plan.keeps_journals:
+            if not (client.is_over or client.site.is_dead):
+                self._trace.count("client restarts")
+                client.crash(is_silent=self._rng.happens(0.5))
+                self._loop.call_later(self._rng.uniform(0.1, DOWN_S_MAX), client.start)
+        elif not client.is_over and (not is_last or self._rng.happens(0.2)):
             self._trace.count("client crashes")
             client.crash(is_silent=self._rng.happens(0.5))

@@ -38,7 +38,7 @@ class Fault(enum.StrEnum):
     STOP_HOST = "the host is stopped in order, and starts again with an empty memory"
     FREEZE_HOST = "the host stands still for a while"
     FREEZE_CLIENT = "a client stands still for a while"
-    CRASH_CLIENT = "a client is gone for good"
+    CRASH_CLIENT = "a client is gone; one with journals comes again"
 
 
 class NodePlan(NamedTuple):
@@ -84,6 +84,12 @@ class JobPlan(NamedTuple):
     timeout_factor: float = 0.0
 
     @property
+    def is_run_to_its_end(self) -> bool:
+        """Every task of it, as of one with a journal."""
+        is_ended = self.abandoned_after is not None or self.abandoned_at_s is not None
+        return not (is_ended or self.cancels)
+
+    @property
     def seconds(self) -> float:
         """What it takes in all, on one worker of the slowest kind."""
         hops = 2  # to the host, and when it has all, to the nodes
@@ -96,9 +102,16 @@ class JobPlan(NamedTuple):
 
 
 class ClientPlan(NamedTuple):
+    """One who runs jobs.
+
+    Attributes:
+        keeps_journals: of its jobs, with which it comes again when it was gone.
+    """
+
     name: str
     jobs: list[JobPlan]
     starts_at: float
+    keeps_journals: bool = False
 
 
 class Scenario(NamedTuple):
@@ -181,6 +194,9 @@ def draw(seed: int) -> Scenario:
     if Chance(f"kills {seed}").happens(0.25):  # of its own, so that older seeds mean what they did
         kinds.append(Fault.KILL)
     faults = {fault: fault_phase_s / rng.choice([1, 3, 10, 30]) for fault in kinds}
+    deaths = Chance(f"deaths of clients {seed}")
+    if any(client.keeps_journals for client in clients) and deaths.happens(0.5):
+        faults[Fault.CRASH_CLIENT] = fault_phase_s / deaths.choice([1, 3, 10])
     weather = _weather(rng)
     shares = any(job.shared_bytes > CHUNKY_BYTES for plan in clients for job in plan.jobs)
     if shares and rng.happens(0.3):
@@ -219,7 +235,11 @@ def _node(rng: Chance, name: str, fault_phase_s: float) -> NodePlan:
 
 def _client(rng: Chance, name: str, fault_phase_s: float) -> ClientPlan:
     jobs = [_job(rng, f"{name}-job{n}", fault_phase_s) for n in range(rng.choice([1, 1, 2]))]
-    return ClientPlan(name, jobs, _start(rng, fault_phase_s))
+    starts_at = _start(rng, fault_phase_s)
+    if not all(job.is_run_to_its_end for job in jobs) or Chance(f"no journal {jobs}").happens(0.5):
+        return ClientPlan(name, jobs, starts_at)
+    jobs = [job._replace(is_at_once=False) for job in jobs]
+    return ClientPlan(name, jobs, starts_at, keeps_journals=True)
 
 
 def _start(rng: Chance, fault_phase_s: float) -> float:

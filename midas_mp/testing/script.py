@@ -12,6 +12,7 @@ from midas_mp.client.engine import EngineJob
 from midas_mp.errors import JobKilled, MidasError
 from midas_mp.testing import orders as tasks
 from midas_mp.testing.connection import Site
+from midas_mp.testing.diary import Diary
 from midas_mp.testing.orders import POISON, Orders
 from midas_mp.testing.processes import Blamed
 from midas_mp.testing.scenario import SPEED_MAX, SPEED_MIN, JobPlan
@@ -25,6 +26,7 @@ class ScriptedJob:
 
     Args:
         must_hear_prints: nothing on the way loses what tasks print.
+        diary: its journal, where results are before they count.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class ScriptedJob:
         object_to: Callable[[str], None],
         *,
         must_hear_prints: bool = False,
+        diary: Diary | None = None,
     ) -> None:
         self.plan = plan
         self._site = site
         self._trace = trace
         self._blamed = blamed
         self._object_to = object_to
+        self._diary = diary
         self._job: EngineJob | None = None
         self._is_over = False
         self._is_to_be_killed = False
@@ -59,12 +63,9 @@ class ScriptedJob:
     async def run(self, client: Client) -> None:
         """From the opening to the end."""
         plan = self.plan
-        spec = JobSpec(
-            engine=plan.engine,
-            timeout_s=plan.timeout_s,
-            retries=plan.retries,
-            timeout_factor=plan.timeout_factor,
-        )
+        spec = _spec(plan)
+        if self._diary is not None:
+            await self._diary.open(spec)
         self._trace.note(self._site.name, "opens", plan.title)
         job = self._job = client.open_job(plan.title, spec, tasks.bundle(0), self)
         self._trace.alias(job.id, plan.title)
@@ -90,6 +91,11 @@ class ScriptedJob:
             self._trace.note(self._site.name, "ends", plan.title)
             self.abandon()
             job.close("done")
+            await self._close_diary()
+
+    async def _close_diary(self) -> None:
+        if self._diary is not None:
+            await self._diary.close()
 
     def abandon(self) -> None:
         """Nothing more is wanted of it."""
@@ -125,10 +131,13 @@ class ScriptedJob:
         self._missing |= {(round_, orders.index): orders for orders in everything}
         self._shared = ""
         self._printed.clear()
+        shared: list[bytes] = []
         if plan.shared_bytes:
             shared = tasks.shared_payload(plan.title, round_, plan.shared_bytes)
             self._shared = tasks.fingerprint(shared)
             job.share(round_, shared)
+        if self._diary is not None:
+            everything = await self._go_on(self._diary, round_, everything, shared)
         batch_max = min(plan.batch_max, limits.TASKS_PER_FRAME_MAX, limits.CREDIT_TASKS)
         for first in range(0, len(everything), batch_max):
             if self._is_over:
@@ -137,11 +146,21 @@ class ScriptedJob:
             some = everything[first : first + batch_max]
             for number in sorted({orders.bundle for orders in some}):
                 mates = [orders for orders in some if orders.bundle == number]
-                await self._submit(job, mates, count=len(everything))
+                await self._submit(job, mates, count=len(plan.rounds[round_]))
                 self._cancel_later(job, round_, mates)
         while not self._is_over and any(known == round_ for known, _ in self._missing):
             self._changed.clear()
             await self._changed.wait()
+
+    async def _go_on(
+        self, diary: Diary, round_: int, everything: list[Orders], shared: list[bytes]
+    ) -> list[Orders]:
+        """Takes what is recorded of a round, and returns what is to be done."""
+        for outcome, payload in await diary.begin_round(round_, len(everything), shared):
+            self._trace.count("results in journals")
+            self._take(round_, outcome, payload)
+            del self._missing[round_, outcome.index]
+        return [orders for orders in everything if not diary.is_done(orders)]
 
     @staticmethod
     async def _submit(job: EngineJob, mates: Sequence[Orders], *, count: int) -> None:
@@ -183,15 +202,22 @@ class ScriptedJob:
         if self._is_over:
             return
         for outcome, payload in payloads(results.outcomes, buffers):
-            complaint = self._complaint(results.round, outcome, payload)
-            if complaint:
-                name = f"{self.plan.title} round {results.round} task {outcome.index}"
-                self._object_to(f"{name}: {complaint}")
-            self._arrived[results.round, outcome.index] = outcome
-            self._missing.pop((results.round, outcome.index), None)
             self._trace.count("results")
+            self._take(results.round, outcome, payload)
         indices = [outcome.index for outcome in results.outcomes]
         self._trace.note(self._site.name, "got", self.plan.title, results.round, indices)
+        if self._diary is not None:
+            self._diary.write(results, buffers, partial(self._settle, results))
+        else:
+            self._settle(results)
+
+    def _settle(self, results: TaskResults) -> None:
+        """They are safe: nobody else need keep them."""
+        if self._is_over:
+            return
+        indices = [outcome.index for outcome in results.outcomes]
+        for index in indices:
+            self._missing.pop((results.round, index), None)
         if self.plan.acknowledge_s:
             self._site.soon(
                 self.plan.acknowledge_s, lambda: self._acknowledge(results.round, indices)
@@ -232,6 +258,13 @@ class ScriptedJob:
         self.abandon()
 
     # -- judging ---------------------------------------------------------------------------------
+
+    def _take(self, round_: int, outcome: Outcome, payload: Sequence[Buffer]) -> None:
+        complaint = self._complaint(round_, outcome, payload)
+        if complaint:
+            name = f"{self.plan.title} round {round_} task {outcome.index}"
+            self._object_to(f"{name}: {complaint}")
+        self._arrived[round_, outcome.index] = outcome
 
     def _complaint(self, round_: int, outcome: Outcome, payload: Sequence[Buffer]) -> str:
         """What is wrong with a result; empty if it is as it must be."""
@@ -280,3 +313,12 @@ class ScriptedJob:
             return self.plan.timeout_s
         quickest_s = min(mate.seconds for mate in self.plan.rounds[orders.round]) / SPEED_MAX
         return max(limits.MEDIAN_TIMEOUT_S_MIN, factor * quickest_s)
+
+
+def _spec(plan: JobPlan) -> JobSpec:
+    return JobSpec(
+        engine=plan.engine,
+        timeout_s=plan.timeout_s,
+        retries=plan.retries,
+        timeout_factor=plan.timeout_factor,
+    )

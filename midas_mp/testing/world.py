@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from midas_mp.testing.actors import SimulatedClient, SimulatedHost, SimulatedNode, Stage
@@ -56,14 +58,15 @@ def run(
 
 def _run(seed: int, write: Callable[[str], None] | None, scenario: Scenario) -> Verdict:
     loop = VirtualTimeLoop()
-    world = _World(seed, loop, write, scenario)
-    try:
-        with tightened(world.scenario.limits):
-            world.play()
-        gc.collect()  # a future that nobody asked for its exception tells so when it is freed
-    finally:
-        world.clear_up()
-        loop.close()
+    with tempfile.TemporaryDirectory(prefix="midas-simulator-", dir=_memory()) as folder:
+        world = _World(seed, loop, write, scenario, Path(folder))
+        try:
+            with tightened(world.scenario.limits):
+                world.play()
+            gc.collect()  # a future that nobody asked for its exception tells so when it is freed
+        finally:
+            world.clear_up()
+            loop.close()
     trace = world.trace
     return Verdict(seed, world.problem, trace.counts, loop.time(), trace.digest)
 
@@ -75,7 +78,9 @@ class _World:
         loop: VirtualTimeLoop,
         write: Callable[[str], None] | None,
         scenario: Scenario,
+        folder: Path,
     ) -> None:
+        self._folder = folder
         self.problem = ""
         self.trace = Trace(loop.time, write)
         self._seed = seed
@@ -120,6 +125,7 @@ class _World:
             self._object_to,
             scenario.is_calm,
             may_kill=Fault.KILL in scenario.faults,
+            folder=self._folder,
         )
         self._host = SimulatedHost(stage)
         self._host.start()
@@ -175,6 +181,12 @@ class _World:
     def _unfinished(self) -> list[str]:
         """What clients still wait for."""
         return [client.story() for client in self._clients if not client.is_over]
+
+
+def _memory() -> Path | None:
+    """Where there is no disk to wait for; None where only the system knows."""
+    memory = Path("/dev/shm")  # noqa: S108 - in a folder of its own
+    return memory if memory.is_dir() else None
 
 
 def _place(error: BaseException | None) -> str:

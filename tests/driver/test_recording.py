@@ -87,7 +87,7 @@ def test_a_run_goes_on_where_it_was(run, runs, script):
             done for done, _ in runs.view.advances
         )
         assert runs.view.notices == [f"{runs.path}: 2 of 4 tasks are done"]
-        assert runs.recorded().rounds[0].is_complete
+        assert runs.recorded().rounds[0].is_over
 
     run(main())
 
@@ -195,7 +195,7 @@ ROUNDS = """
 function generate_shared_data() return { round = midas.round, total = total } end
 function next_round(round)
   total = (total or 0)
-  for i = 1, results.n do total = total + results[i] end
+  for i = 1, results.n do total = total + (results[i] or 0) end
   return round < 2
 end
 """
@@ -283,6 +283,57 @@ def test_errors_of_the_script_are_recorded_where_the_job_goes_on(run, runs, scri
         ]
         with pytest.raises(ScriptError, match="oops"):
             await runs.end(path)
+
+    run(main())
+
+
+def test_what_another_round_builds_on_is_not_tried_again(run, runs, script):
+    async def main():
+        path = script(top=ROUNDS, interpret="return total")
+        async with runs.start(path, tasks=3, on_error="continue") as (engine, _):
+            await engine.submitted(3)
+            engine.finish((0, 1))
+            engine.fail(1, "…", "timeout")
+            engine.fail(2, "…", "lost")
+            await engine.submitted(3, 1)
+            engine.finish((0, 10), (1, 20))
+            engine.fail(2, "…", "memory")
+            await engine.until(lambda: len(engine.acknowledged) == 6)
+        first, second = runs.recorded().rounds
+        assert (first.done, first.failed, first.is_over) == (3, 2, True)
+        assert (second.done, second.failed, second.is_over) == (2, 0, False)
+        async with runs.start(path, on_error="continue") as (engine, running):
+            await engine.submitted(1, 1)
+            assert engine.payloads == {2: {"index": 2}}, "only of the last round"
+            engine.finish((2, 30))
+            await engine.submitted(3, 2)
+            engine.finish((0, 100), (1, 200), (2, 300))
+            answer = await running
+        assert (answer.value, answer.failed) == (661, 2)
+        assert (await runs.end(path, on_error="continue")).value == 661
+
+    run(main())
+
+
+def test_a_task_that_another_round_went_without_stays_away(run, runs, script, tmp_path):
+    """What generate_data failed at then, it must fail at again."""
+
+    async def main():
+        path = script(
+            generate=f"if index == 1 then assert(io.open('{tmp_path}/1')) end return index",
+            top="function next_round(round) return round < 1 end",
+            interpret="return results[1] .. ' ' .. tostring(results[2])",
+        )
+        async with runs.start(path, tasks=2, on_error="continue") as (engine, _):
+            await engine.submitted(1)
+            engine.finish((0, "a"))
+            await engine.submitted(1, 1)
+        assert [each.is_over for each in runs.recorded().rounds] == [True, False]
+        answer = await runs.end(path, (0, "b"), round_=1, on_error="continue")
+        assert (answer.value, answer.failed) == ("b nil", 2)
+        (tmp_path / "1").touch()
+        with pytest.raises(JournalRefused, match="generate_data gives task 1 other data"):
+            await runs.end(path, on_error="continue")
 
     run(main())
 

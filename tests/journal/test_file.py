@@ -108,7 +108,7 @@ def test_others_may_read_while_it_is_written(path, job, begin, results):
             assert reader.summary.rounds[0].done == 1
             file.append([results({1: b"y"})])
         with JournalFile(path, read_only=True) as reader:
-            assert reader.summary.rounds[0].is_complete
+            assert reader.summary.rounds[0].is_over
 
 
 def test_large_results_are_written_in_rows_and_read_whole(path, write, begin, results):

@@ -29,11 +29,11 @@ def test_it_knows_what_is_done_and_what_each_task_was_given(summed, begin, resul
         begin(0, 2), results({1: b"x"}), results({0: b"y"}), begin(1, 500), results({400: b"z"})
     )
     first, second = summary.rounds
-    assert (first.done, first.failed, first.is_complete, first.sequences) == (
+    assert (first.done, first.failed, first.is_over, first.sequences) == (
         *(2, 0, True),
         range(3, 5),
     )
-    assert (second.number, second.count, second.done, second.is_complete) == (1, 500, 1, False)
+    assert (second.number, second.count, second.done, second.is_over) == (1, 500, 1, False)
     assert second.sequences == range(6, 7)
     assert first.digest(1) == (2).to_bytes(8)
     assert [i for i in range(500) if second.digest(i)] == [400]
@@ -63,6 +63,12 @@ def test_large_records_take_more_rows(summed, begin, results):
             summed(begin(0, 1), large, *parts)
 
 
+def test_a_round_is_over_when_all_is_done_or_another_has_begun(summed, begin, results):
+    assert [each.is_over for each in summed(begin(0, 1)).rounds] == [False]
+    assert [each.is_over for each in summed(begin(0, 1), results({0: b"x"})).rounds] == [True]
+    assert [each.is_over for each in summed(begin(0, 1), begin(1, 1)).rounds] == [True, False]
+
+
 def test_what_no_run_writes_is_damage(summed, begin, results, job):
     one = results({0: b"x"})
     short = msgspec.structs.replace(one[0], digests=b"1234567")
@@ -71,7 +77,7 @@ def test_what_no_run_writes_is_damage(summed, begin, results, job):
     for records in (
         [one],
         [begin(1, 1)],
-        [begin(0, 1), begin(1, 1)],
+        [begin(0, 1), begin(2, 1)],
         [begin(0, 1), one, one],
         [begin(0, 1), results({1: b"x"})],
         [begin(0, 1), short],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,14 @@ from midas_mp.wire.messages import JobSpec, OpenJob
 class Cluster:
     """One host, one node of two workers, one client of one job."""
 
-    def __init__(self, *, tasks: int = 6, seconds: float = 1.0, may_kill: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        tasks: int = 6,
+        seconds: float = 1.0,
+        may_kill: bool = False,
+        journals: Path | None = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.problems: list[str] = []
         self.trace = Trace(loop.time, None)
@@ -42,12 +50,14 @@ class Cluster:
             {},
             self.problems.append,
             may_kill=may_kill,
+            folder=journals or Path(),
         )
         self.host = SimulatedHost(stage)
         self.node = SimulatedNode(stage, NodePlan("node0", 2, 1.0, ["luajit"], 0.0))
         orders = [Orders("job", 0, index, seconds) for index in range(tasks)]
         job = JobPlan("job", "luajit", [orders], 0, 0.0, 10, 0.0, 0.0, None, None, {})
-        self.client = SimulatedClient(stage, ClientPlan("client0", [job], 0.0))
+        plan = ClientPlan("client0", [job], 0.0, keeps_journals=journals is not None)
+        self.client = SimulatedClient(stage, plan)
         for actor in (self.host, self.node, self.client):
             actor.start()
 
@@ -141,6 +151,26 @@ def test_a_crashed_client_leaves_its_job_to_the_hosts_patience(play):
         await asyncio.sleep(90)
         assert cluster.host.remains() == cluster.node.remains() == []
         cluster.client.start()
+        await cluster.close()
+
+    play(main())
+
+
+def test_a_client_that_keeps_journals_comes_again_and_goes_on(play, tmp_path):
+    async def main() -> None:
+        cluster = Cluster(journals=tmp_path)
+        await asyncio.sleep(1.9)
+        results = cluster.trace.counts["results"]
+        assert 0 < results < 6
+        cluster.client.crash(is_silent=False)
+        assert not cluster.client.is_over
+        await asyncio.sleep(3)
+        cluster.client.start()
+        cluster.client.start()
+        await cluster.until_over(20)
+        assert cluster.trace.counts["results in journals"] == results
+        assert cluster.trace.counts["results"] == 6
+        await asyncio.sleep(90)  # the host's patience with its first life
         await cluster.close()
 
     play(main())
