@@ -19,8 +19,6 @@ STANDING_LABEL: Final = "midas host"
 """Of the tokens that a host makes by itself, once."""
 
 _BRING_ONE: Final = "others set MIDAS_TOKEN to what 'midas token new' prints for its user"
-    "others set MIDAS_TOKEN to what 'midas token new' prints for that user"
-)
 _SAY_SO: Final = "others say --insecure, as it was started with, if they trust it"
 
 _ELSEWHERE: Final = ("192.0.2.1", 9)
@@ -63,9 +61,7 @@ def make_entrance(
     if is_insecure:
         if tls != NO_FILES:
             raise UsageError("--insecure goes without certificates")
-        return Entrance(
-            Entry(local=LocalKeyring(_SAY_SO), is_open=True, for_others=_SAY_SO)
-        )
+        return Entrance(Entry(local=LocalKeyring(_SAY_SO), is_open=True, for_others=_SAY_SO))
     local_key()  # made now, not when somebody asks for it: what is wrong with it is told here
     identity = tls.identity
     if identity is None:
