@@ -40,9 +40,7 @@ class LuaMemory:
 
     @property
     def used_bytes(self) -> int:
-        """What Lua's allocator has given out, garbage included; nothing once the state is gone."""
-        if self._lua is None:
-            return 0
+        """What Lua's allocator has given out, garbage included."""
         used: int = self._lua.get_memory_used(total=True)
         return used if used < NO_LIMIT else 0
 

@@ -420,11 +420,6 @@ class Runtime:
 
     # -- memory --------------------------------------------------------------------------------
 
-    @property
-    def memory_used(self) -> int:
-        """Bytes that Lua's allocator has given out, garbage included."""
-        return self._memory.used_bytes
-
     def close(self) -> None:
         """Drops the state.  Its finalisers are the library's own: none of a script's runs."""
         self._doors = _Doors(*[_closed] * len(_Doors._fields))

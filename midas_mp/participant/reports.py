@@ -42,10 +42,6 @@ class Reports:
         return self._outbox.result_count
 
     @property
-    def has_host(self) -> bool:
-        return self._uplink is not None
-
-    @property
     def is_holding(self) -> bool:
         """Whether the output of the workers is to stay in their pipes for now."""
         return self._uplink is not None and self._uplink.is_holding

@@ -62,10 +62,6 @@ Blamed = dict[tuple[str, int, int], int]
 """How often each task was running when its process died, and not because somebody wanted it."""
 
 
-class Objection(AssertionError):
-    """A process was asked for what it cannot know."""
-
-
 class Ground(NamedTuple):
     """What the processes of one node share.
 

@@ -89,4 +89,4 @@ def test_what_was_sent_is_not_kept(script):
         else:
             state.call(index=1)
         state.runtime.unshare()  # collects
-        assert state.runtime.memory_used < 2**20
+        assert state.runtime._memory.used_bytes < 2**20

@@ -103,7 +103,7 @@ def test_what_must_be_copied_and_is_too_large_does_not_come_in(script):
     payload = msgpack.packb(array("int8", [], (MEMORY_BYTES,), 1))
     with pytest.raises(ScriptError, match="memory limit of 32 MB reached"):
         state.call_buffers("execute_code", payload, bytes(MEMORY_BYTES))
-    assert state.runtime.memory_used < limits.MB
+    assert state.runtime._memory.used_bytes < limits.MB
 
 
 @pytest.mark.parametrize("engine", ["luajit"])

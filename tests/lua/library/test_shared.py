@@ -134,15 +134,15 @@ def test_shared_data_counts_in_the_memory_limit(script):
     with pytest.raises(ScriptError) as caught:  # the value has room, its image has not
         state.runtime.share(0, [msgpack.packb([1] * 600_000)])
     assert caught.value.kind == "memory"
-    assert state.runtime.memory_used < 4 * limits.MB
+    assert state.runtime._memory.used_bytes < 4 * limits.MB
 
 
 def test_what_is_freed_is_free(shared):
     state = shared("return #s", [0.5] * 500_000)
     assert state.call() == 500_000
-    before = state.runtime.memory_used
+    before = state.runtime._memory.used_bytes
     state.runtime.unshare()
-    assert before - state.runtime.memory_used > 6 * limits.MB
+    assert before - state.runtime._memory.used_bytes > 6 * limits.MB
 
 
 def test_shared_data_that_is_no_value_is_refused(script):
