@@ -17,6 +17,7 @@ from midas_mp.errors import ProcessLost
 from midas_mp.participant.crew import EARLY_DEATHS_MAX
 from midas_mp.wire.framing import Frame, encode, encode_all, head
 from midas_mp.wire.local import BlobRef, ReleaseBlobs
+from midas_mp.wire.management import KillWorker, PauseWorker
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     EndJob,
@@ -218,6 +219,33 @@ def test_tasks_for_a_process_that_is_gone_are_not_given_to_the_next(
 
 
 # -- deadlines -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_a_worker_that_is_killed_blames_nothing_and_is_replaced(
+    run: Callable, at_work: Callable, is_paused: bool
+) -> None:
+    endless = "function execute_code() print('at ' .. midas.index) while true do end end"
+
+    async def main() -> None:
+        async with at_work(endless) as (n, host):
+            host.submit(1, {0: None, 1: None})
+            await host.printed(b"at 0")
+            if is_paused:
+                host.say(PauseWorker(is_paused=True), channel=1)
+                await host.hear(TasksReturned)
+            host.say(KillWorker(0, "killed by ann"), channel=1)
+            (down,) = await host.hear(WorkerDown)
+            assert (down.epoch, down.running) == (0, None)
+            assert down.cause == "killed by SIGKILL: killed by ann"
+            assert [up.epoch for up in await host.hear(WorkerUp, 2)] == [0, 1]
+            host.say(KillWorker(0, "killed by bob"), channel=1)  # a moment too late
+            host.submit(1, {2: None})
+            await host.printed(b"at 2")
+            assert len(host.heard(WorkerDown)) == 1
+            assert n.announced[-1] == "worker laptop-000 was killed by ann"
+
+    run(main())
 
 
 def test_a_task_over_its_time_is_killed_and_its_batch_mates_given_back(

@@ -556,7 +556,7 @@ def test_a_host_that_leaves_or_refuses_says_why(run: Callable, node: Callable) -
     run(main())
 
 
-@pytest.mark.parametrize("code", ["fault", "replaced"])
+@pytest.mark.parametrize("code", ["fault", "replaced", "sandbox", "killed"])
 def test_a_host_that_wants_no_more_of_this_node_is_believed(
     code: str, run: Callable, node: Callable
 ) -> None:

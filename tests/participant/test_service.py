@@ -466,6 +466,27 @@ def test_a_host_that_wants_it_no_more_is_not_visited_again(
     run(main())
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_who_is_killed_ends_in_good_order(is_late: bool, run: Callable, serving: Callable) -> None:
+    """Or hears of it when it comes again, where it could not hear before."""
+    refused = Frame(0, Refused("killed", "killed by ann@laptop"))
+
+    async def main() -> None:
+        async with (
+            opened(Address(port=0), *([lambda: refused] if is_late else [])) as (address, door),
+            serving(address) as participant,
+        ):
+            if not is_late:
+                await door.workers()
+                door.links[0].close(Frame(0, Goodbye("killed by ann@laptop", "killed")))
+            assert await participant.task is None
+            told = f"the host at {address} ended this participant: killed by ann@laptop"
+            assert await participant.says("ended") == told
+            assert len(door.links) == 1
+
+    run(main())
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 def test_it_leaves_when_there_was_nothing_to_do(
     is_there: bool, run: Callable, serving: Callable
