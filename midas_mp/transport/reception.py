@@ -133,7 +133,7 @@ class Reception:
         self._arrivals: dict[str, dict[_Arrival, None]] = {}
         """By site, each site's oldest first."""
         self._count = 0
-        self._guests = Guests(self._loop.call_later)
+        self._guests = Guests(self._loop.call_later, self._complaints.add)
         """Who has come in by a token."""
         self._works: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None

@@ -73,21 +73,29 @@ def test_what_cannot_be_revoked_is_told(midas, own_state):
 # -- who is not let in -----------------------------------------------------------------------------
 
 
-def test_who_came_by_a_token_that_is_revoked_has_to_go_and_nobody_else_comes(
-    start, host, token, midas, own_state
+def test_who_came_by_a_token_that_is_revoked_has_to_go_and_nobody_else_comes(  # noqa: PLR0917 - fixtures
+    start, host, token, midas, own_state, script
 ):
-    _, where = host()
-    text, other = token(), token()
+    standing, where = host()
+    text, other, of_client = token(), token(), token("clients")
     first, second = come(start, where, text), come(start, where, other)
     first.wait_for("joined")
     second.wait_for("joined")
-    midas("token", "revoke", JoinToken.parse(text).key.id, env=own_state)
+    path = script("print('busy') while true do end")
+    run = start("run", path, "--address", where, env={"MIDAS_TOKEN": of_client})
+    run.wait_for("busy")
+    for revoked in (text, of_client):
+        midas("token", "revoke", JoinToken.parse(revoked).key.id, env=own_state)
     late = come(start, where, text).wait()
     assert late.code == 3
     assert "was revoked on" in late.err
     gone = first.wait()
     assert gone.code == 3
     assert re.search(r"is gone \(the token \w+ was revoked on .*", gone.err)
+    standing.wait_for(r"midas: .* had to go: the token \w+ was revoked on", count=2)
+    ended = run.wait()
+    assert ended.code == 3
+    assert re.search(r"the token \w+ was revoked on", ended.err.splitlines()[-1])
     assert second.process.poll() is None
 
 

@@ -54,7 +54,8 @@ def ends_of_pairs(make_ends):
 def test_a_token_that_is_revoked_ends_its_connections_and_no_other(run, ends_of_pairs):
     async def main():
         alarms, tokens = Alarms(), Tokens("one", "two")
-        guests = Guests(alarms)
+        told = []
+        guests = Guests(alarms, told.append)
         first, second, third = [await ends_of_pairs() for _ in range(3)]
         for ends, key in ((first, "one"), (second, "one"), (third, "two")):
             guests.add(ends.b, tokens, key, Role.LAUNCHER)
@@ -69,6 +70,7 @@ def test_a_token_that_is_revoked_ends_its_connections_and_no_other(run, ends_of_
             ends.a.close()
             assert await ends.launcher.lost() is None
         assert not third.b.is_closed
+        assert told == [f"{first.b.peer}, {second.b.peer} had to go: the token one was revoked"]
         await third.finish()
 
     run(main())
@@ -77,7 +79,7 @@ def test_a_token_that_is_revoked_ends_its_connections_and_no_other(run, ends_of_
 def test_nobody_is_looked_after_when_all_have_gone(run, ends_of_pairs):
     async def main():
         alarms, tokens = Alarms(), Tokens("one")
-        guests = Guests(alarms)
+        guests = Guests(alarms, print)
         first, second = [await ends_of_pairs() for _ in range(2)]
         for ends in (first, second):
             guests.add(ends.b, tokens, "one", Role.LAUNCHER)
@@ -93,5 +95,21 @@ def test_nobody_is_looked_after_when_all_have_gone(run, ends_of_pairs):
         await again.finish()
         del again, first, second
         gc.collect()
+
+    run(main())
+
+
+def test_of_many_who_have_to_go_some_are_named(run, ends_of_pairs):
+    async def main():
+        alarms, tokens, told = Alarms(), Tokens(), []
+        guests = Guests(alarms, told.append)
+        pairs = [await ends_of_pairs() for _ in range(6)]
+        for ends in pairs:
+            guests.add(ends.b, tokens, "one", Role.LAUNCHER)
+        alarms.ring()
+        (text,) = told
+        assert text.endswith(" and 2 more had to go: the token one was revoked")
+        for ends in pairs:
+            await ends.finish()
 
     run(main())
