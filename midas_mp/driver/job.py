@@ -14,10 +14,7 @@ payloads in memory.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
-import os
-import re
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -25,32 +22,20 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from midas_mp.client.engine import Engine, EngineJob
-from midas_mp.config import JobOptions, TaskCount, parse_engine
-from midas_mp.driver.excerpt import source_line
+from midas_mp.config import JobOptions, TaskCount
+from midas_mp.driver.loading import INTERPRET, LoadedScript, ScriptLoader, explained
 from midas_mp.driver.recording import Recording
-from midas_mp.driver.round import EXECUTE, GENERATE, ON_RESULT, JobScript, Round
-from midas_mp.driver.script_process import CallResults, Loaded, ScriptProcess, script_error
+from midas_mp.driver.round import ON_RESULT, Round
+from midas_mp.driver.script_process import CallResults, ScriptProcess, script_error
 from midas_mp.driver.view import View
 from midas_mp.errors import ClusterLost, MidasError, ProtocolError, ScriptError
 from midas_mp.journal.journal import Journal
-from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.framing import Buffer
-from midas_mp.wire.messages import Call, JobSpec, Status, TaskResults
+from midas_mp.wire.messages import Call, Status, TaskResults
 
 GENERATE_SHARED: Final = "generate_shared_data"
 NEXT_ROUND: Final = "next_round"
-INTERPRET: Final = "interpret_results"
-CONTRACT: Final = (GENERATE, EXECUTE, INTERPRET)
-"""What a script must define; the others are optional."""
-
-DEFAULT_ENGINE: Final = JobSpec().engine
-
 ONE_TASK_PER_WORKER: Final = TaskCount(1, is_per_worker=True)
-
-
-_SAID_TOO_LATE: Final = re.compile(rb"\b(memory|modules|permissions|requires)\b")
-"""Keys of ``config`` that may make the top level run again, under what they say; nobody should
-read its prints twice."""
 
 
 class Answer(NamedTuple):
@@ -76,14 +61,11 @@ class ScriptJob:
         view: View,
         journal: Journal | None = None,
     ) -> None:
-        self._path = path
         self._process = script
         self._options = options
         self._view = view
-        self._bundle = Bundle.collect(path, options.modules)
-        self._script = JobScript(script, "", self._bundle.digest)
-        self._functions: frozenset[str] = frozenset()
-        self._loads = 0
+        self._loader = ScriptLoader(path, script, options.modules)
+        self._loaded: LoadedScript | None = None
         self._round: Round | None = None
         self._is_started = False
         self._workers = 0
@@ -112,90 +94,15 @@ class ScriptJob:
         """
         if self._recording is not None:
             self._options = self._recording.adopt(self._options)
-        self._limit(self._options)
-        if _SAID_TOO_LATE.search(self._bundle.source):
-            self._process.hold_prints()
-        try:
-            loaded = await self._load_with(self._options)
-            options = await self._settle(loaded)
-            if self._must_load_again(options):
-                self._process.drop_prints()
-                self._bundle = Bundle.collect(self._path, options.modules)
-                loaded = await self._load_with(options)
-        finally:
-            self._process.release_prints()
-        if loaded.failure is not None:
-            raise self._explained(loaded.failure)
-        self._options = options
-        self._functions = loaded.functions
-        self._limit(options)
-        for name in CONTRACT:
-            if name not in loaded.functions:
-                raise ScriptError(
-                    "missing_function",
-                    f"{self._bundle.main} does not define the function {name}",
-                )
+        self._loaded = await self._loader.load(self._options)
+        self._options = self._loaded.options
         if self._recording is not None:
-            await self._recording.begin(self._bundle, self._spec(options), options.tasks)
+            await self._recording.begin(self._loaded.bundle, self._loaded.spec, self._options.tasks)
 
-    async def _settle(self, loaded: Loaded) -> JobOptions:
-        """The options with what the script's ``config`` says.
-
-        Source that one engine cannot read says nothing: the others then look what it requires.
-        """
-        said = self._options
-        is_unread = loaded.failure is not None and loaded.failure.kind == "syntax"
-        if is_unread and not said.engine and b"requires" in self._bundle.source:
-            for name in self._process.engines:
-                trial = dataclasses.replace(said, engine=parse_engine(name))
-                config = (await self._load_with(trial)).config
-                options = said.with_script_config(config)
-                if options.engine == trial.engine:
-                    return options
-        return said.with_script_config(loaded.config)
-
-    async def _load_with(self, options: JobOptions) -> Loaded:
-        """In a new environment; the one before is gone."""
-        if self._loads:
-            self._process.unload(self._script.job)
-        self._loads += 1
-        self._script = JobScript(self._process, f"load-{self._loads}", self._bundle.digest)
-        # as the script's own process sees it: another memory limit, always one environment
-        spec = msgspec.structs.replace(
-            self._spec(options),
-            memory_bytes=options.driver_memory_bytes or options.memory_bytes or 0,
-            isolate=True,
-        )
-        return await self._process.load(self._script.job, spec, self._bundle)
-
-    def _must_load_again(self, options: JobOptions) -> bool:
-        """Whether ``config`` asks for what had to be known before the top level ran."""
-        before = self._options
-        return (
-            options.modules != before.modules
-            or options.permissions != before.permissions
-            or self._spec(options).engine != self._spec(before).engine
-            or (options.memory_bytes != before.memory_bytes and not options.driver_memory_bytes)
-        )
-
-    def _spec(self, options: JobOptions) -> JobSpec:
-        return JobSpec(
-            engine=options.engine or DEFAULT_ENGINE,
-            seed=options.seed or 0,
-            timeout_s=options.timeout.seconds if options.timeout else 0.0,
-            memory_bytes=options.memory_bytes or 0,
-            isolate=options.isolate is not False,
-            arg=[os.fspath(self._path), *options.arg],
-            directory=os.fspath(self._path.resolve().parent),
-            named_arg=dict(options.arg_named),
-            timeout_factor=options.timeout.factor if options.timeout else 0.0,
-            permissions=options.kinds_asked,
-            retries=options.retries or 0,
-        )
-
-    def _limit(self, options: JobOptions) -> None:
-        """Bounds the calls here, which have no median."""
-        self._process.limit(options.timeout.seconds if options.timeout else 0.0)
+    @property
+    def _script(self) -> LoadedScript:
+        assert self._loaded is not None
+        return self._loaded
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -209,9 +116,9 @@ class ScriptJob:
         if self._recording is not None and (story := self._recording.story()):
             self._view.noticed(story)
         job = engine.open_job(
-            self._bundle.main,
-            self._spec(self._options),
-            self._bundle,
+            self._script.bundle.main,
+            self._script.spec,
+            self._script.bundle,
             self,
             workers_min=self._options.workers_min,
         )
@@ -276,13 +183,13 @@ class ScriptJob:
         self._round = Round(
             number,
             count,
-            script=self._script,
+            script=self._script.orders,
             job=job,
-            has_on_result=ON_RESULT in self._functions,
+            has_on_result=ON_RESULT in self._script.functions,
             task_failed=self._task_failed,
             advanced=self._advanced,
         )
-        if GENERATE_SHARED in self._functions:
+        if GENERATE_SHARED in self._script.functions:
             shared = (await self._call(GENERATE_SHARED)).buffers
         if self._recording is not None:
             self._round.recording = self._recording.begin_round(number, count, shared)
@@ -302,7 +209,7 @@ class ScriptJob:
         await self._present.produce()
 
     async def _wants_next_round(self) -> bool:
-        if NEXT_ROUND not in self._functions:
+        if NEXT_ROUND not in self._script.functions:
             return False
         return bool(msgspec.msgpack.decode((await self._call(NEXT_ROUND)).buffers[0]))
 
@@ -317,11 +224,12 @@ class ScriptJob:
             ScriptError: it failed.
         """
         present = self._present
-        order = self._script.order(present.number, present.count, function, [Call(0, 0, 0)])
+        order = self._script.orders.order(present.number, present.count, function, [Call(0, 0, 0)])
         results = await self._process.call(order)
         if results.outcomes[0].status is not Status.OK:
             payload = bytes(results.buffers[0])
-            raise self._explained(script_error(payload, function=function, worker=None))
+            error = script_error(payload, function=function, worker=None)
+            raise explained(error, self._script.bundle)
         return results
 
     @property
@@ -338,16 +246,11 @@ class ScriptJob:
         Raises:
             ScriptError: the one given.
         """
-        self._explained(error)
+        explained(error, self._script.bundle)
         if self._options.on_error != "continue":
             raise error
         self._failed += 1
         self._view.task_failed(error)
-
-    def _explained(self, error: ScriptError) -> ScriptError:
-        """The same error, with the line of source that it points at."""
-        error.excerpt = source_line(self._bundle, error.message)
-        return error
 
     # -- from the engine ---------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from midas_mp.config import (
     parse_engine,
     parse_size,
 )
-from midas_mp.driver.job import DEFAULT_ENGINE
+from midas_mp.driver.loading import DEFAULT_ENGINE
 from midas_mp.errors import UsageError
 from midas_mp.executor.collector import Collector
 from midas_mp.executor.feed import MapPlan

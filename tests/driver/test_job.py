@@ -6,7 +6,6 @@ import asyncio
 import math
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import msgpack
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from midas_mp import limits
 from midas_mp.config import TimeLimit
 from midas_mp.driver.round import REQUESTS_MAX
-from midas_mp.errors import ClusterLost, MidasError, ProcessLost, ScriptError, UsageError
+from midas_mp.errors import ClusterLost, MidasError, ProcessLost, ScriptError
 from midas_mp.wire.messages import Call
 
 LISTING = """
@@ -217,7 +216,7 @@ def test_a_million_tasks_are_not_generated_ahead_of_credit(
                     )
                 )
                 # it answers in the order in which it is asked, so what was under way is done
-                order = job._script.order(0, 0, "interpret_results", [Call(0, 0, 0)])
+                order = job._script.orders.order(0, 0, "interpret_results", [Call(0, 0, 0)])
                 generated = (await d.script.call(order)).buffers
                 ahead = msgpack.unpackb(generated[0]) - len(engine.payloads)
                 assert ahead <= (REQUESTS_MAX + 1) * limits.TASKS_PER_FRAME_MAX
@@ -242,7 +241,7 @@ def test_parts_of_answers_do_not_pile_up_before_a_slow_engine(
             job = d.job(path, tasks=1_000_000)
             await job.load()
             running = asyncio.create_task(job.run(engine))
-            order = job._script.order(0, 0, "interpret_results", [Call(0, 0, 0)])
+            order = job._script.orders.order(0, 0, "interpret_results", [Call(0, 0, 0)])
             for _ in range(50):
                 await engine.until(lambda: engine.is_waiting)
                 # it answers in the order in which it is asked, so all that it was is done
@@ -383,43 +382,6 @@ def test_an_error_in_interpret_results_is_explained(
     run(main())
 
 
-@pytest.mark.parametrize(
-    ("top", "expected"),
-    [
-        ("return +", ("syntax", "job.lua:1:")),
-        ("error('top')", ("runtime", "job.lua:1: top")),
-        ("require 'absent'", ("runtime", "absent")),
-    ],
-)
-def test_a_top_level_that_fails_is_explained(
-    top: str, expected: tuple[str, str], run: Callable, driver: Callable, script: Callable
-) -> None:
-    async def main() -> None:
-        async with driver() as d:
-            with pytest.raises(ScriptError) as caught:
-                await d.job(script(top=top)).load()
-            kind, part = expected
-            assert caught.value.kind == kind
-            assert part in caught.value.message
-
-    run(main())
-
-
-@pytest.mark.parametrize("name", ["generate_data", "execute_code", "interpret_results"])
-def test_a_missing_function_is_named(
-    name: str, run: Callable, driver: Callable, script: Callable
-) -> None:
-    async def main() -> None:
-        path = script()
-        path.write_text(path.read_text().replace(name, "something_else"))
-        async with driver() as d:
-            with pytest.raises(ScriptError, match=f"does not define the function {name}") as caught:
-                await d.job(path).load()
-            assert caught.value.kind == "missing_function"
-
-    run(main())
-
-
 # -- limits --------------------------------------------------------------------------------------
 
 
@@ -487,152 +449,6 @@ def test_results_that_do_not_fit_are_an_error(
             with pytest.raises(ScriptError) as caught:
                 await running
             assert caught.value.kind == "memory"
-
-    run(main())
-
-
-# -- config --------------------------------------------------------------------------------------
-
-
-def test_config_says_what_nobody_said(
-    run: Callable, driver: Callable, script: Callable, new_engine: Callable
-) -> None:
-    async def main() -> None:
-        path = script(
-            top="config = { tasks = '3x', timeout_s = 7, memory = '32MB', isolate = false }"
-        )
-        async with driver() as d:
-            engine = new_engine(workers=2)
-            running = asyncio.create_task(d.run(path, engine, timeout=TimeLimit(9.0)))
-            await engine.submitted(6)
-            engine.finish(*((index, index) for index in range(6)))
-            assert (await running).value == "0,1,2,3,4,5"
-            spec = engine.opened[0][1]
-            assert (spec.timeout_s, spec.memory_bytes, spec.isolate) == (
-                9.0,
-                32 * limits.MB,
-                False,
-            )
-
-    run(main())
-
-
-def test_a_memory_limit_in_config_holds_for_the_top_level_too(
-    run: Callable, driver: Callable, script: Callable
-) -> None:
-    async def main() -> None:
-        path = script(top="config = { memory = '16MB' } local s = ('x'):rep(40 * 2 ^ 20)")
-        async with driver() as d:
-            with pytest.raises(ScriptError) as caught:
-                await d.job(path).load()
-            assert caught.value.kind == "memory"
-        async with driver() as d:
-            await d.job(path, driver_memory_bytes=128 * limits.MB).load()
-        async with driver() as d:
-            await d.job(path, memory_bytes=128 * limits.MB).load()
-
-    run(main())
-
-
-def test_modules_in_config_are_there_for_the_top_level(
-    run: Callable, driver: Callable, script: Callable
-) -> None:
-    async def main() -> None:
-        path = script(
-            top="config = { modules = { 'late' } } local name = 'late' late = require(name)",
-            interpret="return late.value",
-        )
-        (path.parent / "late.lua").write_text("print('loaded') return { value = 7 }")
-        async with driver() as d:
-            assert (await d.answer(path)).value == 7
-            assert d.view.prints == [(0, "", b"loaded")], "the first attempt got no further"
-
-    run(main())
-
-
-NAMES_ITS_ENGINE = "config = { requires = { lua = '5.4' } } "
-
-
-@pytest.mark.parametrize("top", ["", "local only_there = 7 // 2 "])
-def test_a_script_runs_by_the_engine_that_it_requires(
-    top: str, run: Callable, driver: Callable, script: Callable, new_engine: Callable
-) -> None:
-    """Also where no other engine can read it."""
-
-    async def main() -> None:
-        path = script(
-            top=NAMES_ITS_ENGINE + top,
-            generate="return { _VERSION, arg.key, arg[1] }",
-            interpret="return _VERSION",
-        )
-        async with driver() as d:
-            engine = new_engine()
-            running = asyncio.create_task(
-                d.run(path, engine, tasks=1, arg=("x",), arg_named={"key": "v"})
-            )
-            await engine.submitted(1)
-            assert engine.payloads[0] == ["Lua 5.4", "v", "x"]
-            engine.finish((0, 0))
-            assert (await running).value == "Lua 5.4"
-            spec = engine.opened[0][1]
-            assert (spec.engine, spec.named_arg) == ("lua5.4", {"key": "v"})
-
-    run(main())
-
-
-def test_source_that_nobody_requires_another_engine_for_is_told_as_the_default_sees_it(
-    run: Callable, driver: Callable, script: Callable
-) -> None:
-    async def main() -> None:
-        async with driver() as d:
-            with pytest.raises(ScriptError, match=r"job\.lua:1: .*near '/'") as caught:
-                await d.job(script(top="local requires = 7 // 2")).load()
-            assert caught.value.kind == "syntax"
-            assert caught.value.excerpt == "1 | local requires = 7 // 2"
-
-    run(main())
-
-
-def test_an_engine_that_contradicts_the_script_is_wrong_usage(
-    run: Callable, driver: Callable, script: Callable
-) -> None:
-    async def main() -> None:
-        async with driver() as d:
-            with pytest.raises(UsageError, match=r"for lua5\.4, but --lua asks for luajit"):
-                await d.job(script(top=NAMES_ITS_ENGINE), engine="luajit").load()
-
-    run(main())
-
-
-def test_an_engine_that_is_not_installed_is_wrong_usage(
-    run: Callable, driver: Callable, script: Callable
-) -> None:
-    async def main() -> None:
-        async with driver() as d:
-            await d.script.ready
-            d.script.engines.remove("lua5.5")
-            with pytest.raises(UsageError, match=r"cannot run lua5\.5, only .*luajit"):
-                await d.job(script(), engine="lua5.5").load()
-
-    run(main())
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ("{ speed = 9 }", "config.speed is unknown"),
-        ("{ tasks = 'many' }", "config.tasks: 'many' is not a number of tasks"),
-        ("{ modules = { 'absent' } }", "the module 'absent' is not beside job.lua"),
-        ("'fast'", "config must be a table"),
-    ],
-)
-def test_a_config_that_means_nothing_is_wrong_usage(
-    config: str, message: str, run: Callable, driver: Callable, script: Callable
-) -> None:
-    async def main() -> None:
-        async with driver() as d:
-            with pytest.raises(UsageError, match=message):
-                await d.job(script(top=f"config = {config}")).load()
 
     run(main())
 
@@ -735,16 +551,5 @@ def test_a_crash_of_the_script_process_is_the_scripts(
             error = running.exception()
             assert isinstance(error, ScriptError)
             assert (error.kind, error.function, error.index) == ("lost", "generate_data", 77)
-
-    run(main())
-
-
-def test_a_script_that_cannot_be_read_is_wrong_usage(
-    run: Callable, driver: Callable, tmp_path: Path
-) -> None:
-    async def main() -> None:
-        async with driver() as d:
-            with pytest.raises(UsageError):
-                d.job(tmp_path / "absent.lua")
 
     run(main())
