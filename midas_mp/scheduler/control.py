@@ -76,7 +76,7 @@ def _do(state: State, client: ClientRecord, action: Action, target: _Target) -> 
     is_paused = action is Action.PAUSE
     match target:
         case Job():
-            pausing.set_job(state, target, is_paused=is_paused)
+            pausing.set_job(state, target, client, is_paused=is_paused)
         case Node():
             pausing.set_node(state, target, is_paused=is_paused)
         case Worker():  # the last there is

@@ -17,7 +17,7 @@ from typing import Final
 
 from midas_mp import limits
 from midas_mp.scheduler import status
-from midas_mp.scheduler.records import Job, Node, Worker
+from midas_mp.scheduler.records import ClientRecord, Job, Node, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.wire.management import PauseJob, PauseWorker
 
@@ -47,8 +47,8 @@ def part(state: State, node: Node, *, is_orderly: bool) -> None:
             _forget(state, next(iter(absent)))
 
 
-def set_job(state: State, job: Job, *, is_paused: bool) -> None:
-    """It stands still, or goes on."""
+def set_job(state: State, job: Job, asker: ClientRecord, *, is_paused: bool) -> None:
+    """It stands still, or goes on; its client is told, unless it is who asked."""
     if job.is_paused == is_paused:
         return
     job.is_paused = is_paused
@@ -59,7 +59,8 @@ def set_job(state: State, job: Job, *, is_paused: bool) -> None:
         for worker in node.workers.values():
             if job in worker.leases:
                 state.settle(worker)
-    status.tell(state, job, "the job is paused" if is_paused else "the job goes on")
+    if job.client is not asker:
+        status.tell(state, job, "the job is paused" if is_paused else "the job goes on")
 
 
 def set_node(state: State, node: Node, *, is_paused: bool) -> None:
