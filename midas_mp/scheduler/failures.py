@@ -7,7 +7,8 @@ as one whose worker died: alone, and elsewhere if there is an elsewhere.
 from __future__ import annotations
 
 from midas_mp.scheduler import copies, losses
-from midas_mp.scheduler.records import Blame, Task, Worker
+from midas_mp.scheduler.blame import Blame
+from midas_mp.scheduler.records import Task, Worker
 from midas_mp.scheduler.state import State
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from midas_mp import limits
 from midas_mp.scheduler import copies, deaths, leases
-from midas_mp.scheduler.records import Blame, Death, Job, Task, Worker, advance_task
+from midas_mp.scheduler.blame import Blame, Death
+from midas_mp.scheduler.records import Job, Task, Worker, advance_task
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import TASK
 from midas_mp.wire.messages import Failure, Outcome, Status, TaskRef, TaskResults, WorkerDown

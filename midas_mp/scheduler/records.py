@@ -16,9 +16,11 @@ from typing import Final
 from midas_mp import limits
 from midas_mp.errors import IllegalTransition
 from midas_mp.scheduler.backlog import BacklogRoom, PrintBacklog
+from midas_mp.scheduler.blame import Blame, DeathNotices
 from midas_mp.scheduler.bundles import JobBundles
 from midas_mp.scheduler.estimate import Estimate
 from midas_mp.scheduler.runs import Copy, PrintTally
+from midas_mp.scheduler.shared_round import SharedRound
 from midas_mp.scheduler.shelf import Shelf
 from midas_mp.scheduler.standings import Standings
 from midas_mp.scheduler.tables import JobState, NodeState, Story, TaskState, WorkerState
@@ -97,48 +99,6 @@ def advance_task(task: Task, row: Mapping[TaskState, TaskState], trigger: str) -
     if after is None:
         raise IllegalTransition(task.label, task.state.value, trigger, task.tell())
     task.state = after
-
-
-@dataclass(frozen=True, slots=True)
-class Death:
-    """How a worker died that was running a task."""
-
-    worker: str
-    attempt: int
-    cause: str
-    peak_bytes: int
-
-    def __str__(self) -> str:
-        peak = f"peak memory {self.peak_bytes / limits.MB:.0f} MB"
-        return f"attempt {self.attempt} on {self.worker}: {self.cause}, {peak}"
-
-
-class Blame:
-    """What is known against a task whose workers died, or that failed and is tried again."""
-
-    __slots__ = ("channel", "deaths", "failure_count", "node_id", "node_ids", "since")
-
-    def __init__(self) -> None:
-        self.deaths: list[Death] = []
-        self.failure_count = 0
-        """Failures that were not taken for its result."""
-        self.node_ids: dict[str, None] = {}
-        """Where that happened."""
-        self.node_id = ""
-        self.channel = 0
-        """Where it did last: the next attempt is made elsewhere if there is an elsewhere."""
-        self.since = 0.0
-
-    def accuse(self, worker: Worker, now: float) -> None:
-        """It happened with this worker."""
-        self.node_id = worker.node.hello.node_id
-        self.node_ids[self.node_id] = None
-        self.channel = worker.channel
-        self.since = now
-
-    @property
-    def count(self) -> int:
-        return len(self.deaths)
 
 
 class Node:
@@ -319,61 +279,6 @@ class BulkRecord:
     def __init__(self, peer: int, node_id: str) -> None:
         self.peer = peer
         self.node_id = node_id
-
-
-class SharedRound:
-    """The data that the tasks of a job's present round share."""
-
-    __slots__ = (
-        "holders",
-        "moved_at",
-        "offered",
-        "parts",
-        "received_bytes",
-        "round",
-        "sizes",
-        "total_bytes",
-    )
-
-    def __init__(self, round_: int, sizes: list[int], now: float) -> None:
-        self.round = round_
-        self.sizes = sizes
-        self.total_bytes = sum(sizes)
-        self.received_bytes = 0
-        self.parts: list[Buffer] = []
-        """What has come, in order; small ones are joined, so that there are not too many."""
-        self.moved_at = now
-        """When some of it last came, here or to a node, or a node was told of it."""
-        self.offered: dict[Node, int] = {}
-        """Nodes that were told of it, and how much each has."""
-        self.holders: dict[Node, None] = {}
-        """Nodes that have all of it."""
-
-    @property
-    def is_complete(self) -> bool:
-        return self.received_bytes == self.total_bytes
-
-    def add(self, part: Buffer) -> None:
-        """Append what follows; a view must be of bytes."""
-        last = self.parts[-1] if self.parts else None
-        if last is not None and len(last) + len(part) <= limits.SHARED_PART_BYTES:
-            if not isinstance(last, bytearray):
-                last = self.parts[-1] = bytearray(last)
-            last += part
-        else:
-            self.parts.append(part)
-        self.received_bytes += len(part)
-
-
-class DeathNotices:
-    """Which deaths of workers at a job's tasks its client has heard of."""
-
-    __slots__ = ("due_at", "untold")
-
-    def __init__(self) -> None:
-        self.due_at = 0.0
-        """When the next one may be told."""
-        self.untold = 0
 
 
 class Job:

@@ -21,7 +21,8 @@ from typing import Final
 from midas_mp.errors import ProtocolError
 from midas_mp.scheduler import briefing
 from midas_mp.scheduler.events import Transfer
-from midas_mp.scheduler.records import BulkRecord, ClientRecord, Job, Node, SharedRound
+from midas_mp.scheduler.records import BulkRecord, ClientRecord, Job, Node
+from midas_mp.scheduler.shared_round import SharedRound
 from midas_mp.scheduler.state import State
 from midas_mp.wire.framing import Frame, size_bytes
 from midas_mp.wire.messages import (

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from midas_mp.scheduler.records import Blame, Job, Task, Worker
+from midas_mp.scheduler.blame import Blame
+from midas_mp.scheduler.records import Job, Task, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import WorkerState
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from midas_mp.scheduler import invariants
-from midas_mp.scheduler.records import Blame, BulkRecord, Node, SharedRound
+from midas_mp.scheduler.blame import Blame
+from midas_mp.scheduler.records import BulkRecord, Node
+from midas_mp.scheduler.shared_round import SharedRound
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.strays import StrayJob
 from midas_mp.scheduler.tables import JobState, NodeState, TaskState, WorkerState
