@@ -52,11 +52,26 @@ def _hanging(text: str) -> str:
 def _describe_script_error(error: ScriptError) -> str:
     place = f" in {error.place}" if error.place else ""
     lines = [f"midas: script error{place}", *_indented(error.message)]
+    if hint := _hint(error):
+        lines.append(f"  {hint}")
     if error.excerpt:
         lines += _indented(f"  {error.excerpt}")
     if error.traceback:
         lines += _indented(error.traceback)
     return "\n".join(lines)
+
+
+def _hint(error: ScriptError) -> str:
+    """How to have a higher limit than the one that was reached."""
+    match error.kind:
+        case "timeout":
+            return "more time: --timeout or config.timeout_s"
+        case "memory" if error.function in ("execute_code", None):
+            return "more memory: --memory or config.memory, as far as the node has it"
+        case "memory":
+            return "more memory: --driver-memory"
+        case _:
+            return ""
 
 
 def _indented(text: str) -> list[str]:

@@ -184,6 +184,8 @@ class TaskRunner:
         self.serial += count - 1
         if finished.outcomes:
             self._finish(job, message, finished, is_end=True)
+        else:
+            job.runtime.tell_dropped()
         if not job.runtime.is_spoiled:
             calls = message.calls[-count:]
             refs = [TaskRef(message.job, message.round, call.index) for call in calls]

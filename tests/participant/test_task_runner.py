@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgpack
@@ -13,6 +15,7 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.lua.bundle import Bundle
+from midas_mp.lua.output import OutputParser
 from midas_mp.participant import task_runner
 from midas_mp.participant.unsent_results import UnsentResult
 from midas_mp.wire.local import LoadScript, SharedData
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from midas_mp.participant.status_page import RunningTask
     from tests.participant.conftest import Peer
 
+DROPPED = re.compile(rb"\.\.\. (\d+) lines")
+
 JOB = """
 local acts = {
   echo = function(x) return x end,
@@ -40,6 +45,10 @@ local acts = {
   loop = function() while true do end end,
   gate = function(x) print(("g"):rep(200000)) return x end,
   write = function(x) shared_data.x = x return x end,
+  flood = function(x)
+    for i = 1, x do print(i) end
+    return x
+  end,
 }
 function generate_data(index) while index == 2 do end return index end
 function execute_code() return acts[global_data[1]](global_data[2]) end
@@ -188,6 +197,50 @@ def test_calls_that_were_taken_back_are_returned_in_every_frame(
     assert its.values() == ["new", "newer"]
     its.give(("loop", 0), first=70)
     assert (running.serial, its.wait_running(70).serial) == (2, 9)
+
+
+def test_what_was_printed_in_vain_is_told_though_the_rest_is_taken_back(
+    process: Callable[..., Process],
+) -> None:
+    """The second flood ends too soon after the first for a note of its own, and is sent alone."""
+    its = process()
+    parser, texts = OutputParser(), []
+
+    def read_output(timeout_s: float) -> bool:
+        fd = its.peer.child.output_fd
+        if not select.select([fd], [], [], timeout_s)[0]:
+            return False
+        texts.extend(record.text for record in parser.feed(os.read(fd, 2**20)))
+        return True
+
+    def receive() -> bool:
+        """The answers to all three; whether the last one was given back."""
+        answered = 0
+        while answered < 3:
+            message = its.peer.receive().message
+            if isinstance(message, TasksReturned):
+                return True
+            assert isinstance(message, TaskResults)
+            answered += len(message.outcomes)
+        return False
+
+    def flood(serial: int) -> bool:
+        its.give(("flood", 120_000), ("flood", 60_000), ("echo", 3), first=serial)
+        with ThreadPoolExecutor(1) as pool:
+            received = pool.submit(receive)
+            while not received.done():
+                read_output(0.001)
+                running = its.peer.child.page.read()
+                if running is not None and running.index == serial + 1:
+                    its.peer.child.page.take_back(serial + 2)
+        while read_output(0):
+            pass
+        kept = sum(text.isdigit() for text in texts)
+        told = sum(int(note[1]) for note in map(DROPPED.match, texts) if note)
+        assert kept + told == (serial + 2) // 3 * 180_000
+        return received.result()
+
+    assert any(flood(serial) for serial in range(1, 31, 3))
 
 
 def test_a_write_into_shared_data_fails_what_was_not_taken_back(

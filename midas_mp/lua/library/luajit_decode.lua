@@ -240,7 +240,7 @@ end
 
 function reader.take()
   local value
-  value, position = take(bytes, position, size, 1)
+  value, position = take(bytes, position, size, 0)
   return value
 end
 

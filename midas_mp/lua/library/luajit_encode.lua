@@ -347,7 +347,7 @@ end
 
 function writer.add(value, is_last)
   outgoing.next(is_last)
-  position = put_value(value, position, 1)
+  position = put_value(value, position, 0)
   outgoing.mark()
   added = added + 1
 end

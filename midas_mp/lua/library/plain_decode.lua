@@ -204,7 +204,7 @@ end
 
 function reader.take()
   local value
-  value, position = take(position, #text, 1)
+  value, position = take(position, #text, 0)
   return value
 end
 

@@ -247,7 +247,7 @@ end
 
 function writer.add(value)
   buffers.next()
-  put_value(value, 1)
+  put_value(value, 0)
   buffers.mark()
   added = added + 1
   mark()
