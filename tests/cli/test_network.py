@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import pty
 import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from midas_mp.cli.network import announce
+from midas_mp.wire.framing import Frame, encode
+from midas_mp.wire.joining import denial
+from midas_mp.wire.messages import Hello, Role
+from midas_mp.wire.records import RecordWriter
 
 
 def test_announcements_are_safe_lines(capsys):
@@ -163,6 +169,44 @@ def test_what_is_about_hosts_needs_an_address(midas, script, option):
     ended = midas("run", script(), *option)
     assert ended.code == 2
     assert "are for an --address" in ended.err
+
+
+EVIL = "1\nmidas: forged\r\x1b[31mred\x1b[2J\u202eabc\x07"
+
+
+def is_safe(line):
+    """Whether it is one of ours, in which nothing is obeyed."""
+    return (
+        line.startswith("midas: ") and not line.startswith("midas: forged") and line.isprintable()
+    )
+
+
+def test_what_a_peer_says_of_itself_is_one_safe_line_at_the_host(start):
+    host = start("host", "--address", "127.0.0.1:0", "--insecure")
+    name, port = host.address().split(":")
+    hello = Hello(999, Role.CLIENT, EVIL, "ab", "me")
+    with socket.create_connection((name, int(port))) as sock:
+        sock.sendall(b"".join(RecordWriter().seal(encode(Frame(0, hello)))))
+        host.wait_for("was refused: me .* upgrade midas_mp")
+    assert all(map(is_safe, host.err.splitlines()))
+
+
+def test_what_a_host_gives_as_its_reason_passes_for_nothing_else(midas):
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+
+        def deny():
+            sock, _ = server.accept()
+            with sock:
+                sock.recv(65_536)
+                sock.sendall(denial("token", EVIL))
+
+        denying = pool.submit(deny)
+        ended = midas("workers", "--address", f"127.0.0.1:{server.getsockname()[1]}")
+        denying.result()
+    assert ended.code == 3
+    first, *others = ended.err.splitlines()
+    assert is_safe(first)
+    assert all(line.startswith("  ") and line.isprintable() for line in others)
 
 
 def test_no_option_takes_a_token_as_a_word(midas, script):
