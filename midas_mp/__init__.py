@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from midas_mp.errors import (
         ClusterLost,
         HostUnreachable,
+        JobKilled,
         JournalFailed,
         JournalRefused,
         MidasError,
@@ -57,6 +58,7 @@ __all__ = [
     "Executor",
     "ExecutorClosed",
     "HostUnreachable",
+    "JobKilled",
     "JournalFailed",
     "JournalRefused",
     "LocalCluster",
@@ -80,6 +82,7 @@ _HOMES: Final = {
     "Executor": "midas_mp.executor.executor",
     "ExecutorClosed": "midas_mp.executor.broken",
     "HostUnreachable": "midas_mp.errors",
+    "JobKilled": "midas_mp.errors",
     "JournalFailed": "midas_mp.errors",
     "JournalRefused": "midas_mp.errors",
     "LocalCluster": "midas_mp.local_cluster",

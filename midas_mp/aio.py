@@ -219,6 +219,27 @@ class AsyncClient:
             script.cancel()
             bar.close()
 
+    def pause(self) -> None:
+        """As ``Executor.pause``: everything stands still until ``resume`` or ``close``.
+
+        Raises:
+            ExecutorClosed: the client is not open.
+        """
+        self._pause(is_paused=True)
+
+    def resume(self) -> None:
+        """Lets go on what ``pause`` stopped, or ``midas pause`` from outside.
+
+        Raises:
+            ExecutorClosed: the client is not open.
+        """
+        self._pause(is_paused=False)
+
+    def _pause(self, *, is_paused: bool) -> None:
+        if self._workplace is None:
+            raise _not_open()
+        self._workplace.client.pause(is_paused=is_paused)
+
     def _open_calls(self) -> FunctionCalls:
         """For a call that is made now."""
         if self._calls is None:

@@ -244,3 +244,25 @@ def test_a_lost_cluster_breaks_a_script(run_with, script):
             await client.run(script())
 
     run_with(work)
+
+
+def test_it_stands_still_until_it_is_resumed_or_closed(run_with):
+    async def work(client):
+        client.pause()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.submit(SQUARE, 2)
+        call = asyncio.create_task(client.submit(SQUARE, 3))
+        await asyncio.sleep(0)
+        client.resume()
+        assert await call == 9
+        client.pause()
+        never = asyncio.create_task(client.submit(SQUARE, 4))
+        await asyncio.sleep(0)
+        await client.close()
+        with pytest.raises(ExecutorClosed):
+            await never
+        with pytest.raises(ExecutorClosed):
+            client.resume()
+
+    run_with(work)

@@ -21,6 +21,7 @@ from midas_mp.errors import MidasError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.transport.link import Dial
 from midas_mp.wire.framing import Buffer, Frame
+from midas_mp.wire.management import Action, Control
 from midas_mp.wire.messages import PROTOCOL_VERSION, EndJob, Hello, JobSpec, OpenJob, Role
 from midas_mp.wire.vocabulary import AnyMessage
 
@@ -34,6 +35,9 @@ class Client:
         jitter: where the delays between tries come from.
         patience_s: how long to look for a host that is gone, by default
             ``limits.CLIENT_PATIENCE_S``; 0 where it cannot come again.
+
+    Attributes:
+        is_paused: its jobs are to stand still.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Client:
         self._ended: deque[EndJob] = deque(maxlen=limits.ENDED_JOBS_MAX)
         """Said again to a host that may not have heard them; it remembers as many."""
         self._failure: MidasError | None = None
+        self.is_paused = False
         self._connection = Connection(
             dial,
             _hello(Role.CLIENT, node_id),
@@ -87,6 +92,14 @@ class Client:
         self._jobs[job.id] = job
         job.introduce()
         return job
+
+    def pause(self, *, is_paused: bool) -> None:
+        """Has its jobs, also those that it opens later, stand still in the middle of whatever they
+        are at, or go on.  Of what others say of one of them the last word counts.
+        """
+        self.is_paused = is_paused
+        for job in self._open_jobs():
+            self.say(Control(Action.PAUSE if is_paused else Action.RESUME, job.id))
 
     def close(self) -> None:
         """Ends all jobs and the connections; idempotent."""

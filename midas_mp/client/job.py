@@ -29,6 +29,7 @@ from midas_mp.client.upload import SharedPayload
 from midas_mp.errors import ClusterLost, JobKilled, MidasError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.framing import Buffer, Frame, payloads, size_bytes
+from midas_mp.wire.management import Action, Control
 from midas_mp.wire.messages import (
     Acknowledge,
     Call,
@@ -56,6 +57,9 @@ made for every task."""
 
 class JobOwner(Protocol):
     """The client that a job belongs to."""
+
+    is_paused: bool
+    """Its jobs are to stand still."""
 
     def say(self, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> None: ...
 
@@ -222,6 +226,8 @@ class ClientJob:
         self._acknowledgements.repeat()
         for number, tasks in self._rounds.items():
             self._say_cancelled(number, list(tasks.cancelled))
+        if self._owner.is_paused:  # a host that was started again knows of no pause
+            self._owner.say(Control(Action.PAUSE, self.id))
         self.offer()
 
     def offer(self) -> None:
@@ -302,7 +308,7 @@ class ClientJob:
         size_bytes = news.credit_bytes if isinstance(news, JobOpened) else None
         self._credit.grant(news.credit_tasks, size_bytes)
         self._use_credit()
-        if isinstance(news, JobStatus) and news.notice:
+        if isinstance(news, JobStatus) and news.notice and not self._owner.is_paused:
             self._observer.noticed(news.notice)
 
     def _take_shared(self, news: FetchShared | SharedHeld) -> None:

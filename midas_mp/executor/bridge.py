@@ -142,6 +142,17 @@ class Bridge:
             self._thread.post(self._begin_script, script, plan, tell)
         return script
 
+    def pause(self, *, is_paused: bool) -> None:
+        """Has everything stand still, or go on.
+
+        Raises:
+            ExecutorClosed: see ``check_open``.
+        """
+        self._check_process()
+        with self._lock:
+            self.check_open()
+            self._thread.post(self._pause, is_paused)
+
     def shut_down(self, *, cancel: bool) -> None:
         """Ends the thread and all it holds, when what is under way has ended, or at once."""
         if self._pid != os.getpid():  # as in check_process
@@ -191,7 +202,12 @@ class Bridge:
     def _begin_script(self, bridged: BridgedScript, plan: ScriptPlan, tell: TellScript) -> None:
         bridged.task = self._scripts.begin(plan, tell)
 
+    def _pause(self, is_paused: bool) -> None:  # noqa: FBT001 - passed on by post
+        self._workplace.client.pause(is_paused=is_paused)
+
     def _begin_ending(self, cancel: bool) -> None:  # noqa: FBT001 - as above
+        if self._workplace.client.is_paused:  # what is under way could not end
+            self._workplace.client.pause(is_paused=False)
         if cancel:
             self.calls.cancel_all()
             self.calls.close(ExecutorClosed(_SHUT_DOWN))

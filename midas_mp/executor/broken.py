@@ -8,7 +8,9 @@ from midas_mp.errors import ClusterLost, MidasError, UsageError, WorldError
 
 
 class BrokenCluster(ClusterLost, BrokenExecutor):
-    """The host, or every worker, went away: nothing more will come of this executor."""
+    """The host, or every worker, went away, or somebody killed the job: nothing more will come of
+    it.  The cause, such as ``midas_mp.errors.JobKilled``, is its ``__cause__``.
+    """
 
     code = "broken_cluster"
 

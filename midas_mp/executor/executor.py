@@ -241,6 +241,28 @@ class Executor(concurrent.futures.Executor):
         plan = options.plan(script_path, self._spec)
         return run_script(self._bridge, plan, told, raw=self._raw)
 
+    # -- standing still ----------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Has all calls, maps and scripts of this executor stand still, in the middle of whatever
+        they are at, and what begins later too, until ``resume`` or ``shutdown``.
+
+        Time limits stand still with them; workers that are at none of it are free for others at the
+        host.  It returns at once; workers stop when they hear of it.
+
+        Raises:
+            ExecutorClosed: after ``shutdown``.
+        """
+        self._bridge.pause(is_paused=True)
+
+    def resume(self) -> None:
+        """Lets go on what ``pause`` stopped, or ``midas pause`` from outside.
+
+        Raises:
+            ExecutorClosed: after ``shutdown``.
+        """
+        self._bridge.pause(is_paused=False)
+
     # -- the end -----------------------------------------------------------------------------------
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as in the standard library

@@ -14,7 +14,7 @@ import pytest
 from midas_mp import limits
 from midas_mp.client.client import Client
 from midas_mp.client.cluster import InProcessCluster, dial_within
-from midas_mp.errors import ClusterLost, MidasError
+from midas_mp.errors import ClusterLost, JobKilled, MidasError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.supervisor import Supervisor
@@ -24,6 +24,7 @@ from midas_mp.transport.address import Address
 from midas_mp.transport.link import Dial, Link, Receiver
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Buffer, Frame
+from midas_mp.wire.management import Action, Control, ControlAnswered, ControlResult
 from midas_mp.wire.messages import (
     Call,
     EndJob,
@@ -32,6 +33,7 @@ from midas_mp.wire.messages import (
     JobOpened,
     JobSpec,
     JobStarted,
+    JobStatus,
     OpenJob,
     PutBundle,
     Role,
@@ -90,6 +92,55 @@ def test_a_job_that_the_host_ends_is_lost(run: Callable, stage: Callable) -> Non
         assert await other.wait_started() == 1, "the other job goes on"
         s.client.close()
         assert [end.job for end in await s.side.hear(EndJob)] == [other.id]
+
+    run(main())
+
+
+def test_a_job_that_somebody_killed_says_by_whom(run: Callable, stage: Callable) -> None:
+    async def main() -> None:
+        s = await stage.started()
+        s.side.say(JobEnded(s.job.id, "killed", "killed by ann@laptop"))
+        error = await s.observer.lost
+        assert isinstance(error, JobKilled)
+        assert (str(error), error.exit_code) == ("the job was killed by ann@laptop", 4)
+        with pytest.raises(JobKilled):
+            await s.submit(0)
+        s.client.close()
+        await s.side.hear(Goodbye)
+        assert s.side.heard(EndJob) == [], "it has ended"
+
+    run(main())
+
+
+def test_all_jobs_stand_still_those_of_later_and_at_the_next_host_too(
+    run: Callable, stage: Callable
+) -> None:
+    async def main() -> None:
+        s = await stage.started()
+        s.client.pause(is_paused=True)
+        assert await s.side.hear(Control) == [Control(Action.PAUSE, s.job.id)]
+        late, _ = s.open_job()
+        assert await s.side.hear(Control, 2) == [
+            Control(Action.PAUSE, s.job.id),
+            Control(Action.PAUSE, late.id),
+        ]
+        s.side.say(ControlAnswered(ControlResult.DONE, "it is paused"))
+        s.side.say(JobStatus(s.job.id, 2, 4, "paused; 'midas resume' lets it go on"))
+        await s.a_while()
+        await s.cut()
+        assert len(await s.side.hear(Control, 2)) == 2
+        assert not [text for text in s.observer.notices() if "midas resume" in text], "it knows"
+        s.client.pause(is_paused=False)
+        assert (await s.side.hear(Control, 4))[2:] == [
+            Control(Action.RESUME, s.job.id),
+            Control(Action.RESUME, late.id),
+        ]
+        s.side.say(JobStatus(s.job.id, 2, 4, "whatever"))
+        await s.a_while()
+        await s.cut()
+        assert s.side.heard(Control) == []
+        assert "whatever" in s.observer.notices()
+        s.client.close()
 
     run(main())
 

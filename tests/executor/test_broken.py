@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor
 
-from midas_mp.errors import ClusterLost, HostUnreachable, ProcessLost, ScriptError
+from midas_mp.errors import ClusterLost, HostUnreachable, JobKilled, ProcessLost, ScriptError
 from midas_mp.executor.broken import BrokenCluster, ExecutorClosed, as_broken
 
 
 def test_a_loss_is_a_broken_executor_and_says_the_same():
-    for cause in (ClusterLost("gone"), ProcessLost("gone"), HostUnreachable("gone")):
+    for cause in (
+        ClusterLost("gone"),
+        ProcessLost("gone"),
+        HostUnreachable("gone"),
+        JobKilled("gone"),
+    ):
         broken = as_broken(cause)
         assert isinstance(broken, BrokenExecutor)
         assert isinstance(broken, ClusterLost)

@@ -7,6 +7,7 @@ import gc
 import itertools
 import math
 import threading
+import time
 
 import numpy as np
 import psutil
@@ -506,6 +507,69 @@ function(length, from)
 end
 """
 LONG = 20_000
+
+
+# -- standing still --------------------------------------------------------------------------------
+
+SPIN = "function() local ends = os.clock() + 0.4 while os.clock() < ends do end return 'spun' end"
+
+
+def until(look):
+    """For what the kernel says of processes, which nothing announces."""
+    deadline = time.monotonic() + 40
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_runs_stops_in_the_middle_and_goes_on_there(make_executor):
+    before = set(children())
+    executor = make_executor(timeout=30)
+    (zygote,) = set(children()) - before
+    assert executor.submit("function() return 'ready' end").result() == "ready"
+    (worker,) = psutil.Process(zygote).children()
+    rested_s = worker.cpu_times().user
+    future = executor.submit(SPIN)
+    until(lambda: worker.cpu_times().user > rested_s + 0.1)
+    executor.pause()
+    until(lambda: worker.status() == psutil.STATUS_STOPPED)
+    assert not future.done()
+    executor.resume()
+    assert future.result() == "spun"
+
+
+def test_what_begins_later_waits_too_calls_maps_and_scripts(make_executor, tmp_path, caplog):
+    (tmp_path / "job.lua").write_text(
+        "function generate_data(i, n) return i end function execute_code() return 1 end "
+        "function interpret_results() return #results end"
+    )
+    executor = make_executor()
+    executor.pause()
+    future = executor.submit(SQUARE, 3)
+    results = executor.map(SQUARE, range(3), timeout=0.2)
+    with pytest.raises(TimeoutError):
+        next(results)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        script = pool.submit(executor.run, tmp_path / "job.lua", tasks=2)
+        assert not future.done()
+        executor.resume()
+        assert script.result() == 2
+    assert future.result() == 9
+    assert list(executor.map(SQUARE, range(3))) == [0, 1, 4]
+    assert caplog.messages == [], "who pauses knows it"
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_the_end_lets_it_go_on_or_stops_it(make_executor, cancel):
+    executor = make_executor()
+    executor.pause()
+    future = executor.submit(SQUARE, 3)
+    executor.shutdown(cancel_futures=cancel)
+    assert future.cancelled() == cancel
+    assert cancel or future.result() == 9
+    for act in (executor.pause, executor.resume):
+        with pytest.raises(ExecutorClosed):
+            act()
 
 
 def children() -> list[int]:
