@@ -16,12 +16,13 @@ from midas_mp import limits
 from midas_mp.errors import ProcessLost
 from midas_mp.participant.crew import EARLY_DEATHS_MAX
 from midas_mp.wire.framing import Frame, encode, encode_all, head
-from midas_mp.wire.local import BlobRef, ReleaseBlobs
+from midas_mp.wire.local import BlobRef, ReleaseBlobs, ResultsStored
 from midas_mp.wire.management import KillWorker, PauseWorker
 from midas_mp.wire.messages import (
     PROTOCOL_VERSION,
     EndJob,
     Hello,
+    LimitTasks,
     Outcome,
     RecallTasks,
     Status,
@@ -199,6 +200,36 @@ def test_however_many_go_back_the_headers_hold_them(
     run(main())
 
 
+def test_what_a_process_was_asked_back_and_returns_goes_to_the_host(
+    run: Callable, at_work: Callable
+) -> None:
+    source = """
+    function execute_code()
+      if global_data == "x" then return true end
+      print("busy")
+      local ends = os.clock() + 0.1
+      while os.clock() < ends do end
+    end
+    """
+
+    async def main() -> None:
+        async with at_work(source) as (n, host):
+            first = await n.measure_short_tasks(host)
+            host.submit(1, {first: "long", first + 1: "x", first + 2: "x"})
+            await host.printed(b"busy")
+            seat = n.launcher._crew._seats[1]
+            assert len(seat.held()) == 3, "all of them are in hand"
+            seat.ask_back(seat.process.running())
+            (answer,) = await host.hear(TasksReturned)
+            assert [ref.index for ref in answer.tasks] == [first + 1, first + 2]
+            assert (await host.results(first + 1))[first] == ("OK", None)
+            host.submit(1, {first + 1: "x", first + 2: "x"})
+            assert len(await host.results(first + 3)) == first + 3
+            assert host.heard(WorkerDown) == []
+
+    run(main())
+
+
 def test_tasks_for_a_process_that_is_gone_are_not_given_to_the_next(
     run: Callable, at_work: Callable
 ) -> None:
@@ -292,6 +323,27 @@ def test_a_deadline_is_of_each_call_and_not_of_the_batch(run: Callable, node: Ca
             host.submit(1, dict.fromkeys(range(30), 0.01))
             assert len(await host.results(30)) == 30
             assert host.heard(WorkerDown) == []
+
+    run(main())
+
+
+def test_a_bound_that_comes_later_holds_for_what_runs_and_for_nobody_else(
+    run: Callable, node: Callable
+) -> None:
+    async def main() -> None:
+        async with node(workers=2) as n:
+            host = n.meet()
+            await host.welcome()
+            host.begin(BY_NAME, job="other")
+            host.submit(2, {7: ["loop"]}, job="other")
+            host.begin(BY_NAME, timeout_factor=5)
+            host.submit(1, {0: ["loop"]})
+            await host.until(lambda: host.printed_lines() == [b"looping"] * 2)
+            host.say(LimitTasks("job", 0, 0.2))
+            (down,) = await host.hear(WorkerDown)
+            assert down.channel == 1
+            _, failure = host.outcomes()[0]
+            assert failure["message"].startswith("timeout of 0.2 s (5x the median task) reached")
 
     run(main())
 
@@ -405,6 +457,21 @@ def test_a_process_with_a_full_state_is_replaced_and_blames_nobody(
     run(main())
 
 
+def test_workers_that_are_confined_less_than_the_owner_wants_are_none(
+    run: Callable, node: Callable
+) -> None:
+    async def main() -> None:
+        async with node(sandbox_level_max=0, sandbox_level_min=1) as n:
+            host = n.meet()
+            await host.hear(Hello)
+            host.say(Welcome(PROTOCOL_VERSION, "0", "laptop", 0))
+            with pytest.raises(ProcessLost, match="a worker here reaches only sandbox level"):
+                await n.launcher.failed
+            assert host.heard(WorkerUp) == []
+
+    run(main())
+
+
 def test_workers_that_cannot_start_end_in_a_sentence(
     run: Callable, node: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -434,6 +501,7 @@ def test_garbage_from_a_worker_costs_that_worker_only(run: Callable, at_work: Ca
             offences = (
                 *(_into_its_pipe, _into_its_socket, _with_an_answer_to_nothing),
                 *(_with_a_result_in_nobodys_memory, _with_memory_released_that_was_never_shown),
+                _with_the_answer_of_a_script_process,
             )
             for epoch, write in enumerate(offences):
                 host.submit(1, {epoch: ["loop"]})
@@ -464,6 +532,11 @@ def _with_an_answer_to_nothing(pid: int) -> None:
     frame = Frame(0, TaskResults("job", 0, "laptop-000", [outcome]), [b"\xc0"])
     with contextlib.closing(stolen_socket(pid)) as sock:
         sock.sendall(b"".join(encode_all([frame])))
+
+
+def _with_the_answer_of_a_script_process(pid: int) -> None:
+    with contextlib.closing(stolen_socket(pid)) as sock:
+        sock.sendall(b"".join(encode_all([Frame(0, ResultsStored("job", 0, []))])))
 
 
 def _with_a_result_in_nobodys_memory(pid: int) -> None:

@@ -38,6 +38,7 @@ from midas_mp.wire.messages import (
     Goodbye,
     Hello,
     JobSpec,
+    NodeLeaving,
     OfferShared,
     Refused,
     Role,
@@ -129,14 +130,10 @@ class Participant:
 @asynccontextmanager
 async def _serving(
     address: Address,
-    *,
-    once: bool = False,
-    idle_timeout_s: float | None = None,
-    **settings: object,
+    settings: dict[str, object] | None = None,
+    **options: object,
 ) -> AsyncIterator[Participant]:
-    participant = Participant(
-        address, SETTINGS._replace(**settings), once=once, idle_timeout_s=idle_timeout_s
-    )
+    participant = Participant(address, SETTINGS._replace(**(settings or {})), **options)
     try:
         yield participant
     finally:
@@ -222,7 +219,7 @@ def test_a_refusal_ends_it(run: Callable, serving: Callable) -> None:
     async def main() -> None:
         async with (
             opened(Address(port=0), lambda: refused) as (address, door),
-            serving(address, name_is_explicit=True) as participant,
+            serving(address, {"name_is_explicit": True}) as participant,
         ):
             with pytest.raises(PeerRefused, match="the name 'laptop' is taken"):
                 await participant.task
@@ -405,7 +402,7 @@ def test_a_node_that_cannot_run_workers_gives_up(
     async def main() -> None:
         async with (
             opened(Address(port=0)) as (address, _),
-            serving(address, memory_bytes=1) as participant,
+            serving(address, {"memory_bytes": 1}) as participant,
         ):
             with pytest.raises(ProcessLost, match="workers cannot start here: "):
                 await participant.task
@@ -551,6 +548,46 @@ def test_who_leaves_says_what_nobody_has_heard(run: Callable, node: Callable) ->
                 "1 result has found no host within 0.1 s; others compute that again",
                 "left",
             ]
+
+    run(main())
+
+
+def test_who_leaves_says_what_goes_on_and_what_is_left_to_others(
+    run: Callable, at_work: Callable
+) -> None:
+    endless = "function execute_code() print('looping') while true do end end"
+
+    async def main() -> None:
+        async with at_work(endless, workers=2) as (n, host):
+            for channel in (1, 2):
+                host.submit(channel, {channel: None})
+            await host.hear(TaskPrinted, 2)
+            said: list[str] = []
+            draining = asyncio.Event()
+            draining.set()
+            await drain(n.launcher, draining, 0.1, said.append)
+            assert said == [
+                "leaving: 2 tasks go on here for up to 0.1 s",
+                "2 tasks are not done after 0.1 s and left to others",
+                "left",
+            ]
+
+    run(main())
+
+
+def test_a_participant_that_drains_says_so_to_its_host_and_ends(
+    run: Callable, serving: Callable
+) -> None:
+    async def main() -> None:
+        async with opened(Address(port=0)) as (address, door):
+            draining = asyncio.Event()
+            async with serving(address, draining=draining, grace_s=20.0) as participant:
+                await door.workers()
+                draining.set()
+                await participant.task
+                assert await door.hear(NodeLeaving) == NodeLeaving("draining", 20.0)
+                assert (await door.hear(Goodbye)).reason == "drained"
+                assert await participant.says("left") == "left"
 
     run(main())
 
