@@ -254,18 +254,16 @@ class SimulatedLink(Link):
         self.site.soon(0, self._lose_own)
 
     def pause_reading(self) -> None:
+        """Takes nothing more, as a process that is stopped."""
         if not self._is_closing:
             self.is_reading_paused = True
 
     def resume_reading(self) -> None:
+        """Undoes ``pause_reading``."""
         self.is_reading_paused = False
         self.into.wake()
 
     # -- the pulse' side -----------------------------------------------------------------------
-
-    @property
-    def is_reading(self) -> bool:
-        return not self.is_reading_paused
 
     def beat(self) -> None:
         self.send([HEARTBEAT])

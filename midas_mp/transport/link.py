@@ -93,14 +93,6 @@ class Link(abc.ABC):
     def abort(self) -> None:
         """End the link at once; what is unsent is lost."""
 
-    @abc.abstractmethod
-    def pause_reading(self) -> None:
-        """Take nothing more from the peer for now, which in time makes it wait."""
-
-    @abc.abstractmethod
-    def resume_reading(self) -> None:
-        """Undo ``pause_reading``."""
-
     @property
     @abc.abstractmethod
     def _is_clogged(self) -> bool: ...

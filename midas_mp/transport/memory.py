@@ -69,9 +69,11 @@ class MemoryLink(Link):
         self._finish(ConnectionLost(f"{self._other.peer} broke off"))
 
     def pause_reading(self) -> None:
+        """Takes nothing more, as a process that is stopped; for tests of whoever sends."""
         self._is_paused = True
 
     def resume_reading(self) -> None:
+        """Undoes ``pause_reading``."""
         self._is_paused = False
         self._schedule()
 

@@ -44,10 +44,6 @@ class PulsedLink(Protocol):
     @property
     def is_closed(self) -> bool: ...
 
-    @property
-    def is_reading(self) -> bool:
-        """Whether what comes is taken at all."""
-
     def beat(self) -> None:
         """Say ``HEARTBEAT``."""
 
@@ -104,7 +100,7 @@ class Pulse:
         was_absent = self._loop.time() - self._due_s > limits.HEARTBEAT_INTERVAL_S
         has_heard = link.received_count != self._received_count
         self._received_count = link.received_count
-        if has_heard or was_absent or not link.is_reading:
+        if has_heard or was_absent:
             self._silent_beats = 0
         else:
             self._silent_beats += 1

@@ -119,7 +119,6 @@ class StreamLink(asyncio.Protocol, Link):
             self.send([last])
         transport = cast("asyncio.Transport", self._transport)
         self._is_closing = True
-        transport.resume_reading()  # the peer's end of stream must be seen
         if transport.can_write_eof():
             transport.write_eof()
         else:
@@ -132,14 +131,6 @@ class StreamLink(asyncio.Protocol, Link):
         if self._transport is not None:
             self._transport.abort()
 
-    def pause_reading(self) -> None:
-        if not self.is_closed and self._transport and self._transport.is_reading():
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if not self.is_closed and self._transport and not self._transport.is_reading():
-            self._transport.resume_reading()
-
     # -- the side of the memory that is shared ---------------------------------------------------
 
     def share(self, port: LinkedPort) -> None:
@@ -151,10 +142,6 @@ class StreamLink(asyncio.Protocol, Link):
         self._fail(error)
 
     # -- the pulse' side -----------------------------------------------------------------------
-
-    @property
-    def is_reading(self) -> bool:
-        return self._transport is not None and self._transport.is_reading()
 
     def beat(self) -> None:
         self.send([HEARTBEAT])

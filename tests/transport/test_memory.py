@@ -88,6 +88,23 @@ def test_small_frames_count_as_unsent_too(run, recorder):
     run(main())
 
 
+def test_an_end_that_stands_still_can_be_closed(run, recorder):
+    async def main():
+        launcher, host, a, b = ends(recorder)
+        a.send([HELLO])
+        await host.received(1)
+        b.send([WELCOME])
+        await launcher.received(1)
+        b.pause_reading()
+        a.send([results(b"unheard")])
+        b.close(Frame(0, Goodbye("bye")))
+        await launcher.received(2)
+        assert await host.lost() is None
+        assert await launcher.lost() is None
+
+    run(main())
+
+
 def test_a_paused_end_still_learns_that_the_other_is_gone_once_it_has_read_all(run, recorder):
     async def main():
         launcher, host, a, b = ends(recorder)

@@ -26,7 +26,6 @@ class Link:
         self.conversation = Conversation(local, None if local is HOST else remote)
         self.received_count = self.sent_count = 0
         self.is_closed = False
-        self.is_reading = True
         self.beats: list[float] = []
         self.silences: list[float] = []
         self.late_s = 0.0
@@ -159,19 +158,6 @@ def test_who_stood_still_himself_blames_nobody(play):
             assert not link.silences, "everybody has all the time again"
         await asyncio.sleep(LIMIT_S)
         assert link.silences == [LIMIT_S]
-
-    play(main())
-
-
-def test_who_takes_nothing_does_not_wonder_that_nothing_comes(play):
-    async def main():
-        link = Link(LAUNCHER, HOST)
-        link.is_reading = False
-        await asyncio.sleep(1_000)
-        assert not link.silences
-        link.is_reading = True
-        await asyncio.sleep(LIMIT_S + INTERVAL_S)
-        assert link.silences
 
     play(main())
 
