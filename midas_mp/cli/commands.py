@@ -54,7 +54,8 @@ def cli(*, debug: bool) -> None:
     Every option of a command can be set by a variable too, such as MIDAS_TASKS for --tasks.
 
     Exit codes: 0 ok, 1 the script failed, 2 wrong usage, 3 refused by a peer, 4 the port, the
-    host or the workers are missing, 70 a bug in Midas, 130 Ctrl-C, 143 SIGTERM.
+    host or the workers are missing, or somebody killed the job, 70 a bug in Midas, 130 Ctrl-C,
+    143 SIGTERM.
     """  # noqa: D301 - click wants the very character, to keep the lines as they are
     del debug  # run_command() looks for it, since an error may come before it is parsed
 

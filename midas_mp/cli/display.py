@@ -284,6 +284,8 @@ class BarDisplay(Display):
             console=Console(stderr=True, emoji=False),
             auto_refresh=False,
             transient=True,
+            redirect_stdout=False,  # what stands in the place of a stream knows no encoding
+            redirect_stderr=False,
         )
 
 

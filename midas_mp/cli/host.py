@@ -109,7 +109,7 @@ def host(
             where,
             way_in.entry,
             patience_s=patience_s,
-            announce=announce,
+            announce=run.view.noticed,  # above the bar
             invite=partial(invite, way_in, {"participants": COMMANDS["participants"]}),
         )
 

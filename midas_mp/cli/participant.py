@@ -101,6 +101,7 @@ def participant(
     Waits for a host that is not up yet, and for the next one when it goes away; what runs goes on
     meanwhile.  SIGTERM lets it end: nothing new is taken, what runs has --grace, and the exit code
     is 0.  Ctrl-C ends it without waiting, as a second SIGTERM does; once more, and it is gone.
+    'midas kill' at the host ends it at once, with exit code 0: somebody wanted that.
     """
     where = Address.parse(address)
     if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
@@ -121,8 +122,8 @@ def participant(
 
         from midas_mp.cli.running import until_stopped
         from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
-        from midas_mp.participant.launcher import NodeSettings
         from midas_mp.participant.naming import node_name
+        from midas_mp.participant.node_settings import NodeSettings
         from midas_mp.participant.service import serve
         from midas_mp.transport import loop
 

@@ -85,7 +85,11 @@ class ControlResult(enum.IntEnum):
 
 
 class Control(Message, frozen=True, tag=76):
-    """Client → host: do that to a job, a node or a worker."""
+    """Client → host: do that to a job, a node or a worker.
+
+    Whoever came in by a token may have that done to jobs that were opened with the same token; to
+    all else only if it is one for operators.
+    """
 
     action: Action
     target: Annotated[str, Meta(min_length=1, max_length=128)]

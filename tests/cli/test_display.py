@@ -272,3 +272,21 @@ def test_no_bar_where_none_is_wanted_or_none_can_be(start, script, how):
     shown = terminal.close()
     assert (ended.code, ended.out) == (0, "0,1,2,3\n")
     assert (shown, ended.err) == ("", "")
+
+
+def test_what_happens_at_a_host_stands_above_its_bar(start, script):
+    path = script("return global_data.index", generate=WAIT_FOR_A_LINE)
+    terminal = Terminal()
+    env = {"TERM": "xterm", "COLUMNS": "100"}
+    at = ("--address", "127.0.0.1:0")
+    host = start("host", path, *at, "--tasks", "4", stderr=terminal.fd, env=env)
+    host.wait_until(lambda: re.search(r"listening on (\S+)\r", terminal.text()))
+    where = re.search(r"listening on (\S+)\r", terminal.text())[1]
+    start("participant", "--address", where, "--workers", "1", "--name", "first")
+    host.wait_until(lambda: re.search(r"[0-3]/4 .*%.*worker", terminal.text()))
+    start("participant", "--address", where, "--workers", "1", "--name", "second")
+    host.wait_until(lambda: "midas: node second joined, 1 worker announced\r" in terminal.text())
+    host.say("go on")
+    ended = host.wait()
+    terminal.close()
+    assert (ended.code, ended.out) == (0, "0,1,2,3\n")
