@@ -13,7 +13,7 @@ import pytest
 from midas_mp.errors import ConnectionLost, HostUnreachable, PeerRefused, ProtocolError
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
-from midas_mp.transport.joining import Badge, tls_reason
+from midas_mp.transport.joining import Badge, tls_failure, tls_reason
 from midas_mp.transport.reception import Entry
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
@@ -375,6 +375,28 @@ def test_openssl_speaks_so_that_people_understand():
     assert tls_reason(error) == "the host wants a certificate (--tls-cert)"
     error.reason = "SOMETHING_NEW"
     assert tls_reason(error) == "something new"
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", PeerRefused),
+        ("SSLV3_ALERT_BAD_CERTIFICATE", PeerRefused),
+        ("SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", PeerRefused),
+        ("TLSV1_ALERT_PROTOCOL_VERSION", PeerRefused),
+        ("WRONG_VERSION_NUMBER", PeerRefused),
+        ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", ConnectionLost),
+        ("SSLV3_ALERT_BAD_RECORD_MAC", ConnectionLost),
+        ("UNEXPECTED_EOF_WHILE_READING", ConnectionLost),
+        ("TLSV1_ALERT_INTERNAL_ERROR", ConnectionLost),
+    ],
+)
+def test_a_verdict_is_final_and_a_bad_line_is_not(reason, kind):
+    error = ssl.SSLError(1, "…")
+    error.reason = reason
+    told = tls_failure("host:1", error)
+    assert type(told) is kind
+    assert str(told).startswith("TLS with host:1 failed: ")
 
 
 def carry(listening, there):
