@@ -37,7 +37,7 @@ from midas_mp.executor.options import check_level, granted, memory_bytes
 from midas_mp.executor.tether import TetheredProcess, wait_heard
 from midas_mp.join.access import BY_USER
 from midas_mp.participant.cpus import default_memory_bytes
-from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.transport.address import Address
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import uuid
 
 from midas_mp.client.client import Client
 from midas_mp.host.host import Host
-from midas_mp.participant.launcher import Launcher, NodeSettings
+from midas_mp.participant.launcher import Launcher
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.supervisor import Supervisor
 from midas_mp.transport import memory
 from midas_mp.transport.link import Dial, Link, Receiver

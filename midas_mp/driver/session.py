@@ -27,8 +27,8 @@ from midas_mp.host.service import listening
 from midas_mp.join import state
 from midas_mp.journal.journal import Journal
 from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
-from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.naming import node_name
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.zygote import Zygote
 from midas_mp.permissions import Permissions

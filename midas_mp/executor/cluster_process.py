@@ -24,7 +24,7 @@ import msgspec
 from midas_mp.blobs.sharing import Sharing
 from midas_mp.errors import MidasError
 from midas_mp.executor.tether import Tether, ignore_signals
-from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import loop, stream
 from midas_mp.transport.address import Address

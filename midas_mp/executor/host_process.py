@@ -18,7 +18,7 @@ from midas_mp.executor import tether
 from midas_mp.executor.cluster_process import MODULE, settings_word
 from midas_mp.executor.tether import TetheredProcess
 from midas_mp.participant.child import SOCKET_BUFFER_BYTES
-from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.transport import stream
 from midas_mp.transport.link import Link, Receiver
 from midas_mp.wire.conversation import Conversation

@@ -17,8 +17,8 @@ from midas_mp.errors import ClusterLost, MidasError, ProcessLost
 from midas_mp.executor.host_process import HostProcess
 from midas_mp.join.access import BY_USER, Access
 from midas_mp.participant.cpus import default_memory_bytes, usable_cpu_count
-from midas_mp.participant.launcher import NodeSettings
 from midas_mp.participant.naming import node_name
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.zygote import Zygote
 from midas_mp.permissions import OF_TASKS, Permissions

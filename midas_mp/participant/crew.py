@@ -25,6 +25,7 @@ from midas_mp.participant.frozen_workers import FrozenWorkers
 from midas_mp.participant.held_back import HeldBack
 from midas_mp.participant.long_tasks import LongTasks
 from midas_mp.participant.node_job import NodeJob
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.pauses import Pauses
 from midas_mp.participant.process import LuaProcess, ProcessEnd
 from midas_mp.participant.reports import Reports
@@ -34,7 +35,7 @@ from midas_mp.participant.unwanted_tasks import UnwantedTasks
 from midas_mp.participant.uplink import Uplink
 from midas_mp.participant.verdict import FailedCall, verdict
 from midas_mp.participant.zygote_messages import ChildSpec
-from midas_mp.permissions import Permissions, what_lacks
+from midas_mp.permissions import what_lacks
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
 from midas_mp.wire.local import WorkerReady
 from midas_mp.wire.messages import (
@@ -57,11 +58,7 @@ class Crew:
 
     Args:
         supervisor: starts the processes.
-        count: of workers.
-        memory_bytes: bound of each Lua state; a job may ask for less.
-        sandbox_level_max: how far to confine them at most.
-        permissions: what each of them is granted.
-        sandbox_level_min: one that is confined less ends them all.
+        settings: how many there are, and how each of them is confined.
         jobs: what the node knows of jobs; the launcher's, only read here.
 
     Attributes:
@@ -72,22 +69,15 @@ class Crew:
     def __init__(
         self,
         supervisor: Supervisor,
+        settings: NodeSettings,
         *,
-        count: int,
-        memory_bytes: int,
-        sandbox_level_max: int,
-        permissions: Permissions,
-        sandbox_level_min: int = 0,
         jobs: Mapping[str, NodeJob],
     ) -> None:
         self._supervisor = supervisor
-        self._memory_bytes = memory_bytes
-        self._sandbox_level_max = sandbox_level_max
-        self._permissions = permissions
-        self._sandbox_level_min = sandbox_level_min
+        self._settings = settings
         self._jobs = jobs
-        self._reports = Reports(permissions)
-        self._seats = {channel: Seat(channel) for channel in range(1, count + 1)}
+        self._reports = Reports(settings.permissions)
+        self._seats = {channel: Seat(channel) for channel in range(1, settings.workers + 1)}
         self._seat_by_process: dict[LuaProcess, Seat] = {}
         self._unfed: dict[int, Seat] = {}
         seats = self._seats.values()
@@ -100,7 +90,7 @@ class Crew:
         )
         self._frozen_workers = FrozenWorkers(seats, is_holding=lambda: self._reports.is_holding)
         self._pauses = Pauses(
-            self._seats, hand_back=self._reports.hand_back, resumed=self._frozen_workers.watch
+            seats, hand_back=self._reports.hand_back, resumed=self._frozen_workers.watch
         )
         self._drain = Drain(
             seats,
@@ -109,7 +99,7 @@ class Crew:
         )
         self._feeder = Feeder(
             jobs,
-            memory_bytes=memory_bytes,
+            memory_bytes=settings.memory_bytes,
             reports=self._reports,
             pauses=self._pauses,
             drain=self._drain,
@@ -307,10 +297,10 @@ class Crew:
             name=self._reports.worker(seat),
             node=self._reports.node,
             profile="worker",
-            memory_bytes=self._memory_bytes,
-            memory_hard_bytes=self._memory_bytes + limits.MEMORY_SLACK_BYTES,
-            sandbox_level_max=self._sandbox_level_max,
-            permissions=self._permissions,
+            memory_bytes=self._settings.memory_bytes,
+            memory_hard_bytes=self._settings.memory_bytes + limits.MEMORY_SLACK_BYTES,
+            sandbox_level_max=self._settings.sandbox_level_max,
+            permissions=self._settings.permissions,
             private=state.private(),
         )
         try:
@@ -345,7 +335,7 @@ class Crew:
             elif isinstance(message, TasksReturned):
                 returned += seat.returned(message)
             elif isinstance(message, WorkerReady):
-                lacking = what_lacks(message.sandbox_level, self._sandbox_level_min)
+                lacking = what_lacks(message.sandbox_level, self._settings.sandbox_level_min)
                 if lacking:
                     self._fail(ProcessLost(f"a worker here {lacking}"))
                     return
@@ -405,7 +395,7 @@ class Crew:
             seat,
             self._jobs,
             deadline_s=process.deadline_s,
-            memory_bytes=self._memory_bytes,
+            memory_bytes=self._settings.memory_bytes,
         )
         if not isinstance(found, FailedCall):
             return found

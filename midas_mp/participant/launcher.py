@@ -25,10 +25,10 @@ from midas_mp import __version__, limits
 from midas_mp.errors import ClusterLost, ConnectionLost, MidasError, PeerRefused, ProtocolError
 from midas_mp.participant.crew import Crew
 from midas_mp.participant.node_job import NodeJob
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.shared import SharedCopy, SharedFetcher
 from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.uplink import Uplink
-from midas_mp.permissions import OF_TASKS, Permissions
 from midas_mp.transport.link import Dial, Link
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame
 from midas_mp.wire.management import KillWorker, PauseJob, PauseWorker
@@ -51,21 +51,6 @@ from midas_mp.wire.messages import (
     SharedHeld,
     Welcome,
 )
-
-
-class NodeSettings(NamedTuple):
-    """What the owner of a node decides."""
-
-    name: str
-    name_is_explicit: bool
-    workers: int
-    memory_bytes: int
-    """Ceiling of each Lua state; a job may ask for less."""
-    sandbox_level_max: int = 3
-    permissions: Permissions = OF_TASKS
-    """What tasks may use here."""
-    sandbox_level_min: int = 0
-    """Workers that are confined less are none."""
 
 
 class Undone(NamedTuple):
@@ -108,15 +93,7 @@ class Launcher:
         """What every host hears while this node finishes its last tasks."""
         self._jobs: dict[str, NodeJob] = {}
         self._loop = asyncio.get_running_loop()
-        self._crew = Crew(
-            supervisor,
-            count=settings.workers,
-            memory_bytes=settings.memory_bytes,
-            sandbox_level_max=settings.sandbox_level_max,
-            permissions=settings.permissions,
-            sandbox_level_min=settings.sandbox_level_min,
-            jobs=self._jobs,
-        )
+        self._crew = Crew(supervisor, settings, jobs=self._jobs)
         self._fetcher = SharedFetcher(
             dial,
             hello=lambda: self._hello(Role.BULK),

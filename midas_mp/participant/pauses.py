@@ -6,7 +6,7 @@ job does so for as long as it is.  What waits behind it is handed back, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 
 from midas_mp.participant.seat import Seat
 
@@ -15,14 +15,14 @@ class Pauses:
     """Those of one node, by what its host says.
 
     Args:
-        seats: of the node, by channel.
+        seats: of the node.
         hand_back: gives back all that has not begun there.
         resumed: told when a worker goes on.
     """
 
     def __init__(
         self,
-        seats: Mapping[int, Seat],
+        seats: Collection[Seat],
         *,
         hand_back: Callable[[Seat], None],
         resumed: Callable[[], None],
@@ -36,7 +36,7 @@ class Pauses:
     def pause_job(self, job: str, *, is_paused: bool) -> None:
         if is_paused:
             self._jobs.add(job)
-            for seat in self._seats.values():
+            for seat in self._seats:
                 self._hand_back(seat)
         else:
             self._jobs.discard(job)
@@ -86,5 +86,5 @@ class Pauses:
         return is_still
 
     def _settle_all(self) -> None:
-        for seat in self._seats.values():
+        for seat in self._seats:
             self.settle(seat)

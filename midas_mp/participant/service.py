@@ -22,7 +22,8 @@ from midas_mp.errors import (
     ProtocolError,
     WorldError,
 )
-from midas_mp.participant.launcher import Launcher, NodeSettings
+from midas_mp.participant.launcher import Launcher
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp

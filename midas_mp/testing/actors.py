@@ -16,7 +16,8 @@ from typing import Final, NamedTuple, cast
 from midas_mp.client.client import Client
 from midas_mp.errors import PeerError, WorldError
 from midas_mp.host.host import Host
-from midas_mp.participant.launcher import Launcher, NodeSettings
+from midas_mp.participant.launcher import Launcher
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.service import visit_hosts
 from midas_mp.participant.supervisor import Supervisor
 from midas_mp.scheduler import invariants

@@ -16,7 +16,7 @@ from midas_mp.client.client import Client
 from midas_mp.client.cluster import InProcessCluster, dial_within
 from midas_mp.errors import ClusterLost, JobKilled, MidasError
 from midas_mp.lua.bundle import Bundle
-from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import memory, tcp

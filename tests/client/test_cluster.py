@@ -20,7 +20,7 @@ from midas_mp.client.client import Client, ClientJob
 from midas_mp.client.cluster import InProcessCluster
 from midas_mp.errors import ClusterLost, MidasError, ProcessLost
 from midas_mp.lua.bundle import Bundle
-from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.zygote import Zygote
 from midas_mp.wire.framing import Buffer

@@ -26,7 +26,7 @@ from midas_mp.errors import (
 )
 from midas_mp.host import service as host_service
 from midas_mp.participant import service as participant_service
-from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address

@@ -19,7 +19,7 @@ from midas_mp.executor.cluster_process import (
     settings_word,
 )
 from midas_mp.executor.tether import TetheredProcess, wait_heard
-from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.transport.address import Address
 
 NODE = NodeSettings("here", name_is_explicit=False, workers=1, memory_bytes=64 * limits.MB)

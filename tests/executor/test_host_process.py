@@ -21,7 +21,7 @@ from midas_mp.errors import ClusterLost, ProcessLost
 from midas_mp.executor import tether
 from midas_mp.executor.cluster_process import MODULE
 from midas_mp.executor.host_process import HostProcess
-from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.node_settings import NodeSettings
 
 SQUARE = "function(x) return x * x end"
 ENDLESS = "function() while true do end end"

@@ -11,7 +11,8 @@ import pytest
 from midas_mp.client.client import Client
 from midas_mp.errors import MidasError
 from midas_mp.lua.bundle import Bundle
-from midas_mp.participant.launcher import Launcher, NodeSettings
+from midas_mp.participant.launcher import Launcher
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.testing.connection import Site
 from midas_mp.testing.forgery import bent, forged_word
 from midas_mp.testing.orders import Orders, encode

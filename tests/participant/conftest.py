@@ -18,7 +18,8 @@ from midas_mp.errors import HostUnreachable, MidasError, ProcessLost
 from midas_mp.lua.bundle import Bundle
 from midas_mp.participant import held_back
 from midas_mp.participant.child import Child, ChildExit
-from midas_mp.participant.launcher import Launcher, NodeSettings
+from midas_mp.participant.launcher import Launcher
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.seat import FRAME_TIME_TARGET_US
 from midas_mp.participant.supervisor import Supervisor
 from midas_mp.participant.zygote import Zygote

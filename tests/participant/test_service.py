@@ -20,7 +20,7 @@ from midas_mp import limits
 from midas_mp.errors import HostUnreachable, PeerRefused, ProcessLost, ProtocolError
 from midas_mp.join.identity import Identity, make_pem
 from midas_mp.join.tls import host_context, peer_context
-from midas_mp.participant.launcher import NodeSettings
+from midas_mp.participant.node_settings import NodeSettings
 from midas_mp.participant.service import drain, serve, visit_hosts, wait_idle
 from midas_mp.participant.zygote import Zygote
 from midas_mp.transport import tcp
