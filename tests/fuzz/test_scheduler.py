@@ -13,6 +13,7 @@ from midas_mp.scheduler.tables import TaskState
 from midas_mp.testing.forgery import DIGESTS, JOBS, bent, forged, forged_word
 from midas_mp.wire.conversation import Conversation, refusal
 from midas_mp.wire.framing import CONTROL_CHANNEL, Frame, FrameDecoder, encode, encode_all
+from midas_mp.wire.management import Action, Control
 from midas_mp.wire.messages import (
     Acknowledge,
     Call,
@@ -105,10 +106,13 @@ class Crowd:
             return []
         self.peer_last += 1
         self.peers[self.peer_last] = Peer(hello)
-        return [PeerGreeted(self.peer_last, hello)]
+        token, may_manage = self.rng.choice([("", True), ("t1", False), ("t2", False)])
+        return [PeerGreeted(self.peer_last, hello, token, may_manage)]
 
     def word(self, number, role):
         """Half of what is said makes sense, or would if one field were not wrong."""
+        if role is Role.CLIENT and self.rng.happens(0.03):
+            return Frame(CONTROL_CHANNEL, self.control())
         apt = {Role.LAUNCHER: self.of_launcher, Role.CLIENT: self.of_client}
         if role in apt and self.rng.happens(0.75):
             frame = apt[role](number)
@@ -170,6 +174,16 @@ class Crowd:
         calls = [self.call() for _ in range(self.rng.choice((1, 1, 3, 30)))]
         tasks = RunTasks(name, self.rng.choice((0, 0, 1)), 40, digest, "execute_code", calls)
         return Frame(CONTROL_CHANNEL, tasks, [b"payload"] * len(calls))
+
+    def control(self):
+        """Jobs are killed seldom: those that were, of a few names, are not opened again."""
+        nodes = list(self.state.nodes.values())
+        names = [node.name for node in nodes]
+        names += [worker.name for node in nodes for worker in node.workers.values()]
+        action = self.rng.choice(list(Action))
+        if action is not Action.KILL or self.rng.happens(0.1):
+            names += list(self.state.jobs)
+        return Control(action, self.rng.choice(names or ["nobody"]))
 
     def call(self):
         return Call(self.rng.randrange(40), self.rng.choice((0, 0, 0, 2**53)))
