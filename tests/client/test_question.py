@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import re
 from collections.abc import Callable
 
@@ -151,5 +152,25 @@ def test_a_host_that_goes_before_it_has_answered_is_told(run: Callable, stage: C
         s.host.is_away = True
         with pytest.raises(HostUnreachable):
             await list_nodes(s.host.dial)
+
+    run(main())
+
+
+def test_a_user_without_a_name_asks_as_somebody(
+    run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that runs under a number."""
+
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+
+    async def main() -> None:
+        host = Host(WELCOME, NodesListed([], is_last=True))
+        assert await list_nodes(host.dial) == []
+        hello = host.heard[0]
+        assert isinstance(hello, Hello)
+        assert hello.name.startswith("somebody@")
 
     run(main())
