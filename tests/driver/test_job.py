@@ -436,6 +436,25 @@ def test_what_overruns_its_memory_is_named(
     run(main())
 
 
+def test_a_script_process_that_is_full_ends_the_job_though_failures_are_only_counted(
+    run: Callable, driver: Callable, script: Callable
+) -> None:
+    """Nobody is left to generate the data of the other tasks."""
+
+    async def main() -> None:
+        bomb = (
+            "if index == 100 then "
+            "local t = {} while true do t[#t + 1] = ('x'):rep(100000) .. #t end end return index"
+        )
+        async with driver(memory_bytes=64 * limits.MB) as d:
+            with pytest.raises(ScriptError, match="memory limit of 64 MB reached") as caught:
+                await d.answer(script(generate=bomb), tasks=200, on_error="continue")
+            error = caught.value
+            assert (error.kind, error.function, error.index) == ("memory", "generate_data", 100)
+
+    run(main())
+
+
 def test_results_that_do_not_fit_are_an_error(
     run: Callable, driver: Callable, script: Callable, new_engine: Callable
 ) -> None:

@@ -117,6 +117,18 @@ def test_modules_in_config_are_there_for_the_top_level(
     run(main())
 
 
+def test_what_the_top_level_prints_is_shown_once_whatever_config_may_say(
+    run: Callable, driver: Callable, script: Callable
+) -> None:
+    async def main() -> None:
+        path = script(top="print('memory') print('modules')", interpret="print('end')")
+        async with driver() as d:
+            await d.answer(path)
+            assert [text for _, _, text in d.view.prints] == [b"memory", b"modules", b"end"]
+
+    run(main())
+
+
 NAMES_ITS_ENGINE = "config = { requires = { lua = '5.4' } } "
 
 

@@ -11,9 +11,10 @@ import msgpack
 import pytest
 
 from midas_mp import limits
-from midas_mp.driver.script_process import CallResults, script_error
+from midas_mp.driver.script_process import CallResults, ScriptProcess, script_error
 from midas_mp.errors import ProcessLost, ScriptError
 from midas_mp.lua.bundle import Bundle
+from midas_mp.permissions import Permissions
 from midas_mp.wire.messages import Call, Failure, JobSpec, Outcome, RunTasks, Status
 
 SOURCE = """
@@ -182,6 +183,25 @@ def test_a_death_before_it_was_ready_is_told(
             with pytest.raises(ScriptError, match="the script process died: ") as caught:
                 await d.script.load("j", JobSpec(), bundle())
             assert caught.value.kind == "lost"
+
+    run(main())
+
+
+def test_one_that_is_confined_less_than_it_must_be_is_none(run: Callable, driver: Callable) -> None:
+    async def main() -> None:
+        async with driver() as d:
+            script = ScriptProcess(
+                d.supervisor,
+                node="here",
+                memory_bytes=0,
+                sandbox_level_max=0,
+                working_directory="",
+                permissions=Permissions.of_driver(""),
+                sandbox_level_min=1,
+                printed=pytest.fail,
+            )
+            with pytest.raises(ProcessLost, match="the script's own process reaches only sandbox"):
+                await script.ready
 
     run(main())
 
