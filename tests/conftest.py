@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, settings
 
+from midas_mp.testing.virtual_time import VirtualTimeLoop
 from midas_mp.transport import loop
 
 T = TypeVar("T")
@@ -420,6 +421,17 @@ def run(nothing_left: None) -> Callable[[Coroutine[Any, Any, T]], T]:
         return result
 
     return lambda main: loop.run(bounded(main))
+
+
+@pytest.fixture
+def run_by_its_own_clock() -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Where a minute is over at once, and a machine that is busy takes no time."""
+
+    def run(main: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            runner.run(main)
+
+    return run
 
 
 @pytest.fixture

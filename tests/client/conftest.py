@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from midas_mp.client.client import Client
 from midas_mp.client.job import ClientJob
 from midas_mp.errors import HostUnreachable, MidasError
 from midas_mp.lua.bundle import Bundle
-from midas_mp.testing.virtual_time import VirtualTimeLoop
 from midas_mp.transport import memory
 from midas_mp.transport.link import Link, Receiver
 from midas_mp.wire.conversation import Conversation
@@ -230,17 +229,6 @@ class Stage:
         """Enough turns of the loop for everything that is possible to happen in memory."""
         for _ in range(20):
             await asyncio.sleep(0)
-
-
-@pytest.fixture
-def run_by_its_own_clock() -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Where a minute is over at once, and a machine that is busy takes no time."""
-
-    def run(main: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(main)
-
-    return run
 
 
 @pytest.fixture

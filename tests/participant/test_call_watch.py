@@ -10,7 +10,6 @@ import pytest
 from midas_mp.participant.call_watch import NS_PER_S, CallInProgress, CallWatch
 from midas_mp.participant.seat import Seat
 from midas_mp.participant.status_page import RunningTask
-from midas_mp.testing.virtual_time import VirtualTimeLoop
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import Call, RunTasks, TaskRef
 
@@ -62,16 +61,7 @@ def now_ns() -> int:
     return int(asyncio.get_running_loop().time() * NS_PER_S)
 
 
-@pytest.fixture
-def play() -> Callable:
-    def run(main: Callable) -> None:
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(main())
-
-    return run
-
-
-def test_it_sees_which_task_runs_where_and_for_how_long(play: Callable) -> None:
+def test_it_sees_which_task_runs_where_and_for_how_long(run_by_its_own_clock: Callable) -> None:
     async def main() -> None:
         seats = [busy(1, 7), busy(2, 8)]
         running = [RunningTask(1, 3, 7, now_ns()), RunningTask(1, 3, 8, now_ns())]
@@ -86,10 +76,12 @@ def test_it_sees_which_task_runs_where_and_for_how_long(play: Callable) -> None:
         assert [call.spent_s for call in watch.seen] == pytest.approx([2, 1.5])
         watch.stop()
 
-    play(main)
+    run_by_its_own_clock(main())
 
 
-def test_who_is_at_nothing_known_is_passed_over_and_looked_at_again(play: Callable) -> None:
+def test_who_is_at_nothing_known_is_passed_over_and_looked_at_again(
+    run_by_its_own_clock: Callable,
+) -> None:
     async def main() -> None:
         seats = [busy(channel, 7) for channel in (1, 2, 3, 4)]
         Process(seats[1], running=None)
@@ -102,10 +94,10 @@ def test_who_is_at_nothing_known_is_passed_over_and_looked_at_again(play: Callab
         assert watch.is_watching
         watch.stop()
 
-    play(main)
+    run_by_its_own_clock(main())
 
 
-def test_it_ends_with_the_last_who_is_of_interest(play: Callable) -> None:
+def test_it_ends_with_the_last_who_is_of_interest(run_by_its_own_clock: Callable) -> None:
     async def main() -> None:
         seat = busy(1, 7)
         Process(seat, RunningTask(1, 3, 7, now_ns()))
@@ -117,4 +109,4 @@ def test_it_ends_with_the_last_who_is_of_interest(play: Callable) -> None:
         assert len(watch.seen) == 1
         assert not watch.is_watching
 
-    play(main)
+    run_by_its_own_clock(main())

@@ -11,7 +11,6 @@ import pytest
 from midas_mp import limits
 from midas_mp.participant.frozen_workers import START_LOOKS_MAX, FrozenWorkers
 from midas_mp.participant.vital_signs import VitalSigns
-from midas_mp.testing.virtual_time import VirtualTimeLoop
 from midas_mp.wire.messages import TaskResults, WorkerDown, WorkerUp
 
 INTERVAL_S = limits.HEARTBEAT_INTERVAL_S
@@ -55,16 +54,7 @@ class Node:
         self.watch.watch()
 
 
-@pytest.fixture
-def play():
-    def run(main):
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(main)
-
-    return run
-
-
-def test_who_was_stopped_is_blameless_and_who_stands_still_by_himself_is_not(play):
+def test_who_was_stopped_is_blameless_and_who_stands_still_by_himself_is_not(run_by_its_own_clock):
     async def main():
         stopped, still = Worker("T"), Worker("S")
         Node(stopped, still)
@@ -74,10 +64,12 @@ def test_who_was_stopped_is_blameless_and_who_stands_still_by_himself_is_not(pla
         assert stopped.ends == [("somebody had stopped it for 12 s", True)]
         assert still.ends == [("it had stood still for 12 s (state S)", False)]
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_who_computes_waits_for_a_processor_or_has_nothing_to_do_is_left_alone(play):
+def test_who_computes_waits_for_a_processor_or_has_nothing_to_do_is_left_alone(
+    run_by_its_own_clock,
+):
     async def main():
         workers = [Worker("S", ticks_each_look=1), Worker("R"), Worker("T"), Worker("T")]
         workers[2].is_busy = False
@@ -87,10 +79,10 @@ def test_who_computes_waits_for_a_processor_or_has_nothing_to_do_is_left_alone(p
             workers[3].ticks += 1
         assert not any(worker.ends for worker in workers)
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_who_was_told_to_stand_still_is_looked_at_again_when_he_goes_on(play):
+def test_who_was_told_to_stand_still_is_looked_at_again_when_he_goes_on(run_by_its_own_clock):
     async def main():
         worker = Worker("T")
         worker.is_paused = True
@@ -105,10 +97,10 @@ def test_who_was_told_to_stand_still_is_looked_at_again_when_he_goes_on(play):
         await asyncio.sleep(2 * INTERVAL_S)
         assert len(worker.ends) == 1
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_who_may_have_to_wait_for_us_is_not_judged(play):
+def test_who_may_have_to_wait_for_us_is_not_judged(run_by_its_own_clock):
     async def main():
         worker = Worker()
         node = Node(worker)
@@ -119,10 +111,10 @@ def test_who_may_have_to_wait_for_us_is_not_judged(play):
         await asyncio.sleep(LIMIT_S + INTERVAL_S)
         assert worker.ends
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_a_node_that_stood_still_itself_begins_anew(play):
+def test_a_node_that_stood_still_itself_begins_anew(run_by_its_own_clock):
     async def main():
         worker = Worker("T")
         node = Node(worker)
@@ -132,10 +124,10 @@ def test_a_node_that_stood_still_itself_begins_anew(play):
         assert not worker.ends
         node.watch.stop()
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_a_process_that_never_gets_ready_is_replaced_after_a_long_time(play):
+def test_a_process_that_never_gets_ready_is_replaced_after_a_long_time(run_by_its_own_clock):
     async def main():
         worker = Worker()
         worker.ready = None
@@ -145,10 +137,10 @@ def test_a_process_that_never_gets_ready_is_replaced_after_a_long_time(play):
         await asyncio.sleep(2)
         assert worker.ends == [("it was not ready after 60 s", True)]
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_where_the_kernel_tells_nothing_nobody_is_judged(play):
+def test_where_the_kernel_tells_nothing_nobody_is_judged(run_by_its_own_clock):
     async def main():
         worker = Worker()
         worker.vital_signs = lambda: None
@@ -156,10 +148,10 @@ def test_where_the_kernel_tells_nothing_nobody_is_judged(play):
         await asyncio.sleep(1_000)
         assert not worker.ends
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_it_looks_only_while_somebody_has_something_to_do(play):
+def test_it_looks_only_while_somebody_has_something_to_do(run_by_its_own_clock):
     async def main():
         worker = Worker("R")
         node = Node(worker)
@@ -172,7 +164,7 @@ def test_it_looks_only_while_somebody_has_something_to_do(play):
         node.watch.watch()
         assert not node.watch.is_watching, "for good"
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
 def test_a_worker_that_somebody_stopped_is_replaced_and_its_task_given_back(

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import pytest
-
 from midas_mp.participant.watch import Watch
-from midas_mp.testing.virtual_time import VirtualTimeLoop
 
 
 class Looks(Watch):
@@ -29,16 +26,7 @@ class Looks(Watch):
         return len(self.times) < self.count
 
 
-@pytest.fixture
-def play() -> Callable:
-    def run(main: Callable) -> None:
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(main())
-
-    return run
-
-
-def test_it_looks_at_intervals_until_there_is_nothing_left(play: Callable) -> None:
+def test_it_looks_at_intervals_until_there_is_nothing_left(run_by_its_own_clock: Callable) -> None:
     async def main() -> None:
         looks = Looks(3)
         assert not looks.is_watching
@@ -54,10 +42,10 @@ def test_it_looks_at_intervals_until_there_is_nothing_left(play: Callable) -> No
         await asyncio.sleep(20)
         assert looks.times == [2, 4, 6, 27]
 
-    play(main)
+    run_by_its_own_clock(main())
 
 
-def test_the_first_look_may_be_at_once(play: Callable) -> None:
+def test_the_first_look_may_be_at_once(run_by_its_own_clock: Callable) -> None:
     async def main() -> None:
         looks = Looks(2)
         looks.watch_at_once()
@@ -66,10 +54,10 @@ def test_the_first_look_may_be_at_once(play: Callable) -> None:
         await asyncio.sleep(20)
         assert looks.times == [0, 2]
 
-    play(main)
+    run_by_its_own_clock(main())
 
 
-def test_who_is_stopped_never_looks_again(play: Callable) -> None:
+def test_who_is_stopped_never_looks_again(run_by_its_own_clock: Callable) -> None:
     async def main() -> None:
         looks = Looks(9)
         looks.watch()
@@ -80,4 +68,4 @@ def test_who_is_stopped_never_looks_again(play: Callable) -> None:
         assert (looks.times, looks.is_watching) == ([], False)
         looks.stop()
 
-    play(main)
+    run_by_its_own_clock(main())

@@ -11,7 +11,6 @@ import pytest
 
 from midas_mp import limits
 from midas_mp.errors import ConnectionLost
-from midas_mp.testing.virtual_time import VirtualTimeLoop
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
 from midas_mp.transport.flow import FlowWatch
@@ -54,23 +53,14 @@ class Link:
             self.unsent_bytes -= takes
 
 
-@pytest.fixture
-def play():
-    def run(main):
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(main)
-
-    return run
-
-
-def test_a_frame_that_trickles_in_is_not_waited_for(play):
+def test_a_frame_that_trickles_in_is_not_waited_for(run_by_its_own_clock):
     async def main():
         link = Link()
         link.is_inside_frame = True
         await link.flow(sends=60)
         assert link.reasons == ["60 bytes of a frame came in 60 s"]
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
 @pytest.mark.parametrize(
@@ -81,47 +71,47 @@ def test_a_frame_that_trickles_in_is_not_waited_for(play):
         {"sends": 9, "frames": 1},  # small frames, one after the other
     ],
 )
-def test_a_frame_is_waited_for_where_there_is_a_reason(play, case):
+def test_a_frame_is_waited_for_where_there_is_a_reason(run_by_its_own_clock, case):
     async def main():
         link = Link()
         link.is_inside_frame = True
         await link.flow(**case)
         assert link.reasons == []
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_few_bytes_between_frames_are_nobodys_fault(play):
+def test_few_bytes_between_frames_are_nobodys_fault(run_by_its_own_clock):
     async def main():
         link = Link()
         await link.flow(sends=9)
         assert link.reasons == []
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
 @pytest.mark.parametrize("takes", [0, 100])
-def test_who_takes_nearly_nothing_of_what_waits_is_cut_off(play, takes):
+def test_who_takes_nearly_nothing_of_what_waits_is_cut_off(run_by_its_own_clock, takes):
     async def main():
         link = Link()
         link.written_bytes = link.unsent_bytes = 10**6
         await link.flow(takes=takes)
         assert link.reasons == [f"it took {takes} bytes in 60 s, and more waits"]
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_who_takes_enough_or_all_is_not(play):
+def test_who_takes_enough_or_all_is_not(run_by_its_own_clock):
     async def main():
         slow, quick = Link(), Link()
         slow.written_bytes = slow.unsent_bytes = 10**6
         await asyncio.gather(slow.flow(takes=LEAST), quick.flow(takes=0))
         assert slow.reasons == quick.reasons == []
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_who_stood_still_himself_blames_nobody(play):
+def test_who_stood_still_himself_blames_nobody(run_by_its_own_clock):
     async def main():
         link = Link()
         link.written_bytes = link.unsent_bytes = 10**6
@@ -132,10 +122,10 @@ def test_who_stood_still_himself_blames_nobody(play):
         await link.flow(minutes=4)
         assert len(link.reasons) == 1
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_a_link_that_has_ended_is_held_by_nobody(play):
+def test_a_link_that_has_ended_is_held_by_nobody(run_by_its_own_clock):
     async def main():
         link = Link()
         link.written_bytes = link.unsent_bytes = 10**6
@@ -146,7 +136,7 @@ def test_a_link_that_has_ended_is_held_by_nobody(play):
         gc.collect()
         assert gone() is None
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
 class Receiver:

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from midas_mp import limits
-from midas_mp.testing.virtual_time import VirtualTimeLoop
 from midas_mp.transport.gap import GapWatch
 
 
@@ -16,16 +15,7 @@ def stand_still(seconds: float) -> None:
     asyncio.get_running_loop()._clock.now_s += seconds
 
 
-@pytest.fixture
-def play():
-    def run(main):
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(main)
-
-    return run
-
-
-def test_a_gap_is_told_once_and_as_long_as_it_was(play):
+def test_a_gap_is_told_once_and_as_long_as_it_was(run_by_its_own_clock):
     async def main():
         gaps: list[float] = []
         watch = GapWatch(gaps.append)
@@ -36,10 +26,10 @@ def test_a_gap_is_told_once_and_as_long_as_it_was(play):
         assert gaps == [pytest.approx(100, abs=limits.LOOK_INTERVAL_S)]
         watch.close()
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_a_little_late_is_no_gap(play):
+def test_a_little_late_is_no_gap(run_by_its_own_clock):
     async def main():
         gaps: list[float] = []
         watch = GapWatch(gaps.append)
@@ -49,10 +39,10 @@ def test_a_little_late_is_no_gap(play):
         assert gaps == []
         watch.close()
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_who_is_told_comes_before_what_was_due_meanwhile(play):
+def test_who_is_told_comes_before_what_was_due_meanwhile(run_by_its_own_clock):
     async def main():
         loop = asyncio.get_running_loop()
         giving_up = loop.call_later(60, lambda: pytest.fail("gave up"))
@@ -62,10 +52,10 @@ def test_who_is_told_comes_before_what_was_due_meanwhile(play):
         await asyncio.sleep(1_000)
         watch.close()
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_closed_it_looks_no_more(play):
+def test_closed_it_looks_no_more(run_by_its_own_clock):
     async def main():
         watch = GapWatch(lambda _: pytest.fail("it looked"))
         watch.close()
@@ -73,4 +63,4 @@ def test_closed_it_looks_no_more(play):
         await asyncio.sleep(100)
         watch.close()
 
-    play(main())
+    run_by_its_own_clock(main())

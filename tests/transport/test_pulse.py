@@ -8,7 +8,6 @@ from collections.abc import Callable
 import pytest
 
 from midas_mp import limits
-from midas_mp.testing.virtual_time import VirtualTimeLoop
 from midas_mp.transport.pulse import HEARTBEAT, Pulse
 from midas_mp.wire.conversation import Conversation
 from midas_mp.wire.framing import Frame
@@ -60,16 +59,7 @@ class Link:
             self.received_count += 1
 
 
-@pytest.fixture
-def play():
-    def run(main):
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(main)
-
-    return run
-
-
-def test_who_says_nothing_else_beats(play):
+def test_who_says_nothing_else_beats(run_by_its_own_clock):
     async def main():
         link = Link(LAUNCHER, HOST)
         await link.hear_for(10)
@@ -80,11 +70,11 @@ def test_who_says_nothing_else_beats(play):
         await link.hear_for(2)
         assert link.beats[3:] == pytest.approx([15])
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
 @pytest.mark.parametrize("roles", [(LAUNCHER, HOST), (HOST, LAUNCHER), (CLIENT, HOST)])
-def test_a_silent_peer_is_lost_within_15_s(play, roles):
+def test_a_silent_peer_is_lost_within_15_s(run_by_its_own_clock, roles):
     async def main():
         link = Link(*roles)
         await link.hear_for(100)
@@ -96,10 +86,10 @@ def test_a_silent_peer_is_lost_within_15_s(play, roles):
         await asyncio.sleep(100)
         assert (link.silences, link.beats) == ([LIMIT_S], beats)
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_whatever_arrives_is_a_sign_of_life(play):
+def test_whatever_arrives_is_a_sign_of_life(run_by_its_own_clock):
     async def main():
         link = Link(HOST, LAUNCHER)
         for _ in range(20):
@@ -107,20 +97,20 @@ def test_whatever_arrives_is_a_sign_of_life(play):
             link.received_count += 1  # be it a part of a frame
         assert not link.silences
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_a_client_may_stand_still(play):
+def test_a_client_may_stand_still(run_by_its_own_clock):
     async def main():
         link = Link(HOST, CLIENT)
         await asyncio.sleep(1_000)
         assert not link.silences
         assert len(link.beats) == 333
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_a_second_connection_has_no_pulse(play):
+def test_a_second_connection_has_no_pulse(run_by_its_own_clock):
     async def main():
         for roles in ((BULK, HOST), (HOST, BULK)):
             link = Link(*roles)
@@ -128,10 +118,10 @@ def test_a_second_connection_has_no_pulse(play):
             assert not link.silences
             assert not link.beats
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_before_the_greeting_and_after_the_goodbye_nobody_beats(play):
+def test_before_the_greeting_and_after_the_goodbye_nobody_beats(run_by_its_own_clock):
     async def main():
         link = Link(HOST, LAUNCHER, is_greeted=False)
         await asyncio.sleep(100)
@@ -143,10 +133,10 @@ def test_before_the_greeting_and_after_the_goodbye_nobody_beats(play):
         await link.hear_for(30)
         assert len(link.beats) == 1
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_who_stood_still_himself_blames_nobody(play):
+def test_who_stood_still_himself_blames_nobody(run_by_its_own_clock):
     async def main():
         link = Link(LAUNCHER, HOST)
         await link.hear_for(10)
@@ -159,14 +149,14 @@ def test_who_stood_still_himself_blames_nobody(play):
         await asyncio.sleep(LIMIT_S)
         assert link.silences == [LIMIT_S]
 
-    play(main())
+    run_by_its_own_clock(main())
 
 
-def test_a_link_that_is_closed_has_no_pulse(play):
+def test_a_link_that_is_closed_has_no_pulse(run_by_its_own_clock):
     async def main():
         link = Link(LAUNCHER, HOST)
         link.is_closed = True
         await asyncio.sleep(1_000)
         assert (link.beats, link.silences) == ([], [])
 
-    play(main())
+    run_by_its_own_clock(main())
