@@ -49,8 +49,8 @@ def pause(name: str, address: str, **said: Any) -> int:
     waits behind them goes to others.  'midas jobs' and 'midas workers' show the names; the workers
     of a node are called NODE-000, NODE-001 …
 
-    What belongs to others, nodes and workers can be stopped only by the user of the host on its
-    machine, or with a token for operators.
+    Jobs of others, nodes and workers only the host's own user may stop, on its machine and without
+    a token, or who has a token for operators.
     """
     return _ask("PAUSE", name, make_dial(address, said))
 
@@ -77,8 +77,8 @@ def kill(name: str, address: str, **said: Any) -> int:
     let a node finish what it is at, send its participant SIGTERM instead.
 
     'midas jobs' and 'midas workers' show the names; the workers of a node are called NODE-000,
-    NODE-001 …  What belongs to others, nodes and workers can be killed only by the user of the host
-    on its machine, or with a token for operators.
+    NODE-001 …  Jobs of others, nodes and workers only the host's own user may kill, on its machine
+    and without a token, or who has a token for operators.
     """
     return _ask("KILL", name, make_dial(address, said))
 
