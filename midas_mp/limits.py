@@ -121,6 +121,10 @@ OUTPUT_BACKLOG_BYTES_MAX: Final = 16 * MB
 it while no host is there; some 200,000 lines.  So much the host also keeps of the prints of all
 runs together that do not count yet."""
 
+UNREAD_WORDS_BYTES_MAX: Final = 32 * MB
+"""All else but payloads that one peer was told and has not read: a hundred times the calls that the
+workers of a large node have in hand.  One that asks and asks without reading is cut off."""
+
 BACKLOGS_BYTES_MAX: Final = 64 * MB
 """The same for all clients that are away together: what was kept first makes room."""
 

@@ -16,6 +16,7 @@ from midas_mp import __version__, limits
 from midas_mp.errors import MidasError
 from midas_mp.host.output_valve import OutputValve
 from midas_mp.host.shared_stream import SharedStream
+from midas_mp.host.unread import UnreadWords
 from midas_mp.scheduler.events import Event, PeerGreeted, PeerLost, Ready, Received
 from midas_mp.scheduler.scheduler import Scheduler
 from midas_mp.transport.link import Link
@@ -33,6 +34,7 @@ class _Connection(NamedTuple):
     link: Link
     valve: OutputValve
     stream: SharedStream
+    words: UnreadWords
 
 
 class Host:
@@ -118,7 +120,9 @@ class Host:
             return
         self._peer_last += 1
         self._peers[link] = self._peer_last
-        self._connections[self._peer_last] = _Connection(link, OutputValve(), SharedStream(link))
+        self._connections[self._peer_last] = _Connection(
+            link, OutputValve(), SharedStream(link), UnreadWords(link)
+        )
         token, may_manage = link.conversation.token, link.conversation.may_manage
         self._inbox.append(PeerGreeted(self._peer_last, hello, token, may_manage))
 
@@ -133,7 +137,10 @@ class Host:
         for peer, frames in ready.outbox:
             to = self._connections.get(peer)
             if to is not None:
-                to.link.send(to.valve.let_through(frames, to.link.unsent_bytes))
+                passed = to.valve.let_through(frames, to.link.unsent_bytes)
+                if to.words.send(passed):
+                    self._announce(f"{to.link.peer} is told more than it reads, and is cut off")
+                    to.link.abort()
         self._stream(ready)
         for peer, reason in ready.drops:
             self._drop(peer, reason)

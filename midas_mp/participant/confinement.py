@@ -44,9 +44,10 @@ OUT_OF_MEMORY_SCORES: Final = {"worker": 1000, "driver": 500}
 """Of 1000: where the whole machine runs out of memory, the kernel takes workers first, whose tasks
 can be repeated, and a script process, which holds the results, only after them."""
 
-STACK_BYTES: Final = 64 * limits.MB
+STACK_BYTES: Final = 160 * limits.MB
 """LuaJIT's gsub takes 9 KB of it each time it calls a function, and Lua's own stack ends after
-6,600 of them, one in another: with the usual 8 MB such a recursion would be SIGSEGV, no error."""
+13,100 of them, one in another, where each takes the five slots that it must: with the usual 8 MB
+such a recursion would be SIGSEGV, no error."""
 
 SYSTEM_CALLS: Final = (
     # frames, output, the status page

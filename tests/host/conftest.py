@@ -43,6 +43,17 @@ class Visitor:
     def say(self, message: AnyMessage, buffers: Sequence[Buffer] = (), channel: int = 0) -> None:
         self._writer.writelines(self._sealing.seal(encode_all([Frame(channel, message, buffers)])))
 
+    async def ask_without_end(self, question: AnyMessage) -> None:
+        """And read no answer.
+
+        Raises:
+            ConnectionError: the host has hung up.
+        """
+        while True:
+            self.say(question)
+            await self._writer.drain()
+            await asyncio.sleep(0)
+
     async def hear(self, kind: type[M]) -> M:
         """The next message, which is of this kind."""
         message = (await self.hear_frame()).message
