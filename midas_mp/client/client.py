@@ -21,7 +21,6 @@ from midas_mp.errors import MidasError
 from midas_mp.lua.bundle import Bundle
 from midas_mp.transport.link import Dial
 from midas_mp.wire.framing import Buffer, Frame
-from midas_mp.wire.management import Action, Control
 from midas_mp.wire.messages import PROTOCOL_VERSION, EndJob, Hello, JobSpec, OpenJob, Role
 from midas_mp.wire.vocabulary import AnyMessage
 
@@ -37,7 +36,7 @@ class Client:
             ``limits.CLIENT_PATIENCE_S``; 0 where it cannot come again.
 
     Attributes:
-        is_paused: its jobs are to stand still.
+        is_paused: its jobs are to stand still; None as long as nobody has said so or otherwise.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class Client:
         self._ended: deque[EndJob] = deque(maxlen=limits.ENDED_JOBS_MAX)
         """Said again to a host that may not have heard them; it remembers as many."""
         self._failure: MidasError | None = None
-        self.is_paused = False
+        self.is_paused: bool | None = None
         self._connection = Connection(
             dial,
             _hello(Role.CLIENT, node_id),
@@ -99,7 +98,7 @@ class Client:
         """
         self.is_paused = is_paused
         for job in self._open_jobs():
-            self.say(Control(Action.PAUSE if is_paused else Action.RESUME, job.id))
+            job.say_paused()
 
     def close(self) -> None:
         """Ends all jobs and the connections; idempotent."""

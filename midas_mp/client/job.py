@@ -58,8 +58,8 @@ made for every task."""
 class JobOwner(Protocol):
     """The client that a job belongs to."""
 
-    is_paused: bool
-    """Its jobs are to stand still."""
+    is_paused: bool | None
+    """Its jobs are to stand still; None if nobody ever said so."""
 
     def say(self, message: AnyMessage, buffers: Sequence[Buffer] = ()) -> None: ...
 
@@ -226,9 +226,16 @@ class ClientJob:
         self._acknowledgements.repeat()
         for number, tasks in self._rounds.items():
             self._say_cancelled(number, list(tasks.cancelled))
-        if self._owner.is_paused:  # a host that was started again knows of no pause
-            self._owner.say(Control(Action.PAUSE, self.id))
+        self.say_paused()
         self.offer()
+
+    def say_paused(self) -> None:
+        """Says whether it is to stand still: a host that was started again knows of no pause, and
+        another one may not have heard of the end of it.
+        """
+        if self._owner.is_paused is not None:
+            action = Action.PAUSE if self._owner.is_paused else Action.RESUME
+            self._owner.say(Control(action, self.id))
 
     def offer(self) -> None:
         """Says what the present round's tasks share, if anything."""
