@@ -50,6 +50,19 @@ def test_a_call_is_awaited(run_with):
     run_with(work)
 
 
+def test_calls_may_use_what_is_granted_and_not_denied(run_with, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("from the file")
+
+    async def work(client):
+        read = "function(path) return io.open(path):read('*a') end"
+        assert await client.submit(read, str(path)) == "from the file"
+        with pytest.raises(ScriptError, match="the clock is not permitted"):
+            await client.submit("function() return os.clock() end")
+
+    run_with(work, allow=[f"read={tmp_path}"], deny=["clock"])
+
+
 def test_errors_are_raised_where_they_are_awaited(run_with):
     async def work(client):
         with pytest.raises(ScriptError, match="deliberate"):
