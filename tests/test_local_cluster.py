@@ -7,18 +7,20 @@ import gc
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
-from midas_mp import ExecutorClosed, LocalCluster, ScriptError, UsageError
+from midas_mp import ExecutorClosed, JobKilled, LocalCluster, ScriptError, UsageError
 from midas_mp.blobs import farewells
 from midas_mp.blobs.mapping import locate
 from midas_mp.blobs.pool import SharedFile
@@ -78,6 +80,21 @@ def test_it_says_what_it_is(cluster):
 def test_other_programs_find_it_at_its_address(cluster, midas, script):
     ended = midas("run", script(), "--tasks", "3", "--address", cluster.address)
     assert ended == (0, "0,1,2\n", "")
+
+
+def test_a_job_that_somebody_kills_breaks_its_executor_and_no_other(cluster, midas):
+    at = ("--address", cluster.address)
+    with cluster.executor() as killed, cluster.executor() as other:
+        future = killed.submit(ENDLESS)
+        while not (listed := re.search(r"\n(\w+) +started +0 +1 ", midas("jobs", *at).out)):
+            pass
+        assert midas("kill", listed[1], *at).code == 0
+        with pytest.raises(BrokenExecutor, match=r"the job was killed by \S+@\S+") as caught:
+            future.result()
+        assert isinstance(caught.value.__cause__, JobKilled)
+        with pytest.raises(BrokenExecutor, match="the job was killed"):
+            killed.submit(SQUARE, 1).result()
+        assert other.submit(SQUARE, 7).result() == 49
 
 
 def test_threads_have_executors_of_their_own(cluster):
