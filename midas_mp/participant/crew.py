@@ -10,7 +10,7 @@ comes of it is kept in the outbox until a host knows them again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -250,10 +250,10 @@ class Crew:
             if task is not None and task.job == job and seat.process is not None:
                 seat.process.limit(self._jobs[job].timeout_s(task.round))
 
-    def drop_bundles(self, job: str, digests: Container[str]) -> None:
-        """Gives back what has not begun and needs one of these."""
+    def drop_orders(self, is_meant: Callable[[RunTasks], bool]) -> None:
+        """Gives back what has not begun of these."""
         for seat in self._seats.values():
-            dropped = seat.drop_bundles(job, digests)
+            dropped = seat.drop_orders(is_meant)
             if dropped:
                 self._reports.give_back(seat.channel, dropped)
 

@@ -307,14 +307,18 @@ class Launcher:
             case PutBundle(digest=digest):
                 job.bundles[digest] = frame
             case DropBundles(job=name, digests=digests):
-                self._crew.drop_bundles(name, frozenset(digests))
+                gone = frozenset(digests)
+                self._crew.drop_orders(lambda order: order.job == name and order.digest in gone)
                 for digest in digests:
                     job.bundles.pop(digest, None)
             case LimitTasks(job=name) as limit:
                 job.limit(limit)
                 self._crew.limit(name)
-            case OfferShared() as offer:
-                self._fetcher.fetch(job.copy_for(offer))
+            case OfferShared(job=name, round=round_) as offer:
+                copy = job.copy_for(offer)
+                if not copy.is_complete:  # an honest host offered it before it sent its tasks
+                    self._crew.drop_orders(lambda order: (order.job, order.round) == (name, round_))
+                self._fetcher.fetch(copy)
 
     def _shared_progressed(self, copy: SharedCopy) -> None:
         if self._uplink is not None:

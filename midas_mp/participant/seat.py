@@ -220,13 +220,10 @@ class Seat:
     def drop_job(self, job: str) -> list[TaskRef]:
         """Forgets a job; the tasks that had not left the queue."""
         self._estimates.pop(job, None)
-        return self._drop_if(lambda order: order.job == job)
+        return self.drop_orders(lambda order: order.job == job)
 
-    def drop_bundles(self, job: str, digests: Container[str]) -> list[TaskRef]:
-        """Takes what needs one of these out of the queue."""
-        return self._drop_if(lambda order: order.job == job and order.digest in digests)
-
-    def _drop_if(self, is_meant: Callable[[RunTasks], bool]) -> list[TaskRef]:
+    def drop_orders(self, is_meant: Callable[[RunTasks], bool]) -> list[TaskRef]:
+        """Takes all tasks of these orders out of the queue."""
         dropped = [batch for batch in self._queue if is_meant(batch.order)]
         if dropped:
             self._queue = deque(batch for batch in self._queue if not is_meant(batch.order))

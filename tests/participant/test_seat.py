@@ -190,11 +190,15 @@ def test_cancelled_tasks_in_hand_are_unwanted_until_they_are_out_of_it() -> None
 
 def test_what_needs_a_dropped_bundle_leaves_the_queue_but_not_the_hands_of_the_process() -> None:
     seat, other = Seat(1), "1" * 64
+
+    def is_meant(order: RunTasks) -> bool:
+        return (order.job, order.digest) == ("job", DIGEST)
+
     seat.enqueue(work(0, 1))
     seat.enqueue(work(2, 3, digest=other))
     seat.enqueue(work(4, job="another"))
     assert sent(seat) == [[0]]
-    assert seat.drop_bundles("job", {DIGEST}) == [TaskRef("job", 0, 1)]
-    assert seat.drop_bundles("job", {DIGEST}) == []
+    assert seat.drop_orders(is_meant) == [TaskRef("job", 0, 1)]
+    assert seat.drop_orders(is_meant) == []
     seat.finish(results(0, duration_us=50_000))
     assert sent(seat) == [[2]]

@@ -25,6 +25,8 @@ from midas_mp.wire.messages import (
     Refused,
     Role,
     SharedHeld,
+    TaskRef,
+    TasksReturned,
     WorkerUp,
 )
 
@@ -98,6 +100,25 @@ def test_tasks_do_not_come_before_their_shared_data(run: Callable, at_work: Call
             error = await host.lost
             assert isinstance(error, ProtocolError)
             assert "shared data of round 0 is not here" in str(error)
+
+    run(main())
+
+
+def test_tasks_that_came_before_their_shared_data_was_offered_go_back(
+    run: Callable, at_work: Callable
+) -> None:
+    """No honest host does that, and no worker runs them without the data."""
+    loop = 'function execute_code() print("looping") while true do end end'
+
+    async def main() -> None:
+        async with at_work(loop) as (_, host):
+            host.submit(1, {0: 0})
+            await host.printed(b"looping")
+            host.submit(1, {1: 1}, round_=1)
+            host.submit(1, {2: 2})
+            host.say(OfferShared("job", 1, [100]))
+            (returned,) = await host.hear(TasksReturned)
+            assert returned.tasks == [TaskRef("job", 1, 1)]
 
     run(main())
 
