@@ -156,6 +156,8 @@ class SimulatedProcess:
         self._running: RunningTask | None = None
         self._orders: Orders | None = None
         self._serial = 0
+        self._takes_s = 0.0
+        """What it runs, from beginning to end."""
         self._taken_back_to = 0
         self._outcomes: list[Outcome] = []
         self._results: list[bytes] = []
@@ -369,7 +371,8 @@ class SimulatedProcess:
             self._act_after(seconds / 2, lambda: self.die(signal.SIGSEGV))
             return
         serial = self._serial
-        if self.deadline_s and seconds > self.deadline_s:
+        self._takes_s = seconds
+        if self._is_too_long:
             overrun_s = self._ground.rng.uniform(0, WATCH_INTERVAL_S)
             self._act_after(self.deadline_s + overrun_s, lambda: self._kill_overdue(serial))
         self._act_after(seconds, lambda: self._end_call(run, call, orders, now))
@@ -384,6 +387,11 @@ class SimulatedProcess:
         self._say(Frame(0, TasksReturned(refs)))
         self._step_soon(0)
 
+    @property
+    def _is_too_long(self) -> bool:
+        """Whether what it runs takes longer than it may."""
+        return 0 < self.deadline_s < self._takes_s
+
     def _kill_if_at(self, serial: int) -> None:
         if self._running is not None and self._running.serial == serial:
             self._ground.trace.count("calls stopped")
@@ -391,9 +399,11 @@ class SimulatedProcess:
             self.die(signal.SIGKILL)
 
     def _kill_overdue(self, serial: int) -> None:
-        """Unless it may go on for a while by now."""
+        """Unless it may go on for a while by now, or is about to end: time in which its machine
+        stood still is not its own.
+        """
         running = self._running
-        if running is None or running.serial != serial or not self.deadline_s:
+        if running is None or running.serial != serial or not self._is_too_long:
             return
         left_s = self.deadline_s - self.time_spent_ns(running, self._now_ns()) / 1e9
         if left_s > 0:
