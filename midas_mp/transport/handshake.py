@@ -20,11 +20,11 @@ failed: Final[ContextVar[Callable[[ssl.SSLError], None]]] = ContextVar("failed")
 class Handshake(ssl.SSLObject):
     """What a host's context makes of each connection, as its ``sslobject_class``."""
 
-    _error: ssl.SSLError | None = None
+    _has_failed = False
 
     def do_handshake(self) -> None:
-        if self._error is not None:
-            raise self._error  # the peer goes on in spite of it
+        if self._has_failed:
+            raise ssl.SSLError("the peer goes on, though it was refused")
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -33,6 +33,6 @@ class Handshake(ssl.SSLObject):
             tell = failed.get(None)
             if tell is None:
                 raise
-            self._error = error
+            self._has_failed = True  # the error itself would hold this object, and that the error
             tell(error)
             raise ssl.SSLWantReadError from None

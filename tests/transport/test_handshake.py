@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
+import gc
 import ssl
+import weakref
 
 import pytest
 
@@ -13,7 +17,7 @@ from midas_mp.join.identity import Identity
 from midas_mp.join.tls import host_context, peer_context
 from midas_mp.transport import tcp
 from midas_mp.transport.address import Address
-from midas_mp.transport.handshake import Handshake
+from midas_mp.transport.handshake import Handshake, failed
 from midas_mp.transport.joining import Badge
 from midas_mp.transport.reception import Entry
 from midas_mp.wire.conversation import Conversation
@@ -161,14 +165,40 @@ def test_who_goes_on_in_spite_of_it_is_cut_off(run, recorder, keyring, site):
     run(main())
 
 
-def test_where_nobody_is_told_it_fails_as_ever(site):
+@pytest.fixture
+def begun(site):
+    """A host's end of a handshake, where bytes come that are none."""
     context = host_context(Identity(site / "host.pem", site / "host.key"), None)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    handshake = context.wrap_bio(incoming, outgoing, server_side=True)
+    incoming = ssl.MemoryBIO()
+    handshake = context.wrap_bio(incoming, ssl.MemoryBIO(), server_side=True)
     assert isinstance(handshake, Handshake)
     with pytest.raises(ssl.SSLWantReadError):
         handshake.do_handshake()
     incoming.write(b"GET / HTTP/1.1\r\n\r\n")
+    return [handshake]
+
+
+def test_where_nobody_is_told_it_fails_as_ever(begun):
     with pytest.raises(ssl.SSLError) as caught:
-        handshake.do_handshake()
+        begun[0].do_handshake()
     assert caught.value.reason == "HTTP_REQUEST"
+
+
+def fail(handshake):
+    """As in the task that accepts a connection; what it tells."""
+    told = []
+    failed.set(lambda error: told.append(error.reason))
+    with contextlib.suppress(ssl.SSLWantReadError):
+        handshake.do_handshake()
+    return told
+
+
+def test_what_has_failed_is_freed_at_once(begun):
+    """A storm of them would fill the memory before the garbage collector looks."""
+    gc.disable()
+    try:
+        assert contextvars.copy_context().run(fail, begun[0]) == ["HTTP_REQUEST"]
+        gone = weakref.ref(begun.pop())
+        assert gone() is None
+    finally:
+        gc.enable()
