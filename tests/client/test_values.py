@@ -91,6 +91,23 @@ def test_small_arrays_of_many_payloads_too():
             unpack_many(broken)
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_who_sends_two_values_for_one_shifts_nobody_elses(raw):
+    packed = [msgpack.packb(value) for value in (1, 2, 3)]
+    assert unpack_many(packed, raw=raw) == [1, 2, 3]
+    array = Packer().arguments([np.arange(3)])[0][1:]
+    for first, last in [
+        (b"\x07\x08", b""),
+        (b"\x07\xc4\x13", b""),
+        (b"\x07\x92", b"\xc0"),
+        (array + array, array),
+        (b"\x07" * 3, array + b"\x07"),
+        (b"", b"\x07\x08"),
+    ]:
+        with pytest.raises(ProtocolError):
+            unpack_many([first, *packed, last], raw=raw)
+
+
 def test_tuples_and_scalars_of_numpy_go_as_what_they_stand_for():
     sent = [(1, 2), np.float32(0.5), np.int64(7), np.bool_(True), np.str_("x")]
     assert unpack(Packer().arguments(sent)) == [[1, 2], 0.5, 7, True, "x"]
