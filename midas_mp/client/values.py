@@ -159,6 +159,16 @@ def unpack_many(payloads: Sequence[Buffer], *, raw: bool = False) -> list[Any]:
     return values[::2]
 
 
+def array_length(payload: Payload) -> int:
+    """How many values the array has that a payload begins with; -1 where it is none."""
+    unpacker = msgpack.Unpacker()
+    try:
+        unpacker.feed(payload[0][: _ARRAY_HEAD.size])
+        return int(unpacker.read_array_header())
+    except (ValueError, IndexError, msgpack.UnpackException):
+        return -1
+
+
 def _are_separated(values: Sequence[object], count: int) -> bool:
     """Whether every second of them is the secret."""
     try:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from midas_mp import limits
-from midas_mp.client.values import Packer, Payload
+from midas_mp.client.values import Packer, Payload, array_length
 from midas_mp.errors import MidasError, ScriptError, UnsendableValue
 from midas_mp.executor.calls import FunctionCalls, located, task_error
 from midas_mp.executor.function import LuaFunction
@@ -257,11 +257,12 @@ class Feed:
         outcomes = results.outcomes
         starts = [outcome.index for outcome in outcomes]
         tasks = [*map(self._open.pop, starts)]
-        is_plain = len(buffers) == len(outcomes)
+        is_plain = len(buffers) == len(outcomes) and self._plan.chunksize == 1
         if is_plain and not any([outcome.status for outcome in outcomes]):  # noqa: C419 - twice as fast
             arrivals: list[Arrival] = list(zip(starts, buffers, strict=True))
         else:
-            arrivals = [self._judged(*pair, results.worker) for pair in payloads(outcomes, buffers)]
+            came = zip(payloads(outcomes, buffers), tasks, strict=True)
+            arrivals = [self._judged(*pair, items, results.worker) for pair, (items, _) in came]
         if self._plan.chunksize is None:
             for outcome, (items, size) in zip(outcomes, tasks, strict=True):
                 mean = size_bytes(buffers) // len(outcomes)
@@ -297,14 +298,22 @@ class Feed:
             self._teller.cancel()
             self._teller = None
 
-    def _judged(self, outcome: Outcome, payload: Payload, worker: str) -> Arrival:
+    def _judged(self, outcome: Outcome, payload: Payload, items: int, worker: str) -> Arrival:
+        """A task of several items has as many results, or as many as came before one that failed:
+        else whoever reads them would wait for ever.
+        """
         if outcome.status is Status.OK:
-            return outcome.index, payload
+            if self._plan.chunksize == 1 or array_length(payload) == items:
+                return outcome.index, payload
+            return outcome.index, Failed(_miscounted(outcome, items, payload, worker), None)
         error = self._plan.function.explained(task_error(outcome, payload, worker=worker))
         results, index = None, outcome.index
-        if isinstance(error, ScriptError) and error.item is not None:
-            error.index = index = outcome.index + error.item
+        item = error.item if isinstance(error, ScriptError) else None
+        if isinstance(error, ScriptError) and item is not None:
             results = payload[1:]
+            if item >= items or array_length(results) != item:
+                return outcome.index, Failed(_miscounted(outcome, item, results, worker), None)
+            error.index = index = outcome.index + item
         error = located(error, lambda: self._arguments(index))
         self._forget_unsent()
         return outcome.index, Failed(error, results)
@@ -326,3 +335,10 @@ class Feed:
         self._stop_teller()
         self._forget_unsent()
         self._changed.set()
+
+
+def _miscounted(outcome: Outcome, items: int, payload: Payload, worker: str) -> ScriptError:
+    found = array_length(payload)
+    said = f"{found} results" if found >= 0 else "no results"
+    message = f"its worker gave {said} for {items} items"
+    return ScriptError("lost", message, index=outcome.index, worker=worker)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from midas_mp import limits
 from midas_mp.blobs import pool
-from midas_mp.client.values import Packer, refused_by_lua, unpack, unpack_many
+from midas_mp.client.values import Packer, array_length, refused_by_lua, unpack, unpack_many
 from midas_mp.errors import ProtocolError, UnsendableValue, UsageError
 
 SCALARS = (
@@ -89,6 +89,16 @@ def test_small_arrays_of_many_payloads_too():
     for broken in ([b"\x01\x01"], [b"\xc1"], [b"\x01", b"\xa5"], [b""]):
         with pytest.raises(ProtocolError):
             unpack_many(broken)
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 65_535, 65_536])
+def test_an_array_says_how_long_it_is(count):
+    assert array_length([memoryview(msgpack.packb([1] * count))]) == count
+
+
+@pytest.mark.parametrize("payload", [[], [b""], [b"\x01"], [b"\xdc\x00"], [b"\xdd\x00\x00\x01"]])
+def test_what_is_no_array_has_no_length(payload):
+    assert array_length(payload) == -1
 
 
 @pytest.mark.parametrize("raw", [False, True])

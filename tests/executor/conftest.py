@@ -100,6 +100,15 @@ class PlayedEngine:
             payload += Packer().arguments(done)
         self._arrive(round_, [(Outcome(index, 0, Status.FAILED, 1, len(payload)), payload)])
 
+    def finish_with(self, round_: int, index: int, payload: bytes) -> None:
+        """A result that is what it is."""
+        self._arrive(round_, [(Outcome(index, 0, Status.OK, 1), [payload])])
+
+    def fail_at(self, round_: int, index: int, item: int, payload: bytes) -> None:
+        """An item failed, and this is what came before it."""
+        failure = Failure("runtime", "odd", "", item).to_payload()
+        self._arrive(round_, [(Outcome(index, 0, Status.FAILED, 1, 2), [failure, payload])])
+
     def arrive_broken(self, round_: int, index: int) -> None:
         """A failure that is none."""
         self._arrive(round_, [(Outcome(index, 0, Status.FAILED, 1), [b"\xc1"])])

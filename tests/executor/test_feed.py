@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgpack
 import numpy as np
 import pytest
 
@@ -279,6 +280,34 @@ def test_a_failure_that_is_none_is_an_error_of_the_map(run_with, engine):
         assert isinstance(failed.error, ScriptError)
         assert failed.error.kind == "lost"
         assert "why it failed is not known" in str(failed.error)
+
+    run_with(work)
+
+
+@pytest.mark.parametrize("results", [[], [1], [1, 2, 3], 5, list(range(20)), list(range(70_000))])
+def test_as_many_results_come_as_there_are_items_or_an_error(run_with, engine, results):
+    async def work(calls):
+        mapping = Mapping(calls, chunksize=2)
+        mapping.feed.add([1, 2], is_last=True)
+        await engine.submitted(1)
+        engine.finish_with(1, 0, msgpack.packb(results))
+        ((start, failed),) = mapping.told[0]
+        said = f"{len(results)} results" if isinstance(results, list) else "no results"
+        assert (start, failed.error.kind) == (0, "lost")
+        assert failed.error.message == f"its worker gave {said} for 2 items"
+
+    run_with(work)
+
+
+@pytest.mark.parametrize(("item", "results"), [(1, [1, 2]), (1, []), (2, [1, 2]), (1, 7)])
+def test_so_it_is_with_those_before_an_item_that_failed(run_with, engine, item, results):
+    async def work(calls):
+        mapping = Mapping(calls, chunksize=2)
+        mapping.feed.add([1, 2], is_last=True)
+        await engine.submitted(1)
+        engine.fail_at(1, 0, item, msgpack.packb(results))
+        ((start, failed),) = mapping.told[0]
+        assert (start, failed.error.kind, failed.payload) == (0, "lost", None)
 
     run_with(work)
 
