@@ -31,6 +31,7 @@ WITHOUT_MODULE = {
     "cli/test_refusals.py": "is about all commands, and both ends of a refusal",
     "conformance/test_conformance.py": "is about the script contract as a whole",
     "hostile/test_hostile.py": "is about the sandbox as a whole, and runs hostile/*.lua",
+    "fuzz/test_floods.py": "is about a real host and those who say too much",
     "fuzz/test_host.py": "is about a real host among liars",
     "fuzz/test_journal.py": "is about hostile files",
     "fuzz/test_joining.py": "is about both ends of it, and somebody in between",
