@@ -95,7 +95,7 @@ def access_options(command: Callable[..., Any]) -> Callable[..., Any]:
         envvar=VARIABLES["token_file"],
         metavar="FILE",
         help="Where the token is; the variable MIDAS_TOKEN can hold it too.  A host of the same "
-        "user on the same machine needs none.",
+        "user at 127.0.0.1 needs none.",
     )(command)
 
 

@@ -61,7 +61,7 @@ class Executor(concurrent.futures.Executor):
             single call takes half as long again.
         token: lets us in at the address, as ``midas token new --for clients`` prints it on the
             host's machine; or a ``midas_mp.Access`` with certificates too.  None is what the
-            variable MIDAS_TOKEN says; a host of this user on this machine needs none.
+            variable MIDAS_TOKEN says; a host of this user at 127.0.0.1 needs none.
 
     Raises:
         UsageError: an option makes no sense, or the address asks for a token.
