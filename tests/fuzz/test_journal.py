@@ -30,6 +30,10 @@ MEMORY = Path("/dev/shm")
 SPECIMENS = 12
 PAGE_BYTES = 4_096
 
+END_INSIDE_A_COMMIT = "it holds a part of a commit"
+"""A page that says it has fewer rows than it has loses the last ones, of which each stands for
+itself: what they said is computed again.  Without such damage SQLite loses whole commits only."""
+
 
 @pytest.fixture(scope="module")
 def folder():
@@ -65,7 +69,7 @@ def test_journals_with_spoilt_pages_say_the_truth_or_nothing(fuzz, folder, speci
                     shutil.copyfile(path, spoilt / path.name)
             victim = rng.choice(sorted(p for p in spoilt.iterdir() if p.stat().st_size))
             victim.write_bytes(spoil_pages(rng, victim.read_bytes()))
-            assert judge(spoilt / NAME, specimen).problem == ""
+            assert judge(spoilt / NAME, specimen).problem in ("", END_INSIDE_A_COMMIT)
         finally:
             shutil.rmtree(spoilt)
 
