@@ -292,6 +292,8 @@ def _told(path: Path) -> Iterator[None]:
         # an integrity error is two rows in one place: what SQLite read is not what was written
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         raise JournalFailed(_REASONS.get(code, str(error)), str(path)) from None
+    except UnicodeDecodeError:  # SQLite quotes what it does not understand, and it is no text
+        raise JournalFailed(_REASONS[sqlite3.SQLITE_CORRUPT], str(path)) from None
     except OSError as error:
         raise JournalFailed(error.strerror or str(error), str(path)) from None
 

@@ -218,6 +218,20 @@ def test_what_others_changed_is_noticed_when_it_is_opened(
             JournalFile(path, read_only=read_only)
 
 
+@pytest.mark.parametrize(
+    ("found", "damage"),
+    [(b"CREATE TABLE", b"CREATE T\xffBLE"), (b"tablerecords", b"table\xffecords")],
+)
+def test_a_structure_that_is_no_text_is_damage_too(path, write, begin, found, damage):
+    """SQLite quotes it in what it says of it."""
+    content = write(begin(0, 9)).read_bytes()
+    assert found in content
+    path.write_bytes(content.replace(found, damage))
+    for read_only in (False, True):
+        with pytest.raises(JournalFailed, match="damaged"):
+            JournalFile(path, read_only=read_only)
+
+
 @pytest.mark.parametrize("body", ["'text'", "x'00'", "x'7979'"])
 def test_changed_results_are_noticed_when_they_are_read(path, write, begin, results, body):
     edit(
