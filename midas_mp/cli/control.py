@@ -13,7 +13,7 @@ from midas_mp.errors import PeerRefused, UsageError
 if TYPE_CHECKING:
     from midas_mp.transport.link import Dial
 
-_HEAD: Final = ("job", "state", "waiting", "leased", "done", "client", "title")
+_HEAD: Final = ("job", "state", "waiting", "with workers", "done", "client", "title")
 
 
 @click.command(short_help="Show the jobs of a host.")

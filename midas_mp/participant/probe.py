@@ -53,6 +53,7 @@ class _Witness:
     def fail(self, error: ProcessLost) -> None:
         if not self.ready.done():
             self.ready.set_exception(error)
+            self.ready.exception()  # where starting it fails, too, nobody waits for this
 
     def process_frames(self, _process: LuaProcess, frames: list[Frame]) -> None:
         for frame in frames:

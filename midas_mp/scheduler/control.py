@@ -7,6 +7,8 @@ a token for operators.
 
 from __future__ import annotations
 
+from typing import Final
+
 from midas_mp.scheduler import killing, pausing
 from midas_mp.scheduler.records import ClientRecord, Job, Node, Worker
 from midas_mp.scheduler.state import State
@@ -14,7 +16,10 @@ from midas_mp.wire.management import Action, Control, ControlAnswered, ControlRe
 
 _Target = Job | Node | Worker
 
-_DONE = {
+PREFIX_CHARS_MIN: Final = 4
+"""Of the id of a job, if no other begins so."""
+
+_DONE: Final = {
     Action.PAUSE: "is paused",
     Action.RESUME: "goes on",
     Action.KILL: "is killed",
@@ -44,13 +49,19 @@ def _judge(state: State, client: ClientRecord, message: Control) -> tuple[Contro
 
 
 def _find(state: State, name: str) -> _Target | None:
-    """Jobs go before nodes, and nodes before workers."""
+    """Jobs go before nodes, nodes before workers, and a job of whose id that is the beginning comes
+    last.
+    """
     if name in state.jobs:
         return state.jobs[name]
     nodes = list(state.nodes.values())
     workers = [worker for node in nodes for worker in node.workers.values()]
     every: list[Node | Worker] = [*nodes, *workers]
-    return next((each for each in every if each.name == name), None)
+    named = next((each for each in every if each.name == name), None)
+    if named is not None or len(name) < PREFIX_CHARS_MIN:
+        return named
+    jobs = [job for job in state.jobs.values() if job.id.startswith(name)]
+    return jobs[0] if len(jobs) == 1 else None
 
 
 def _may(client: ClientRecord, target: _Target) -> bool:

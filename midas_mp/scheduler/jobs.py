@@ -213,6 +213,7 @@ def acknowledge(client: ClientRecord, message: Acknowledge) -> None:
         size_bytes += task.size_bytes
     job.task_count -= count
     job.done_count -= count
+    job.forgotten_count += count
     job.size_bytes -= size_bytes
     if not tasks:
         job.rounds.pop(message.round, None)
@@ -222,7 +223,7 @@ def end_job(state: State, client: ClientRecord, message: EndJob) -> None:
     """The client has no more use for the job; it may have opened it at an earlier host only."""
     client.refused.discard(message.job)
     job = client.jobs.get(message.job)
-    reason = message.reason or "ended by its client"
+    reason = message.reason or "its client is done with it"
     if job is not None:
         end(state, job, reason)
     elif message.job not in state.jobs:

@@ -41,7 +41,7 @@ def _report_job(job: Job) -> JobReport:
         "paused" if job.is_paused else job.state.value,
         job.waiting_count,
         job.leased_count,
-        job.done_count,
+        job.done_count + job.forgotten_count,
     )
 
 

@@ -87,7 +87,7 @@ def _blame(state: State, job: Job, task: Task, worker: Worker, down: WorkerDown)
     if lose(state, worker, job, task) and blame.count >= limits.ATTEMPTS_MAX:
         _fail(state, job, task, worker, _evidence(blame, worker, down))
     else:
-        deaths.tell(state, job, task, worker.name, cause)
+        deaths.tell_worker(state, job, task, worker.name, cause)
 
 
 def _discredit(state: State, ref: TaskRef) -> None:

@@ -29,7 +29,7 @@ from typing import Final
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
 from midas_mp.permissions import what_lacks
-from midas_mp.scheduler import losses, pausing, returning, shared
+from midas_mp.scheduler import deaths, losses, pausing, returning, shared
 from midas_mp.scheduler.records import Node, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import NODE, WORKER, advance
@@ -138,6 +138,8 @@ def begin_leaving(state: State, node: Node, message: NodeLeaving) -> None:
 def leave(state: State, node: Node, reason: str, *, is_orderly: bool) -> None:
     """A launcher is gone with all its workers; none of their tasks is blamed."""
     was_leaving = node.is_leaving
+    if not is_orderly:
+        deaths.tell_node(state, node, reason)
     advance(node, NODE, "leave" if is_orderly else "lose", state.now, reason)
     del state.nodes[node.peer]
     state.awaited -= node.awaited

@@ -295,6 +295,7 @@ class Job:
         "deaths",
         "done_count",
         "estimate",
+        "forgotten_count",
         "fresh",
         "id",
         "is_paused",
@@ -367,7 +368,8 @@ class Job:
         """Of leased tasks: who else is at them.  None at all: a copy killed its worker."""
         self.prints: dict[Task, PrintTally] = {}
         """Of leased tasks that printed something."""
-        self.task_count = self.leased_count = self.done_count = 0
+        self.task_count = self.leased_count = self.done_count = self.forgotten_count = 0
+        """Of tasks that are known, and of those that are done and safe with the client."""
         self.size_bytes = 0
         """Payloads of open tasks and results that are not acknowledged."""
         self.estimate = Estimate()

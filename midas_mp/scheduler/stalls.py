@@ -141,4 +141,4 @@ def _explain_workers(state: State, job: Job, count: int) -> str:
         return f"{need}: none is registered, {state.awaited} announced"
     if state.nodes:
         return f"{need}: of the nodes that are connected ({len(state.nodes)}) none has a worker"
-    return f"{need}: no node is connected"
+    return f"{need}: no node is connected; 'midas participant' lends one"

@@ -15,10 +15,16 @@ Also of use by themselves: ``VirtualTimeLoop``, an asyncio loop on which nobody 
 ``Proxy``.
 """
 
-from midas_mp.testing.injection import Blow, Faults
-from midas_mp.testing.proxy import BadLine, Proxy, Way
-from midas_mp.testing.spoiling import Spoil
-from midas_mp.testing.virtual_time import Deadlock, Livelock, VirtualTimeLoop
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from midas_mp.testing.injection import Blow, Faults
+    from midas_mp.testing.proxy import BadLine, Proxy, Way
+    from midas_mp.testing.spoiling import Spoil
+    from midas_mp.testing.virtual_time import Deadlock, Livelock, VirtualTimeLoop
 
 __all__ = [
     "BadLine",
@@ -31,3 +37,24 @@ __all__ = [
     "VirtualTimeLoop",
     "Way",
 ]
+
+_HOMES: Final = {
+    "BadLine": "proxy",
+    "Blow": "injection",
+    "Deadlock": "virtual_time",
+    "Faults": "injection",
+    "Livelock": "virtual_time",
+    "Proxy": "proxy",
+    "Spoil": "spoiling",
+    "VirtualTimeLoop": "virtual_time",
+    "Way": "proxy",
+}
+"""Where they live; fetched when they are asked for, since some of these modules are programs, which
+Python runs only with a warning when they are there already."""
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

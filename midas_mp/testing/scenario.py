@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from midas_mp import limits
 from midas_mp.testing import tightness
 from midas_mp.testing.chance import Chance
 from midas_mp.testing.network import Weather
@@ -124,7 +125,7 @@ class Scenario(NamedTuple):
     """Those that happen, and how many seconds apart."""
     fault_phase_s: float
     limits: dict[str, int]
-    """Those that are narrower than usual."""
+    """Those that are other than usual, most of them narrower."""
 
     @property
     def is_calm(self) -> bool:
@@ -203,11 +204,13 @@ def draw(seed: int) -> Scenario:
         # while the data are under way, which else is seldom when something happens
         weather = weather._replace(bytes_per_s=BYTES_PER_S_MIN)
         faults[Fault.CUT_BULK] = 1.0
-    limits = tightness.draw(rng, rng.choice([0.0, 0.0, 0.3]))
+    tight = tightness.draw(rng, rng.choice([0.0, 0.0, 0.3]))
+    if weather.byte_weight > 1:  # what is bounded by what is unread weighs as much
+        tight["UNREAD_WORDS_BYTES_MAX"] = limits.UNREAD_WORDS_BYTES_MAX * weather.byte_weight
     if rng.happens(0.15):
         number = rng.randrange(len(nodes))
         nodes[number] = nodes[number]._replace(is_bad=True)
-    return Scenario(weather, nodes, clients, faults, fault_phase_s, limits)
+    return Scenario(weather, nodes, clients, faults, fault_phase_s, tight)
 
 
 def _weather(rng: Chance) -> Weather:

@@ -53,7 +53,7 @@ class JobReport(Struct, frozen=True, array_like=True, gc=False):
     waiting: Count
     leased: Count
     done: Count
-    """Tasks whose results are there and not acknowledged."""
+    """In all, as far as this host knows."""
 
 
 class JobsListed(Message, frozen=True, tag=73):

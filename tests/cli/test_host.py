@@ -83,7 +83,7 @@ def test_a_participant_that_is_stopped_costs_no_result(start, participant, scrip
 
 def test_without_workers_it_says_so_until_somebody_joins(start, participant, script):
     run = start("host", script(), *ANYWHERE, "--tasks", "5")
-    run.wait_for("midas: waiting for 1 worker: no node is connected", count=2)
+    run.wait_for("midas: waiting for 1 worker: no node is connected; 'midas ", count=2)
     participant(run.address())
     assert run.wait()[:2] == (0, listed(5))
 

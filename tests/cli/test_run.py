@@ -221,7 +221,7 @@ def test_the_last_participant_goes_and_another_takes_over(start, script, cluster
     run = start("run", script(f"{SPIN_FIRST} return midas.index"), "--address", where, "--tasks=9")
     run.wait_for("spinning")
     node.kill()
-    run.wait_for("midas: waiting for 1 worker: no node is connected")
+    run.wait_for("midas: waiting for 1 worker: no node is connected; 'midas participant' lends one")
     start("participant", "--address", where, "--workers", "1").wait_for("joined")
     ended = run.wait()
     assert (ended.code, ended.out) == (0, "0,1,2,3,4,5,6,7,8\n")

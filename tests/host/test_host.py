@@ -358,7 +358,7 @@ def test_a_job_that_cannot_go_on_says_so_by_itself(
             await open_job(client)
             for _ in range(3):
                 status = await client.hear(JobStatus)
-                assert status.notice == "waiting for 1 worker: no node is connected"
+                assert status.notice.startswith("waiting for 1 worker: no node is connected; ")
 
     run(main())
 

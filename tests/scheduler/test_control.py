@@ -104,3 +104,15 @@ def test_a_job_goes_before_a_node_of_its_name(cluster: Any) -> None:
     assert not cluster.state.jobs
     assert root.ask(Action.KILL, "same") is ControlResult.DONE
     assert not cluster.state.nodes
+
+
+def test_the_beginning_of_a_jobs_id_will_do_where_no_other_begins_so(cluster: Any) -> None:
+    operator = Visitor(cluster, 7, "", may_manage=True)
+    for name in ("da7b11", "da7c22"):
+        cluster.open(operator.peer, name)
+    for target in ("da7", "da7b1x"):
+        assert operator.ask(Action.KILL, target) is ControlResult.UNKNOWN
+    assert operator.ask(Action.KILL, "da7b") is ControlResult.DONE
+    assert list(cluster.state.jobs) == ["da7c22"]
+    cluster.open(operator.peer, "da7c33")
+    assert operator.ask(Action.KILL, "da7c") is ControlResult.UNKNOWN

@@ -47,11 +47,24 @@ def test_of_many_it_hears_the_first_and_how_many_more(cluster: Any) -> None:
     cluster.wait(limits.NOTICE_INTERVAL_S)
     die(cluster, node, 4)
     (sentence,) = told(cluster, client)
-    assert sentence.endswith("which runs again; 2 others died since the last such notice")
+    assert sentence.endswith("which runs again; 2 more such losses since the last notice")
     cluster.wait(limits.NOTICE_INTERVAL_S)
     die(cluster, node, 5)
     (sentence,) = told(cluster, client)
     assert sentence.endswith("which runs again")
+
+
+def test_of_a_node_that_is_lost_hears_who_had_something_there(cluster: Any) -> None:
+    client, node = busy(cluster, 2)
+    other = cluster.client()
+    cluster.open(other, "other")
+    cluster.lose(node)
+    heard = [m.notice for m in cluster.read_only(client, JobStatus) if m.notice]
+    assert heard == [
+        f"node launcher{node} was lost (connection reset); others take over what it was at"
+    ]
+    assert [m.notice for m in cluster.read_only(other, JobStatus) if m.notice] == []
+    assert f"node launcher{node} lost: connection reset" in cluster.notices
 
 
 def test_a_worker_that_was_killed_on_purpose_is_no_news(cluster: Any) -> None:

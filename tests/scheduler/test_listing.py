@@ -16,7 +16,7 @@ from midas_mp.wire.management import (
     NodeReport,
     NodesListed,
 )
-from midas_mp.wire.messages import JobSpec, OpenJob, WorkerUp
+from midas_mp.wire.messages import Acknowledge, JobSpec, OpenJob, WorkerUp
 
 
 def ask(cluster: Any, client: int) -> list[NodesListed]:
@@ -95,3 +95,16 @@ def test_many_jobs_are_told_in_parts_that_fit_a_header(
     assert [len(part.jobs) for part in parts] == [limits.JOBS_PER_REPORT_MAX, 1]
     for part in parts:
         encode_all([Frame(CONTROL_CHANNEL, part)])
+
+
+def test_what_is_done_counts_though_it_is_safe_with_the_client(cluster: Any) -> None:
+    client, node = cluster.client(), cluster.node(1)
+    cluster.open(client)
+    cluster.submit(client, "job", range(4))
+    (first, *_) = cluster.leased(node)
+    cluster.finish(node, 1, first)
+    cluster.say(client, ListJobs())
+    assert cluster.read_only(client, JobsListed)[-1].jobs[0].done == 1
+    cluster.say(client, Acknowledge("job", 0, [first.index]))
+    cluster.say(client, ListJobs())
+    assert cluster.read_only(client, JobsListed)[-1].jobs[0].done == 1

@@ -69,7 +69,7 @@ def test_one_task_from_greeting_to_acknowledgement(cluster: Any) -> None:
         copies=0,
     )
     cluster.say(client, EndJob(job))
-    assert cluster.read_only(node, EndJob) == [EndJob(job, "ended by its client")]
+    assert cluster.read_only(node, EndJob) == [EndJob(job, "its client is done with it")]
 
 
 def test_many_events_make_one_answer_to_each_peer(cluster: Any) -> None:

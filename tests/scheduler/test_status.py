@@ -8,6 +8,9 @@ from midas_mp.wire.messages import EndJob, JobStarted, JobStatus
 GRACE_S, NOTICE_S = limits.JOB_START_GRACE_S, limits.NOTICE_INTERVAL_S
 
 
+NO_NODE = "waiting for 1 worker: no node is connected; 'midas participant' lends one"
+
+
 def started(cluster: Any, client: int) -> list[JobStarted]:
     found: list[JobStarted] = cluster.read_only(client, JobStarted)
     return found
@@ -111,8 +114,8 @@ def test_a_job_without_workers_says_so_every_few_seconds(cluster: Any) -> None:
     assert notices(cluster, client) == []
     for _ in range(3):
         cluster.wait(NOTICE_S)
-        assert notices(cluster, client) == ["waiting for 1 worker: no node is connected"]
-        assert cluster.notices[-1] == "job job: waiting for 1 worker: no node is connected"
+        assert notices(cluster, client) == [NO_NODE]
+        assert cluster.notices[-1] == f"job job: {NO_NODE}"
     cluster.node(1)
     assert cluster.ready.wake_at is None
 
@@ -155,7 +158,7 @@ def test_a_started_job_complains_though_no_task_is_open(cluster: Any) -> None:
     cluster.wait(NOTICE_S - 0.1)
     assert notices(cluster, client) == []
     cluster.wait(0.1)
-    assert notices(cluster, client) == ["waiting for 1 worker: no node is connected"]
+    assert notices(cluster, client) == [NO_NODE]
 
 
 def test_a_job_that_ends_right_after_its_workers_says_nothing_of_them(cluster: Any) -> None:

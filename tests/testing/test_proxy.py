@@ -10,6 +10,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from midas_mp import testing
 from midas_mp.testing import proxy
 from midas_mp.testing.proxy import BadLine, Proxy, Way
 from midas_mp.testing.spoiling import Spoil
@@ -274,3 +275,15 @@ def test_the_command_can_be_a_black_hole(monkeypatch):
     assert result.exit_code == 0, result.output
     line = BadLine(bytes_per_s=1000, spoil=Spoil(flip_every_bytes=1000), cut_every_s=2)
     assert served == [(line, (Way.TO_HOST,))]
+
+
+def test_the_program_starts_without_a_word_of_python(midas):
+    ended = midas("--help", command=(sys.executable, "-m", "midas_mp.testing.proxy"))
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_all_that_the_package_offers_is_there():
+    for name in testing.__all__:
+        assert getattr(testing, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'Proxi'"):
+        testing.Proxi  # noqa: B018 - that is the question
