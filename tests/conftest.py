@@ -50,6 +50,15 @@ BUSY_CPU_S: Final = 0.1
 """Of user time: more than a Lua process needs to start."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Commands start as they do for people, whose Python keeps what it has compiled.
+
+    Where it is told not to, each of some thousand processes would compile all of Midas anew.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("bytecode"))
+
+
 class Finished(NamedTuple):
     """How a command ended.  Bytes that are not UTF-8 are surrogates in the text."""
 
