@@ -80,11 +80,11 @@ def test_a_worker_goes_on_after_a_task_that_was_ended(midas, script):
     path = script(hang, interpret=LIST_ALL)
     ended = midas(
         *("run", path, "--tasks", "11", "--workers", "2"),
-        *("--timeout", "200ms", "--on-error", "continue"),
+        *("--timeout", "1s", "--on-error", "continue"),
     )
     assert ended.code == 1
     assert re.fullmatch(
-        r"0,1,-,3,4,5,6,-,8,9,10,\n2:timeout of 0\.2 s .*\n7:timeout of 0\.2 s .*\n", ended.out
+        r"0,1,-,3,4,5,6,-,8,9,10,\n2:timeout of 1 s .*\n7:timeout of 1 s .*\n", ended.out
     )
     assert ended.err.endswith("midas: 2 tasks failed\n")
 
