@@ -14,7 +14,7 @@ from midas_mp.transport.address import Address
 if TYPE_CHECKING:
     from midas_mp.wire.management import NodeReport
 
-_HEAD: Final = ("node", "workers", "busy", "sandbox", "Lua", "tasks may use")
+_HEAD: Final = ("node", "workers", "busy", "paused", "sandbox", "Lua", "tasks may use")
 
 
 @click.command(short_help="Show who works for a host, and what tasks may use there.")
@@ -46,4 +46,4 @@ def _facts(node: NodeReport) -> dict[str, Any]:
 def _row(node: NodeReport) -> tuple[object, ...]:
     level = f"{node.sandbox_level} of 3"
     engines = ", ".join(node.engines)
-    return (node.name, node.workers, node.busy, level, engines, node.permits)
+    return (node.name, node.workers, node.busy, node.paused, level, engines, node.permits)

@@ -56,4 +56,5 @@ def _report(node: Node) -> NodeReport:
         min(worker.sandbox_level for worker in workers),
         list(itertools.islice(sorted(engines), limits.ENGINES_SHOWN_MAX)),
         node.permits,
+        sum(worker.is_paused for worker in workers),
     )

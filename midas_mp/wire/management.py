@@ -29,6 +29,8 @@ class NodeReport(Struct, frozen=True, array_like=True, gc=False):
     """That all of them have."""
     permits: Annotated[str, Meta(max_length=512)]
     """As in ``WorkerUp``."""
+    paused: Count = 0
+    """Of the registered ones, how many somebody has paused, or the node with them."""
 
 
 class NodesListed(Message, frozen=True, tag=15):

@@ -20,10 +20,11 @@ def test_who_works_for_a_host_is_shown_with_what_tasks_may_use(start, midas):
     while not all_are_there(shown := midas("workers", "--address", where, "--json").out):
         pass  # the next one asks later
     head, one, two = midas("workers", "--address", where).out.splitlines()
-    assert head.split() == ["node", "workers", "busy", "sandbox", "Lua", "tasks", "may", "use"]
-    assert one.split()[:3] == ["one", "1", "0"]
+    assert head.split()[:5] == ["node", "workers", "busy", "paused", "sandbox"]
+    assert head.split()[5:] == ["Lua", "tasks", "may", "use"]
+    assert one.split()[:4] == ["one", "1", "0", "0"]
     assert one.endswith("clock")
-    assert two.split()[:3] == ["two", "2", "0"]
+    assert two.split()[:4] == ["two", "2", "0", "0"]
     assert two.endswith(", ".join(sorted(ENGINES)) + "  clock, jit")
     first, _ = json.loads(shown)
     assert (first["name"], first["release"], first["permits"]) == ("one", __version__, "clock")

@@ -49,6 +49,15 @@ def test_workers_with_tasks_are_counted(cluster: Any) -> None:
     assert [(node.workers, node.busy) for node in answer.nodes] == [(2, 1)]
 
 
+def test_workers_that_stand_still_are_counted(cluster: Any) -> None:
+    cluster.node(2, name="lab")
+    client = cluster.client()
+    for target, paused in (("lab-001", 1), ("lab", 2)):
+        cluster.say(client, Control(Action.PAUSE, target))
+        (answer,) = ask(cluster, client)
+        assert [node.paused for node in answer.nodes] == [paused]
+
+
 def test_many_nodes_are_told_in_parts_that_fit_a_header(cluster: Any) -> None:
     count = 2 * limits.NODES_PER_REPORT_MAX + 1
     engines = [f"{'e' * 126}{number:02}" for number in range(20)]
