@@ -31,6 +31,7 @@ from midas_mp.lua.bundle import Bundle
 from midas_mp.wire.framing import Buffer, Frame, payloads, size_bytes
 from midas_mp.wire.management import Action, Control
 from midas_mp.wire.messages import (
+    KILLED,
     Acknowledge,
     Call,
     CancelTasks,
@@ -283,7 +284,7 @@ class ClientJob:
                 self._take_shared(news)
             case JobEnded(code=code, reason=reason):
                 self._owner.ended(self)
-                was_killed = code == "killed"
+                was_killed = code == KILLED
                 self.lose(JobKilled(f"the job was {reason}") if was_killed else ClusterLost(reason))
             case JobOpened() | JobStarted() | JobStatus() as news:
                 self._take_status(news)

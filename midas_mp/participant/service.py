@@ -32,12 +32,9 @@ from midas_mp.transport.backoff import Backoff
 from midas_mp.transport.joining import Badge
 from midas_mp.transport.link import Dial
 from midas_mp.wire.conversation import Conversation
-from midas_mp.wire.messages import Role
+from midas_mp.wire.messages import KILLED, Role
 
 REPEAT_NOTICE_S: Final = 30.0
-
-KILLED: Final = "killed"
-"""Why a host sends a node away that somebody has killed there."""
 
 Announce = Callable[[str], None]
 

@@ -67,9 +67,9 @@ def _find(state: State, name: str) -> _Target | None:
 def _may(client: ClientRecord, target: _Target) -> bool:
     if client.may_manage:
         return True
-    owner = target.client if isinstance(target, Job) else None
-    if owner is None:
+    if not isinstance(target, Job):
         return False
+    owner = target.client
     return owner is client or (bool(client.token) and client.token == owner.token)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from midas_mp import limits
 from midas_mp.scheduler import status
-from midas_mp.scheduler.records import Job, Node, Task
+from midas_mp.scheduler.records import Job, Node, Task, jobs_at
 from midas_mp.scheduler.state import State
 
 
@@ -24,7 +24,7 @@ def tell_worker(state: State, job: Job, task: Task, worker: str, cause: str) -> 
 def tell_node(state: State, node: Node, reason: str) -> None:
     """A node is lost, which the host's log says by itself; its workers still have their tasks."""
     sentence = f"{node.label} was lost ({reason}); others take over what it was at"
-    for job in dict.fromkeys(job for worker in node.workers.values() for job in worker.leases):
+    for job in jobs_at(node.workers.values()):
         _tell(state, job, sentence)
 
 

@@ -17,6 +17,7 @@ from midas_mp.scheduler.tables import JOB, TASK, JobState, TaskState, advance
 from midas_mp.wire import framing
 from midas_mp.wire.framing import Frame
 from midas_mp.wire.messages import (
+    KILLED,
     Acknowledge,
     DropBundles,
     EndJob,
@@ -28,9 +29,6 @@ from midas_mp.wire.messages import (
     PutBundle,
     RunTasks,
 )
-
-KILLED: Final = "killed"
-"""The code of the end of a job that somebody killed."""
 
 _FORGET = TASK["forget"]
 

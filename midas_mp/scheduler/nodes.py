@@ -24,8 +24,6 @@ What a launcher owes the scheduler:
 
 from __future__ import annotations
 
-from typing import Final
-
 from midas_mp import limits
 from midas_mp.errors import ProtocolError
 from midas_mp.permissions import what_lacks
@@ -34,6 +32,7 @@ from midas_mp.scheduler.records import Node, Worker
 from midas_mp.scheduler.state import State
 from midas_mp.scheduler.tables import NODE, WORKER, advance
 from midas_mp.wire.messages import (
+    KILLED,
     PROTOCOL_VERSION,
     Goodbye,
     Hello,
@@ -43,9 +42,6 @@ from midas_mp.wire.messages import (
     WorkerDown,
     WorkerUp,
 )
-
-KILLED: Final = "killed"
-"""The code with which a node is sent away that somebody killed."""
 
 
 def greet_launcher(state: State, peer: int, hello: Hello) -> None:

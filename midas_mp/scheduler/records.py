@@ -9,7 +9,7 @@ all by way of ``leases``, which keeps the books.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -419,3 +419,8 @@ class Job:
         if self.size_bytes <= limits.CREDIT_BYTES:
             return self.waiting_count
         return 0 if self.leased_count or self.done_count else min(1, self.waiting_count)
+
+
+def jobs_at(workers: Iterable[Worker]) -> list[Job]:
+    """Those of which any of these workers has a task."""
+    return list(dict.fromkeys(job for worker in workers for job in worker.leases))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -29,6 +30,12 @@ _WITHOUT: Final = ("-shm", "-lock")
 """Ends of names of files that are no part of what a journal says."""
 
 Contents = dict[str, bytes]
+
+
+def memory_folder(prefix: str) -> tempfile.TemporaryDirectory[str]:
+    """A new folder, where there is no disk to wait for if the system has such a place."""
+    memory = Path("/dev/shm")  # noqa: S108 - in a folder of its own
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=memory if memory.is_dir() else None)
 
 
 class _Write(NamedTuple):

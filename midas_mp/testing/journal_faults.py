@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,12 +21,9 @@ from midas_mp.errors import JournalFailed, JournalRefused
 from midas_mp.journal.file import JournalFile
 from midas_mp.journal.records import DIGEST_BYTES, JobRecord, Record, ResultsRecord, RoundRecord
 from midas_mp.testing.chance import Chance
+from midas_mp.testing.disk import NAME, SECTOR_BYTES, memory_folder
 from midas_mp.wire.framing import Buffer
 from midas_mp.wire.messages import Outcome, Status
-
-NAME: Final = "run.journal"
-
-SECTOR_BYTES: Final = 512
 
 FAULTS_PER_JOURNAL: Final = 20
 """To write one takes longer than to damage it."""
@@ -135,9 +131,7 @@ def try_faults(kind: str, numbers: range) -> dict[int, Found]:
     In memory where there is room for it: a disk would be waited for hundreds of times.
     """
     found: dict[int, Found] = {}
-    memory = Path("/dev/shm")  # noqa: S108 - in a folder of its own
-    where = memory if memory.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="midas-journals-", dir=where) as folder:
+    with memory_folder("midas-journals-") as folder:
         specimen: Specimen | None = None
         for number in numbers:
             seed = number // FAULTS_PER_JOURNAL

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from midas_mp.testing.actors import SimulatedClient, SimulatedHost, SimulatedNode, Stage
 from midas_mp.testing.chance import Chance
+from midas_mp.testing.disk import memory_folder
 from midas_mp.testing.faults import Trouble
 from midas_mp.testing.network import Network
 from midas_mp.testing.processes import Blamed
@@ -58,7 +58,7 @@ def run(
 
 def _run(seed: int, write: Callable[[str], None] | None, scenario: Scenario) -> Verdict:
     loop = VirtualTimeLoop()
-    with tempfile.TemporaryDirectory(prefix="midas-simulator-", dir=_memory()) as folder:
+    with memory_folder("midas-simulator-") as folder:
         world = _World(seed, loop, write, scenario, Path(folder))
         try:
             with tightened(world.scenario.limits):
@@ -181,12 +181,6 @@ class _World:
     def _unfinished(self) -> list[str]:
         """What clients still wait for."""
         return [client.story() for client in self._clients if not client.is_over]
-
-
-def _memory() -> Path | None:
-    """Where there is no disk to wait for; None where only the system knows."""
-    memory = Path("/dev/shm")  # noqa: S108 - in a folder of its own
-    return memory if memory.is_dir() else None
 
 
 def _place(error: BaseException | None) -> str:

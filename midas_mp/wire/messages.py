@@ -103,6 +103,10 @@ class Refused(Message, frozen=True, tag=3):
     reason: Text
 
 
+KILLED: Final = "killed"
+"""The code with which a node is sent away, and a job ended, that somebody has killed."""
+
+
 class Goodbye(Message, frozen=True, tag=4):
     """Either side, before it closes on purpose."""
 

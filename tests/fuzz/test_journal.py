@@ -22,7 +22,8 @@ from midas_mp.journal.records import (
     RoundRecord,
     journal_key,
 )
-from midas_mp.testing.journal_faults import NAME, judge, make_specimen
+from midas_mp.testing.disk import NAME
+from midas_mp.testing.journal_faults import judge, make_specimen
 from midas_mp.testing.mutation import FLOATS, INTERESTING, TEXTS, noise, tamper
 from midas_mp.wire.messages import Outcome, Status
 

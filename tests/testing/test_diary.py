@@ -9,19 +9,10 @@ from midas_mp.testing.chance import Chance
 from midas_mp.testing.diary import Diary
 from midas_mp.testing.disk import LATENCY_S_MAX
 from midas_mp.testing.orders import Orders
-from midas_mp.testing.virtual_time import VirtualTimeLoop
 from midas_mp.wire.messages import JobSpec, Outcome, Status, TaskResults
 
 COUNT = 4
 EVERYTHING = [Orders("job", 0, index, 1.0) for index in range(COUNT)]
-
-
-@pytest.fixture
-def play():
-    """Runs a coroutine in virtual time."""
-    loop = VirtualTimeLoop()
-    yield loop.run_until_complete
-    loop.close()
 
 
 @pytest.fixture

@@ -11,19 +11,10 @@ from midas_mp.journal.journal import Journal
 from midas_mp.journal.records import DIGEST_BYTES, JobRecord, ResultsRecord
 from midas_mp.testing.chance import Chance
 from midas_mp.testing.disk import LATENCY_S_MAX, SimulatedDisk
-from midas_mp.testing.virtual_time import VirtualTimeLoop
 from midas_mp.wire.messages import Outcome, Status
 
 JOB = JobRecord(1, "job.lua", "digest", "luajit", 0, "", [], {}, 1.0)
 COMMITS = 12
-
-
-@pytest.fixture
-def play():
-    """Runs a coroutine in virtual time."""
-    loop = VirtualTimeLoop()
-    yield loop.run_until_complete
-    loop.close()
 
 
 def write(journal, index, written):

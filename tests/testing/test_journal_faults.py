@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from midas_mp.testing import journal_faults
+from midas_mp.testing.disk import NAME
 from midas_mp.testing.journal_faults import (
     FAULTS,
-    NAME,
     Found,
     describe,
     judge,
